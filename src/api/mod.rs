@@ -1,0 +1,1 @@
+//! What users write and read: the three kinds, their rules, the reasons and verbs. No client, no IO.

@@ -1,0 +1,1 @@
+//! Take, verify, retain: what runs inside the Job, the manifest, the ladder.

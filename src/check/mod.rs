@@ -1,0 +1,1 @@
+//! What a check expects and whether it holds. Pure.

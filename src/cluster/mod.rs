@@ -1,0 +1,1 @@
+//! What any operator needs of the API server: apply, events, lease, status writer.

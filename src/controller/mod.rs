@@ -1,0 +1,1 @@
+//! The kube-rs controllers, and the sweeper. Thin.

@@ -1,0 +1,1 @@
+//! The hands on databases: one room per engine behind one trait.

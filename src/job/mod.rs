@@ -1,0 +1,1 @@
+//! One Job of ours from spec to proven gone.

@@ -1,0 +1,3 @@
+//! The command line: one match.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The brain: compile a plan, decide what comes next. Pure.

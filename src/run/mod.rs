@@ -1,0 +1,1 @@
+//! The driver: decide, write down, do, write down.

@@ -1,0 +1,1 @@
+//! Text in, scripts out: names, splitting, checksums, lint. Pure.

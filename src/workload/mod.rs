@@ -1,0 +1,1 @@
+//! The hands on workloads: quiesce, roll out, give back.

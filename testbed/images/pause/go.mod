@@ -1,0 +1,3 @@
+module whimbrel.dev/testbed/pause
+
+go 1.25

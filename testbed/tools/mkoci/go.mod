@@ -1,0 +1,3 @@
+module whimbrel.dev/testbed/mkoci
+
+go 1.25

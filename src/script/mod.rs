@@ -1,1 +1,23 @@
-//! Text in, scripts out: names, splitting, checksums, lint. Pure.
+//! Text in, scripts out: names, splitting, checksums, lint, order. Pure.
+//!
+//! A source (a ConfigMap, say) is a map of file names to bytes. [`read_bundle`] makes a [`Bundle`] of it, or says
+//! everything that is wrong with it at once. [`pending`] holds a bundle against the rows of a history and says which
+//! scripts are left to apply.
+
+mod bundle;
+mod checksum;
+mod error;
+mod history;
+mod layout;
+mod order;
+mod read;
+mod version;
+
+pub use bundle::{Bundle, Dialect, Directives, Isolation, Kind, Script, Undo};
+pub use checksum::checksum;
+pub use error::{Place, ScriptError};
+pub use history::HistoryRow;
+pub use layout::Layout;
+pub use order::{Missing, OrderError, OutOfOrder, Pending, Policy, pending};
+pub use read::{MAX_FILE_BYTES, read_bundle};
+pub use version::{Version, VersionError};

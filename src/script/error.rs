@@ -1,0 +1,149 @@
+//! What can be wrong with a source: each error says where, what, and how to fix it.
+
+use std::fmt;
+
+use super::{Layout, MAX_FILE_BYTES, Version};
+
+/// A place in the user's file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The user's file name.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+}
+
+impl Place {
+    /// The place of the byte at `offset` of `text`, the body of `file`.
+    pub fn of(file: &str, text: &str, offset: usize) -> Self {
+        let before = &text.as_bytes()[..offset.min(text.len())];
+        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |newline| newline + 1);
+        // Continuation bytes (10xxxxxx) are part of the character before them.
+        let column = before[start..].iter().filter(|b| **b & 0xc0 != 0x80).count() + 1;
+        Place { file: file.to_owned(), line, column }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// Why a source is no bundle.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScriptError {
+    /// The source has no file at all.
+    #[error("the source has no scripts: put at least one in, or remove the step")]
+    EmptyBundle,
+    /// The layout exists by name only.
+    #[error("{}the layout {layout} is not built yet: name the files as {}", file.as_ref().map(|f| format!("{f}: ")).unwrap_or_default(), Layout::shapes_of_built())]
+    LayoutNotBuilt {
+        /// What was asked for or recognised.
+        layout: Layout,
+        /// The file it was recognised by; absent when the plan asks for it.
+        file: Option<String>,
+    },
+    /// A file that is no script by its name.
+    #[error("{file}: no layout knows this file name: rename it to {shapes}, or take it out of the source")]
+    UnknownFile {
+        /// The user's file name.
+        file: String,
+        /// The names that would do.
+        shapes: String,
+    },
+    /// Two layouts in one source.
+    #[error("{first_file} is named as {first}, {second_file} as {second}: use one layout in one source")]
+    MixedLayouts {
+        /// A layout found.
+        first: Layout,
+        /// A file that has it.
+        first_file: String,
+        /// Another layout found.
+        second: Layout,
+        /// A file that has it.
+        second_file: String,
+    },
+    /// Two scripts, or two undos, of one version.
+    #[error("{first} and {second} are both version {version}: give one of them another version")]
+    DuplicateVersion {
+        /// The version both have.
+        version: Version,
+        /// One file.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// Two repeatable scripts of one description.
+    #[error("{first} and {second} are both the repeatable script {description:?}: rename one of them")]
+    DuplicateRepeatable {
+        /// The description both have.
+        description: String,
+        /// One file.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// An undo that takes nothing back.
+    #[error(
+        "{file}: there is no script of version {version} that it could take back: add the script, or remove the undo"
+    )]
+    UndoWithoutScript {
+        /// The undo's file.
+        file: String,
+        /// The version it names.
+        version: Version,
+    },
+    /// Bytes that are no text.
+    #[error("{file}: byte {byte} is not UTF-8: save the file as UTF-8")]
+    NotUtf8 {
+        /// The user's file name.
+        file: String,
+        /// Where the text ends, from 0.
+        byte: usize,
+    },
+    /// A zero byte, which no server takes.
+    #[error("{at}: a zero byte: save the file as UTF-8 text")]
+    ZeroByte {
+        /// Where.
+        at: Place,
+    },
+    /// Nothing in the file.
+    #[error("{file}: the file is empty: write a statement, or a comment that says why there is none")]
+    EmptyFile {
+        /// The user's file name.
+        file: String,
+    },
+    /// More than a script may have.
+    #[error(
+        "{file}: {bytes} bytes, a script has at most {MAX_FILE_BYTES}: cut it into several versions, or load the data with a job step"
+    )]
+    TooLarge {
+        /// The user's file name.
+        file: String,
+        /// Its size.
+        bytes: usize,
+    },
+}
+
+impl ScriptError {
+    /// A stable word for metrics, status and tests.
+    pub fn code(&self) -> &'static str {
+        match self {
+            ScriptError::EmptyBundle => "EmptyBundle",
+            ScriptError::LayoutNotBuilt { .. } => "LayoutNotBuilt",
+            ScriptError::UnknownFile { .. } => "UnknownFile",
+            ScriptError::MixedLayouts { .. } => "MixedLayouts",
+            ScriptError::DuplicateVersion { .. } => "DuplicateVersion",
+            ScriptError::DuplicateRepeatable { .. } => "DuplicateRepeatable",
+            ScriptError::UndoWithoutScript { .. } => "UndoWithoutScript",
+            ScriptError::NotUtf8 { .. } => "NotUtf8",
+            ScriptError::ZeroByte { .. } => "ZeroByte",
+            ScriptError::EmptyFile { .. } => "EmptyFile",
+            ScriptError::TooLarge { .. } => "TooLarge",
+        }
+    }
+}

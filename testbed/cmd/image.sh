@@ -1,7 +1,7 @@
-# images: builds images (once per content) and loads them into the cluster when it is up.
+# image: builds images (once per content) and loads them into the cluster when it is up.
 
 if help_wanted "$@"; then
-  echo "usage: testbed/testbed images [NAME...]"
+  echo "usage: testbed/testbed image [NAME...]"
   echo "Builds the images, loads them into the cluster if it is up, and prints the archives' paths."
   echo "Names: ${IMAGES[*]}; without a name: all but whimbrel."
   exit

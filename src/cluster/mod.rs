@@ -5,12 +5,15 @@
 
 mod account;
 mod client;
+pub mod events;
 #[cfg(test)]
 pub(crate) mod fake;
 mod forbidden;
 mod holder;
 pub mod lease;
 mod read;
+pub mod record;
+pub mod secret;
 mod swap;
 mod write;
 

@@ -1,1 +1,86 @@
 //! The hands on databases: one room per engine behind one trait.
+//!
+//! An engine knows how to reach one database and nothing of Kubernetes. What only reads and holds nothing
+//! ([`Engine::look`], [`Engine::quiet`], [`Engine::proof`], [`Engine::query`]) may stop or wait, never prove that a
+//! script is in or not. Only what a [`Session`] reads under its lock and its fence is evidence.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use crate::script::{HistoryRow, Script};
+
+mod canceller;
+mod error;
+mod facts;
+
+pub use canceller::Canceller;
+pub use error::{BlockedBy, EngineError, ScriptError, ScriptFailure};
+pub use facts::{Claim, ClaimSeen, Fence, ForeignSession, Look, Partial, Proof, Quiet, Rows};
+
+/// One database as the driver sees it.
+///
+/// The value knows how to reach its server (address, TLS, a source of credentials that is asked at every connect,
+/// because passwords rotate in the middle of a run) and nothing of Kubernetes.
+pub trait Engine: Send + Sync + 'static {
+    /// The one kind of connection that may change the database.
+    type Session: Session;
+
+    /// Reads only, nothing held: version, identity, lineage, histories, privileges, who is connected.
+    ///
+    /// May stop or wait, never proves.
+    fn look(&self) -> impl Future<Output = Result<Look, EngineError>> + Send;
+
+    /// A fresh session that holds the lock and the fence, with the histories read under both.
+    ///
+    /// Connects, checks identity, lineage and that the server takes writes, tries the lock once on this very session,
+    /// ends or waits for older sessions of ours, makes Whimbrel's own tables if they are absent, locks the fence row,
+    /// raises its token and writes the claim. [`EngineError::Busy`] means: try again later, nothing is wrong.
+    fn enter(&self, fence: &Fence) -> impl Future<Output = Result<Self::Session, EngineError>> + Send;
+
+    /// Who else is in the database, and the write mark.
+    fn quiet(&self, fence: &Fence) -> impl Future<Output = Result<Quiet, EngineError>> + Send;
+
+    /// What must be equal before and after for a run to say RolledBack.
+    fn proof(&self) -> impl Future<Output = Result<Proof, EngineError>> + Send;
+
+    /// One statement of a check, in a read-only transaction that ends after `timeout`; at most 1000 rows.
+    fn query(
+        &self,
+        statement: &str,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Rows, EngineError>> + Send;
+}
+
+/// A connection that holds the lock and the fence of one target. Dropped without [`Session::leave`] the server ends it
+/// by itself, later: the next [`Engine::enter`] sees to it.
+pub trait Session: Send + 'static {
+    /// Rows per history, oldest first, undone ones left out: as read under lock and fence, kept up to date by
+    /// [`Session::apply`] and [`Session::undo`].
+    fn histories(&self) -> &BTreeMap<String, Vec<HistoryRow>>;
+
+    /// Scripts that were begun and are not in their history: they count as applied for the way back.
+    fn partial(&self) -> &[Partial];
+
+    /// Applies one script: effect, journal and history row together. Never tried twice in here.
+    fn apply(
+        &mut self,
+        history: &str,
+        script: &Script,
+    ) -> impl Future<Output = Result<HistoryRow, ScriptFailure>> + Send;
+
+    /// Runs the undo of a script that must be the newest of its history, and takes it out of the history.
+    fn undo(
+        &mut self,
+        history: &str,
+        script: &Script,
+    ) -> impl Future<Output = Result<(), ScriptFailure>> + Send;
+
+    /// Ends the server's work on the running statement from outside; safe to call from another task. A session that
+    /// was cancelled runs no further script.
+    fn canceller(&self) -> Canceller;
+
+    /// Gives up the lock, with [`Claim::GiveUp`] also the claim in the fence row (its token stays), makes our own
+    /// writes visible in the server's statistics and closes.
+    fn leave(self, claim: Claim) -> impl Future<Output = Result<(), EngineError>> + Send;
+}

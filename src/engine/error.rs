@@ -1,0 +1,252 @@
+//! Everything that can go wrong at a database, as the sentences a person reads.
+//!
+//! `at` is always `<target> (<host>:<port>/<database>)`. Nothing in here ever carries a credential, and a server's
+//! DETAIL and CONTEXT, which may quote rows, only where the settings ask for full diagnostics.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+/// Why a database could not be looked at or entered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// No connection could be made.
+    #[error(
+        "{at} is not reachable: {reason}. Check host, port and network policies, and that the server runs."
+    )]
+    Unreachable {
+        /// Where.
+        at: String,
+        /// What the network or the server said.
+        reason: String,
+    },
+    /// The server does not accept who we are, or we have no credentials to show.
+    #[error("{at} refused the login: {reason}. Check the Secret in spec.credentials.")]
+    Authentication {
+        /// Where.
+        at: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// No encrypted connection as the settings demand it.
+    #[error("{at}: no TLS connection: {reason}. {fix}")]
+    Tls {
+        /// Where.
+        at: String,
+        /// What did not fit.
+        reason: String,
+        /// What to change.
+        fix: String,
+    },
+    /// The server takes no writes.
+    #[error("{at} is not the primary: {reason}. Give the address of the server that takes writes.")]
+    NotPrimary {
+        /// Where.
+        at: String,
+        /// How that shows.
+        reason: String,
+    },
+    /// Somebody between us and the server hands out server sessions: a lock taken there belongs to everybody.
+    #[error("{at} is a connection pooler: {reason}. Give the server's own address.")]
+    Pooler {
+        /// Where.
+        at: String,
+        /// How that shows.
+        reason: String,
+    },
+    /// Another database than the target says.
+    #[error(
+        "{at} is another database: expected identity {expected}, found {found}. Correct the address, or spec.identity.expect."
+    )]
+    Identity {
+        /// Where.
+        at: String,
+        /// What the target expects.
+        expected: String,
+        /// What the server says.
+        found: String,
+    },
+    /// The server's past has changed since this process last saw it: a failover, a restore. Said once per change;
+    /// every history must be read again before anything is believed.
+    #[error(
+        "{at} has another past than before: lineage was {expected}, is {found}. Its histories are read again before anything goes on."
+    )]
+    Lineage {
+        /// Where.
+        at: String,
+        /// What it was.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The role lacks a right.
+    #[error("{at}: {what}. A database administrator must run: {grant}")]
+    Privilege {
+        /// Where.
+        at: String,
+        /// Which role lacks what.
+        what: String,
+        /// The SQL that grants it.
+        grant: String,
+    },
+    /// Another tool keeps a history in this database, and nothing has been adopted from it.
+    #[error("{at} is not empty and carries the history of another tool: {}. Its format is not declared in spec histories, and scripts could be applied twice.", .tables.join(", "))]
+    Foreign {
+        /// Where.
+        at: String,
+        /// The tables, as `schema.table (tool)`.
+        tables: Vec<String>,
+    },
+    /// Somebody is in the way; wait and try again.
+    #[error("{at} is busy: {by}")]
+    Busy {
+        /// Where.
+        at: String,
+        /// Who, and since when.
+        by: BlockedBy,
+    },
+    /// A higher epoch has the fence: stop, do nothing more.
+    #[error("{at} was taken over by epoch {token}; this driver stops")]
+    Overtaken {
+        /// Where.
+        at: String,
+        /// The token in the fence row.
+        token: u64,
+    },
+    /// Another run holds the target.
+    #[error("{at} is claimed by {holder}")]
+    Claimed {
+        /// Where.
+        at: String,
+        /// `run <number> of <plan> (cluster <id>)`.
+        holder: String,
+    },
+    /// The connection went; what it was doing is to be read after a new [`crate::engine::Engine::enter`].
+    #[error("{at}: the connection was lost: {reason}")]
+    Lost {
+        /// Where.
+        at: String,
+        /// What was last heard.
+        reason: String,
+    },
+    /// The server answered with an error.
+    #[error("{at}: the server says: {message} ({code})")]
+    Server {
+        /// Where.
+        at: String,
+        /// SQLSTATE.
+        code: String,
+        /// The server's own words.
+        message: String,
+    },
+    /// The server or a setting of it is nothing this engine can work with.
+    #[error("{at}: {reason}")]
+    Unsupported {
+        /// Where.
+        at: String,
+        /// What, and what would help.
+        reason: String,
+    },
+}
+
+/// Why a script is not in its history now. Each variant says what may be believed about its effect.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScriptFailure {
+    /// Surely not applied: the server refused it and took everything back.
+    #[error(transparent)]
+    Failed(#[from] ScriptError),
+    /// Surely not applied, and not the script's fault: try again later.
+    #[error("the script had to give way: {0}")]
+    Blocked(BlockedBy),
+    /// Not applied: a higher epoch has the fence.
+    #[error("the target was taken over by epoch {token}")]
+    Overtaken {
+        /// The token in the fence row.
+        token: u64,
+    },
+    /// Not applied: somebody else has the lock.
+    #[error("the lock on the target is lost; another session holds it")]
+    LockLost,
+    /// Surely not applied: ended on our own request.
+    #[error("the script was cancelled before it was done; nothing of it is applied")]
+    Cancelled,
+    /// The connection went. Read the outcome after a new [`crate::engine::Engine::enter`].
+    #[error("the connection was lost: {reason}")]
+    Lost {
+        /// What was last heard.
+        reason: String,
+    },
+    /// Part of it may be applied, and nothing in the target can tell. Never tried again.
+    #[error("nobody can tell what of the script is applied: {evidence}")]
+    Unknown {
+        /// What is known.
+        evidence: String,
+    },
+}
+
+/// What is wrong with a script, at its place in the user's own file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptError {
+    /// SQLSTATE, or one of ours: `HistoryDrift`, `NoUndo`.
+    pub code: String,
+    /// The server's own words, with DETAIL and CONTEXT only under full diagnostics.
+    pub message: String,
+    /// The user's file.
+    pub file: String,
+    /// Which statement of the file, from 1.
+    pub statement: Option<usize>,
+    /// Line in the file, from 1.
+    pub line: Option<u32>,
+    /// Column in characters, from 1.
+    pub column: Option<u32>,
+    /// What would help.
+    pub hint: Option<String>,
+}
+
+impl std::error::Error for ScriptError {}
+
+impl fmt::Display for ScriptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+            if let Some(column) = self.column {
+                write!(f, ":{column}")?;
+            }
+        }
+        if let Some(statement) = self.statement {
+            write!(f, " (statement {statement})")?;
+        }
+        write!(f, ": {} ({})", self.message, self.code)?;
+        match &self.hint {
+            Some(hint) => write!(f, ". {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Who or what is in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockedBy {
+    /// A part of a sentence: `lock held by pid 412 (app=billing) on public.users`.
+    pub what: String,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// What a database administrator must run, if a person must act.
+    pub sql: Option<String>,
+    /// The process at the server.
+    pub pid: Option<i32>,
+}
+
+impl fmt::Display for BlockedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if let Some(since) = self.since {
+            write!(f, ", since {since}")?;
+        }
+        match &self.sql {
+            Some(sql) => write!(f, ". To end it: {sql}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What an engine is told and what it saw, in words that hold for every engine.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::script::HistoryRow;
+
+/// Who wants in: one run at one epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// `<namespace>/<name>` of the target.
+    pub target: String,
+    /// Uid of the run's record; names our sessions at the server.
+    pub run_uid: String,
+    /// Number of the run within its plan.
+    pub run: u64,
+    /// `<namespace>/<name>` of the plan.
+    pub plan: String,
+    /// Id of the cluster, so that another cluster's operator is recognised.
+    pub cluster: String,
+    /// The epoch. Only grows; a session with an older one may change nothing any more.
+    pub token: u64,
+}
+
+/// What becomes of the claim in the fence row when a session leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The run goes on and keeps others out.
+    Keep,
+    /// The run's last word in this target. The token stays, so that an older epoch stays out.
+    GiveUp,
+}
+
+/// The claim as it stands in the target's fence row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimSeen {
+    /// Uid of the run that holds or last held the target.
+    pub run_uid: String,
+    /// Its number.
+    pub run: u64,
+    /// `<namespace>/<name>` of its plan.
+    pub plan: String,
+    /// The highest token seen by the target.
+    pub token: u64,
+    /// Id of the cluster it runs in.
+    pub cluster: String,
+}
+
+/// A database as seen from outside, nothing held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The server's version, as it says it: `15.20`.
+    pub version: String,
+    /// What makes this database this one: `<system identifier>/<database oid>`.
+    pub identity: String,
+    /// Identity plus what changes when the server's past does: `<identity>/<timeline>`.
+    pub lineage: String,
+    /// Rows per declared history, oldest first, undone ones left out.
+    pub histories: BTreeMap<String, Vec<HistoryRow>>,
+    /// Tables in which other tools keep their history, as `schema.table`.
+    pub foreign_tables: Vec<String>,
+    /// Nothing of a user is in it, Whimbrel's own tables not counted.
+    pub empty: bool,
+    /// Sessions that are neither ours nor ignored.
+    pub sessions: Vec<ForeignSession>,
+    /// Whether [`crate::engine::Engine::quiet`] can see everybody; if not, why, and what would help.
+    pub quiet_provable: Result<(), String>,
+    /// What does not stop a run but should be read.
+    pub warnings: Vec<String>,
+    /// The claim in the fence row, if a run holds the target.
+    pub claim: Option<ClaimSeen>,
+    /// Size of the database on disk.
+    pub bytes: u64,
+}
+
+/// One sample of the silence at a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quiet {
+    /// Sessions that are neither ours nor ignored.
+    pub foreign: Vec<ForeignSession>,
+    /// What could write without a session, or keeps the proof from being one; a sentence each.
+    pub obstacles: Vec<String>,
+    /// One digest over everything a write moves. Two equal marks: nobody has written between them. `None`: it could
+    /// not be read, `obstacles` says why.
+    pub mark: Option<String>,
+}
+
+/// Somebody else's session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignSession {
+    /// Process id at the server.
+    pub pid: i32,
+    /// Its role; `None` for a background worker or where we may not see it.
+    pub user: Option<String>,
+    /// What it calls itself; empty if nothing, or where we may not see it.
+    pub application: String,
+    /// Where it comes from; `None` for a local socket.
+    pub address: Option<String>,
+    /// `active`, `idle`, `idle in transaction` …
+    pub state: Option<String>,
+    /// `client backend`, `logical replication worker` …; `None` where we may not see it.
+    pub backend_type: Option<String>,
+    /// Connected since.
+    pub since: Option<Timestamp>,
+}
+
+/// What a way back must bring back to its old value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Digest per declared history.
+    pub histories: BTreeMap<String, String>,
+    /// `<kind>=<digest>` per kind of catalogue object, joined by spaces: equal means the same structure, and where two
+    /// differ the kind says where to look.
+    pub structure: String,
+}
+
+/// A script that was begun and is not in its history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partial {
+    /// The history it belongs to.
+    pub history: String,
+    /// The script's key in it.
+    pub key: String,
+    /// The run that began it.
+    pub run_uid: String,
+    /// How many of its statements are known to be done.
+    pub statement: usize,
+    /// When it was begun.
+    pub since: Option<Timestamp>,
+}
+
+/// The answer to a check's query, every value as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows {
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// At most 1000 rows; `None` is NULL.
+    pub rows: Vec<Vec<Option<String>>>,
+    /// There were more rows than that.
+    pub truncated: bool,
+}

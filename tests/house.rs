@@ -267,14 +267,18 @@ fn sources() -> Vec<Source> {
     let mut found = Vec::new();
     let mut folders = vec![src.clone()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        for entry in fs::read_dir(folder).expect("a folder of sources") {
+            let path = entry.expect("readable").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|it| it == "rs") {
-                let below = path.strip_prefix(&src).unwrap().to_path_buf();
+                let below = path.strip_prefix(&src).expect("found under it").to_path_buf();
                 let shown = format!("src/{}", below.display());
-                found.push(Source { shown, text: fs::read_to_string(&path).unwrap(), path: below });
+                found.push(Source {
+                    shown,
+                    text: fs::read_to_string(&path).expect("sources are UTF-8"),
+                    path: below,
+                });
             }
         }
     }

@@ -10,6 +10,7 @@ pub mod events;
 pub(crate) mod fake;
 mod forbidden;
 mod holder;
+pub mod leader;
 pub mod lease;
 mod read;
 pub mod record;

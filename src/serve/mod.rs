@@ -1,1 +1,15 @@
-//! Metrics and health.
+//! What machines read of the operator: health, metrics, logs.
+//!
+//! - [`Gates`]: what keeps the operator from being ready, by name;
+//! - [`Metrics`]: the numbers, with names that are part of the API;
+//! - [`listen`]: the two small HTTP servers;
+//! - [`logs`]: how log lines look.
+
+mod gates;
+mod http;
+pub mod logs;
+mod metrics;
+
+pub use gates::{Gate, Gates};
+pub use http::{ServeError, health_routes, listen, metrics_routes};
+pub use metrics::{Metrics, PlanKey, Request, Seen, StepEnd, StepLabels, TargetKey, Wait};

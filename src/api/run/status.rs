@@ -1,0 +1,351 @@
+//! The durable record of a run: what was intended, what is done, and what is needed for the way back.
+
+use crate::api::{
+    Condition, Duration, Outcome, Phase, Time,
+    bounds::{HASH, MESSAGE, NAME, OPS, STRING},
+    plan::Failure,
+    reference::{Images, WorkloadKind},
+    target::VerificationLevel,
+    words::words,
+};
+use kube::KubeSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The durable record of a run; every write to it is a compare-and-swap.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MigrationRunStatus {
+    /// The newest generation of the run that the operator has seen; -1 is none.
+    pub observed_generation: i64,
+    /// Grows with every driver that takes the run up: the fencing token.
+    pub epoch: i64,
+    /// Where it stands; for display only.
+    pub phase: Phase,
+    /// Forward or Back.
+    pub direction: Direction,
+    /// The op, cause and instant at which the run turned around; it never goes forward again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turned_around: Option<TurnedAround>,
+    /// State of the ops by their id: a map, so that a write sends only what changed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "ops")]
+    pub ops: BTreeMap<String, OpRecord>,
+    /// Workloads as they were at Claim; the way back never records them again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 350))]
+    pub originals: Vec<Original>,
+    /// Keys of ConfigMaps as they were before a configure step.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 250))]
+    pub original_settings: Vec<OriginalSettings>,
+    /// What people approved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<ApprovalRecord>,
+    /// Verbs that were done; the annotation may stay.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub verbs: Vec<AcceptedVerb>,
+    /// The run's own backups.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub backups: Vec<BackupRecord>,
+    /// The histories as they were last read under lock.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 250))]
+    pub watermarks: Vec<Watermark>,
+    /// Whether nobody wrote from ProveQuiet to the first give-back; absent is: not proven yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet_unbroken: Option<bool>,
+    /// By target, the write mark that was taken right before the first give-back.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "write_marks")]
+    pub write_marks: BTreeMap<String, String>,
+    /// By target, what was read after ProveQuiet: RolledBack needs the same again.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub fingerprints: BTreeMap<String, Fingerprint>,
+    /// When the run was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When the claim was complete: `deadline` counts from here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed_at: Option<Time>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// From start to end, as shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub took: Option<Duration>,
+    /// When the first dependent was scaled down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub down_from: Option<Time>,
+    /// When the last dependent was ready again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub down_to: Option<Time>,
+    /// From `downFrom` to `downTo`, as shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downtime: Option<Duration>,
+    /// How it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// One line for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = MESSAGE))]
+    pub message: String,
+    /// The contract with waiting tools.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::api::condition::schema")]
+    pub conditions: Vec<Condition>,
+}
+
+impl Default for MigrationRunStatus {
+    fn default() -> Self {
+        Self {
+            observed_generation: -1,
+            epoch: 0,
+            phase: Phase::default(),
+            direction: Direction::default(),
+            turned_around: None,
+            ops: BTreeMap::new(),
+            originals: Vec::new(),
+            original_settings: Vec::new(),
+            approvals: Vec::new(),
+            verbs: Vec::new(),
+            backups: Vec::new(),
+            watermarks: Vec::new(),
+            quiet_unbroken: None,
+            write_marks: BTreeMap::new(),
+            fingerprints: BTreeMap::new(),
+            started_at: None,
+            claimed_at: None,
+            finished_at: None,
+            took: None,
+            down_from: None,
+            down_to: None,
+            downtime: None,
+            outcome: None,
+            failure: None,
+            message: String::new(),
+            conditions: Vec::new(),
+        }
+    }
+}
+
+words! {
+    /// Which way a run walks.
+    #[derive(Default)]
+    pub enum Direction {
+        /// To what the plan says.
+        #[default]
+        Forward,
+        /// To what was.
+        Back,
+    }
+}
+
+/// Where and why a run turned around.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TurnedAround {
+    /// Id of the op at hand; empty between ops.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub op: String,
+    /// The cause, a code as in `failure.code`.
+    #[schemars(length(max = NAME))]
+    pub cause: String,
+    /// When.
+    pub at: Time,
+}
+
+words! {
+    /// What is known of an op.
+    pub enum OpState {
+        /// About to be done, or being done.
+        Intent,
+        /// Done.
+        Done,
+        /// Failed, without effect or with the effect that its note names.
+        Failed,
+        /// Nobody knows; never tried again.
+        Unknown,
+    }
+}
+
+/// What is known of one op.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OpRecord {
+    /// Intent, Done, Failed or Unknown.
+    pub state: OpState,
+    /// Epoch of the driver that wrote this.
+    pub epoch: i64,
+    /// 1 for the first attempt; part of the names of what the op makes.
+    pub attempt: i32,
+    /// When the intent was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When the outcome was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// Cause of a failure, as in `failure.code`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = NAME))]
+    pub code: Option<String>,
+    /// What the outcome needs to say, such as a Job's name or what was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MESSAGE))]
+    pub note: Option<String>,
+}
+
+fn ops(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-map-type": "granular",
+        "maxProperties": OPS,
+        "additionalProperties": OpRecord::json_schema(generator),
+    })
+}
+
+fn write_marks(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "additionalProperties": { "type": "string", "maxLength": MESSAGE } })
+}
+
+/// A workload as it was at Claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Original {
+    /// Deployment, StatefulSet or CronJob.
+    pub kind: WorkloadKind,
+    /// Its namespace.
+    #[schemars(length(max = NAME))]
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid: a re-created one is another one.
+    #[schemars(length(max = NAME))]
+    pub uid: String,
+    /// Its replicas; absent for a CronJob.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// Its images by name of container and init container.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::api::plan::images")]
+    pub images: Images,
+    /// Whether a CronJob was suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+}
+
+/// Keys of a ConfigMap as they were before a configure step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OriginalSettings {
+    /// Its namespace.
+    #[schemars(length(max = NAME))]
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    #[schemars(length(max = NAME))]
+    pub uid: String,
+    /// Keys that were there, with their values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "write_marks")]
+    pub data: BTreeMap<String, String>,
+    /// Keys that were not there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<String>,
+}
+
+/// What a person approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalRecord {
+    /// `plan`, or the name of a step.
+    pub what: String,
+    /// The planHash that was approved.
+    #[schemars(length(max = HASH))]
+    pub plan_hash: String,
+    /// Who.
+    pub by: String,
+    /// Whether the API server proved who it was.
+    pub verified: bool,
+    /// When it was seen.
+    pub at: Time,
+}
+
+/// A verb that was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AcceptedVerb {
+    /// The verb: the annotation's key without its prefix.
+    #[schemars(length(max = NAME))]
+    pub verb: String,
+    /// The annotation's value, which names what it acts on.
+    #[schemars(length(max = MESSAGE))]
+    pub value: String,
+    /// Who.
+    pub by: String,
+    /// Whether the API server proved who it was.
+    pub verified: bool,
+    /// When it was seen.
+    pub at: Time,
+}
+
+/// A backup of this run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupRecord {
+    /// The target.
+    pub target: String,
+    /// Where it lies in the target's storage.
+    #[schemars(length(max = 1024))]
+    pub path: String,
+    /// When it was complete.
+    pub at: Time,
+    /// What it has proven so far.
+    pub level: VerificationLevel,
+    /// Its size in bytes.
+    pub bytes: i64,
+    /// SHA-256 of its manifest, in hexadecimal.
+    #[schemars(length(max = HASH))]
+    pub sha256: String,
+}
+
+/// A history as it was last read under lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Watermark {
+    /// The target.
+    pub target: String,
+    /// The history's name.
+    #[schemars(length(max = NAME))]
+    pub history: String,
+    /// Scripts that are applied.
+    pub count: i64,
+    /// Key of the last one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = STRING))]
+    pub last: String,
+    /// Running digest over all of them.
+    #[schemars(length(max = HASH))]
+    pub digest: String,
+    /// Which line of data it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub lineage: String,
+}
+
+/// A target as it was after ProveQuiet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fingerprint {
+    /// Digest over its histories.
+    #[schemars(length(max = HASH))]
+    pub history: String,
+    /// Digest over its structure.
+    #[schemars(length(max = HASH))]
+    pub structure: String,
+}

@@ -28,9 +28,10 @@ cluster_is_up() { cell_is_alive && [[ -e $RUN/up ]] && node_is_ready; }
 api_is_ready() { kubectl get --raw /readyz >/dev/null 2>&1; }
 
 bring_up() {
-  local archive archives=() loading
-  for archive in "${BASE_IMAGES[@]}"; do
-    archives+=("$(image_archives "$archive")")
+  local name folder folders=() loading
+  for name in "${BASE_IMAGES[@]}"; do
+    folder=$(image_folders "$name")
+    folders+=("$folder")
   done
   remove_cluster
   mkdir -p "$RUN/logs" "$DATA"
@@ -43,7 +44,7 @@ bring_up() {
   start_cell
   (
     until_true 30 in_cell test -S /run/containerd/containerd.sock
-    for archive in "${archives[@]}"; do load_archive "$archive"; done
+    for folder in "${folders[@]}"; do load_archive "$folder/image.tar"; done
   ) &
   loading=$!
   until_true 90 api_is_ready || fail "the API server did not get ready: $RUN/logs/kube-apiserver.log"

@@ -1,6 +1,10 @@
 # Images without a registry: built here, kept in the cache as OCI archives, imported into the cluster's containerd.
 #
-# Each image is a function image_NAME that prints its archive, and the digest of its inputs is its key in the cache.
+# Each image is a function image_NAME that prints a folder of the cache with `image.tar` and `reference`, the image's name;
+# the digest of what it is made from is the folder's key.
+
+# How an image is made is an input of it too.
+RECIPES=$TESTBED/lib/images.sh
 
 # The images every cluster starts with; the others are built and loaded when asked for.
 BASE_IMAGES=(pause coredns)
@@ -10,8 +14,8 @@ COREDNS_VERSION=1.13.1
 POSTGRESQL_VERSION=15
 DEMO_APP_TAGS=(1.0 2.0 broken writes)
 
-# image_archives NAME: prints the archives of an image, one per tag, built when needed.
-image_archives() {
+# image_folders NAME: prints the folders of an image, one per tag, built when needed.
+image_folders() {
   case $1 in
     pause | coredns | debian | postgresql | demo-app | whimbrel) "image_${1//-/_}" ;;
     *) fail "no image is called '$1': ${IMAGES[*]}" ;;
@@ -43,12 +47,13 @@ image_demo_app() {
 one_program_image() {
   local writer key
   writer=$(image_writer)
-  key=$(digest_of "$3" "$writer" -- "$2" "$4")
-  archive "image-$1" "$key" build_one_program "$writer" "$2" "$3" "$4"
+  key=$(digest_of "$3" "$writer" "$RECIPES" -- "$2" "$4")
+  cached "image-$1" "$key" build_one_program "$writer" "$2" "$3" "$4"
 }
 
 build_one_program() {
   "$1" -reference "$2" -program "$3" -user "$4" -output "$5/image.tar"
+  echo "$2" >"$5/reference"
 }
 
 image_writer() {
@@ -57,18 +62,11 @@ image_writer() {
   echo "$built/mkoci"
 }
 
-# archive NAME KEY BUILD...: as `cached`, and prints the archive in the folder.
-archive() {
-  local folder
-  folder=$(cached "$@")
-  echo "$folder/image.tar"
-}
-
 image_debian() {
   local writer key
   writer=$(image_writer)
-  key=$(digest_of "$TESTBED/images/debian" "$writer")
-  archive image-debian "$key" build_debian "$writer"
+  key=$(digest_of "$TESTBED/images/debian" "$writer" "$RECIPES")
+  cached image-debian "$key" build_debian "$writer"
 }
 
 build_debian() {
@@ -77,24 +75,68 @@ build_debian() {
   say "building localhost/debian:bookworm-slim with debootstrap, about a minute"
   "$TESTBED/images/debian/build" "$folder/root.tar"
   "$writer" -reference localhost/debian:bookworm-slim -root "$folder/root.tar" -command bash -output "$folder/image.tar"
+  echo localhost/debian:bookworm-slim >"$folder/reference"
   rm "$folder/root.tar"
 }
 
 image_postgresql() {
   local base key
   base=$(image_debian)
-  key=$(digest_of "$TESTBED/images/postgresql" -- "$base")
-  archive image-postgresql "$key" build_from_dockerfile "localhost/postgresql:$POSTGRESQL_VERSION" "$base" \
-    "$TESTBED/images/postgresql" "$TESTBED/images/postgresql/Dockerfile"
+  key=$(digest_of "$TESTBED/images/postgresql" "$RECIPES" -- "$(basename "$base")")
+  cached image-postgresql "$key" build_postgresql "$base/image.tar"
 }
 
-# build_from_dockerfile REFERENCE BASE_ARCHIVE CONTEXT DOCKERFILE [OPTION...] FOLDER: runs buildah without a daemon, a
-# registry or a namespace of its own; storage and result are in the folder, so builds do not meet.
+build_postgresql() {
+  build_from_dockerfile "localhost/postgresql:$POSTGRESQL_VERSION" "$TESTBED/images/postgresql/Dockerfile" \
+    "$TESTBED/images/postgresql" "$2" --base "$1"
+}
+
+# The project's own Dockerfile, with a program that cargo compiled here: inside, it would compile everything again.
+image_whimbrel() {
+  local program key
+  program=$(whimbrel_program)
+  key=$(digest_of "$program" "$CHECKOUT/Dockerfile" "$RECIPES")
+  cached image-whimbrel "$key" build_whimbrel "$program" "localhost/whimbrel:${key:0:12}"
+}
+
+build_whimbrel() {
+  local program=$1 reference=$2 folder=$3 context
+  context=$folder/context
+  install -D "$program" "$context/whimbrel"
+  install -D -m 0644 /etc/ssl/certs/ca-certificates.crt "$context/etc/ssl/certs/ca-certificates.crt"
+  build_from_dockerfile "$reference" "$CHECKOUT/Dockerfile" "$context" "$folder" --build-arg PROGRAM=prebuilt
+  rm -rf "$context"
+}
+
+# whimbrel_program: prints the path of the static program, compiled with the features in WHIMBREL_IMAGE_FEATURES, if any.
+# All checkouts share the compiled dependencies; the lock keeps one from taking another's program.
+whimbrel_program() (
+  host=$(rustc -vV | sed -n 's/^host: //p')
+  target=$CACHE/target/image
+  mkdir -p "$target" "$CACHE/locks"
+  exec 9>"$CACHE/locks/target-image"
+  flock 9
+  say "compiling the static program (minutes the first time)"
+  cd "$CHECKOUT"
+  RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile image --target "$host" \
+    --bin whimbrel --features "${WHIMBREL_IMAGE_FEATURES:-}" --target-dir "$target" >&2 9>&-
+  touch "$target"
+  key=$(digest_of "$target/$host/image/whimbrel")
+  folder=$(cached whimbrel-program "$key" cp "$target/$host/image/whimbrel")
+  echo "$folder/whimbrel"
+)
+
+# build_from_dockerfile REFERENCE DOCKERFILE CONTEXT FOLDER [--base ARCHIVE] [OPTION...]: runs buildah without a daemon or a
+# registry. Its storage is in the folder and goes at the end, so builds do not meet.
 build_from_dockerfile() {
-  local reference=$1 base=$2 context=$3 dockerfile=$4
-  local folder=${*: -1} options=("${@:5:$#-5}")
+  local reference=$1 dockerfile=$2 context=$3 folder=$4 base=
+  shift 4
+  if [[ ${1:-} == --base ]]; then
+    base=$2
+    shift 2
+  fi
   need_root "buildah"
-  say "building $reference from $(basename "$(dirname "$dockerfile")")/$(basename "$dockerfile")"
+  say "building $reference from its Dockerfile"
   mkdir "$folder/work"
   cat >"$folder/work/storage.conf" <<EOF
 [storage]
@@ -102,13 +144,20 @@ driver = "overlay"
 runroot = "$folder/work/run"
 graphroot = "$folder/work/graph"
 EOF
-  (
-    export CONTAINERS_STORAGE_CONF=$folder/work/storage.conf BUILDAH_ISOLATION=chroot TMPDIR=$folder/work
-    buildah pull --quiet "oci-archive:$base" >/dev/null
-    buildah bud --quiet --pull-never --layers=false "${options[@]}" --tag "$reference" --file "$dockerfile" "$context" >/dev/null
-    buildah push --quiet --disable-compression "$reference" "oci-archive:$folder/image.tar:$reference"
-  )
+  cat >"$folder/work/build" <<'EOF'
+set -euo pipefail
+base=$1 reference=$2 dockerfile=$3 context=$4 archive=$5
+shift 5
+[[ -z $base ]] || buildah pull --quiet "oci-archive:$base" >/dev/null
+buildah bud --quiet --pull-never --layers=false "$@" --tag "$reference" --file "$dockerfile" "$context" >/dev/null
+buildah push --quiet --disable-compression "$reference" "oci-archive:$archive:$reference"
+EOF
+  # In a mount namespace of its own, because buildah leaves mounts behind when it is interrupted.
+  CONTAINERS_STORAGE_CONF=$folder/work/storage.conf BUILDAH_ISOLATION=chroot TMPDIR=$folder/work \
+    unshare --mount --propagation private \
+    bash "$folder/work/build" "$base" "$reference" "$dockerfile" "$context" "$folder/image.tar" "$@"
   rm -rf "$folder/work"
+  echo "$reference" >"$folder/reference"
 }
 
 # load_archive FILE: imports an archive into the cluster's containerd; it keeps the names that stand in the archive.

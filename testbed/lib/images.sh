@@ -3,8 +3,8 @@
 # Each image is a function image_NAME that prints a folder of the cache with `image.tar` and `reference`, the image's name;
 # the digest of what it is made from is the folder's key.
 
-# How an image is made is an input of it too.
-RECIPES=$TESTBED/lib/images.sh
+# Raised when this file makes the same inputs into something else: a part of every key.
+LAYOUT=1
 
 # The images every cluster starts with; the others are built and loaded when asked for.
 BASE_IMAGES=(pause coredns)
@@ -47,7 +47,7 @@ image_demo_app() {
 one_program_image() {
   local writer key
   writer=$(image_writer)
-  key=$(digest_of "$3" "$writer" "$RECIPES" -- "$2" "$4")
+  key=$(digest_of "$3" "$writer" -- "$LAYOUT" "$2" "$4")
   cached "image-$1" "$key" build_one_program "$writer" "$2" "$3" "$4"
 }
 
@@ -65,7 +65,7 @@ image_writer() {
 image_debian() {
   local writer key
   writer=$(image_writer)
-  key=$(digest_of "$TESTBED/images/debian" "$writer" "$RECIPES")
+  key=$(digest_of "$TESTBED/images/debian" "$writer" -- "$LAYOUT")
   cached image-debian "$key" build_debian "$writer"
 }
 
@@ -82,7 +82,7 @@ build_debian() {
 image_postgresql() {
   local base key
   base=$(image_debian)
-  key=$(digest_of "$TESTBED/images/postgresql" "$RECIPES" -- "$(basename "$base")")
+  key=$(digest_of "$TESTBED/images/postgresql" -- "$LAYOUT" "$(basename "$base")")
   cached image-postgresql "$key" build_postgresql "$base/image.tar"
 }
 
@@ -95,7 +95,7 @@ build_postgresql() {
 image_whimbrel() {
   local program key
   program=$(whimbrel_program)
-  key=$(digest_of "$program" "$CHECKOUT/Dockerfile" "$RECIPES")
+  key=$(digest_of "$program" "$CHECKOUT/Dockerfile" -- "$LAYOUT")
   cached image-whimbrel "$key" build_whimbrel "$program" "localhost/whimbrel:${key:0:12}"
 }
 

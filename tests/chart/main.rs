@@ -1,0 +1,213 @@
+//! The chart as Helm renders it: rights with reasons, a restricted pod, values that are refused.
+//!
+//! Needs helm and kubeconform, which `testbed/testbed tools` builds; hence the feature `tool-tests`.
+
+mod render;
+
+use render::{Manifest, refused, rendered, run, text, tool};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const NAMESPACED: &[&str] = &["watchNamespaces={aether,aether-be}"];
+
+#[test]
+fn helm_has_nothing_to_say_against_it() {
+    run(&tool("helm"), &["lint", "--strict", "--quiet", render::CHART]);
+}
+
+#[test]
+fn every_object_is_one_that_kubernetes_knows() {
+    let kubeconform = tool("kubeconform");
+    let schemas = tool("schemas");
+    for values in [&[][..], NAMESPACED, &["replicas=2", "log.format=pretty", "serviceAccount.name=other"]] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rendered.yaml");
+        std::fs::write(&file, text(values)).unwrap();
+        let arguments = ["-strict", "-skip", "CustomResourceDefinition", "-schema-location", &schemas];
+        run(&kubeconform, &[&arguments[..], &[file.to_str().unwrap()]].concat());
+    }
+}
+
+#[test]
+fn every_rule_has_its_reason_beside_it() {
+    for values in [&[][..], NAMESPACED] {
+        let text = text(values);
+        let lines: Vec<&str> = text.lines().collect();
+        let mut rules = 0;
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.starts_with("  - apiGroups: [")) {
+            rules += 1;
+            let before = lines[at - 1].trim_start();
+            assert!(before.starts_with("# "), "no reason stands above this rule:\n{line}\n{}", lines[at + 1]);
+        }
+        let all: usize = rendered(values).iter().map(|it| it.rules().len()).sum();
+        assert_eq!(
+            rules, all,
+            "every rule starts with `- apiGroups: [`, so that its reason can be looked for above it"
+        );
+    }
+}
+
+#[test]
+fn the_operator_reads_no_secret_and_changes_no_workload() {
+    for values in [&[][..], NAMESPACED] {
+        let mut seen = 0;
+        for role in rendered(values).iter().filter(|it| it.is_role() && it.name().contains("whimbrel-")) {
+            if ["whimbrel-runner", "whimbrel-view", "whimbrel-edit", "whimbrel-approver", "whimbrel-on-call"]
+                .contains(&role.name())
+            {
+                continue;
+            }
+            for rule in role.rules() {
+                seen += 1;
+                let group = &rule["apiGroups"];
+                let words = format!("{} {}", rule["resources"], rule["verbs"]);
+                for never in ["secrets", "configmaps", "*", "users", "groups", "escalate", "bind"] {
+                    assert!(!words.contains(&format!("\"{never}\"")), "{}: {never}: {rule}", role.name());
+                }
+                if group == &json!(["apps"]) || group == &json!(["batch"]) || words.contains("\"pods\"") {
+                    assert_eq!(rule["verbs"], json!(["list", "watch"]), "{}", role.name());
+                }
+            }
+        }
+        assert!(seen >= 12, "the operator's rules were found");
+    }
+}
+
+#[test]
+fn pods_are_restricted() {
+    let objects = rendered(&[]);
+    let pods: Vec<(&str, &Value)> = objects
+        .iter()
+        .filter(|it| ["Deployment", "Job"].contains(&it.kind()))
+        .map(|it| (it.name(), &it.body["spec"]["template"]["spec"]))
+        .collect();
+    assert_eq!(
+        pods.iter().map(|it| it.0).collect::<Vec<_>>(),
+        ["whimbrel", "whimbrel-uninstall-check"],
+        "all pods of the chart"
+    );
+    for (name, pod) in pods {
+        assert_eq!(
+            pod["securityContext"],
+            json!({"runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+                   "seccompProfile": {"type": "RuntimeDefault"}}),
+            "{name}"
+        );
+        for container in pod["containers"].as_array().unwrap() {
+            assert_eq!(
+                container["securityContext"],
+                json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+                       "capabilities": {"drop": ["ALL"]}}),
+                "{name}"
+            );
+            assert!(container["resources"]["limits"]["memory"].is_string(), "{name}");
+        }
+        assert!(pod.get("hostNetwork").is_none() && pod.get("hostPID").is_none(), "{name}");
+    }
+}
+
+#[test]
+fn the_deployment_is_what_a_running_statement_needs() {
+    let objects = rendered(&["replicas=1"]);
+    let spec = &objects.iter().find(|it| it.kind() == "Deployment").unwrap().body["spec"];
+    assert_eq!(spec["strategy"], json!({"type": "Recreate"}));
+    let pod = &spec["template"]["spec"];
+    assert_eq!(pod["terminationGracePeriodSeconds"], 600);
+    let container = &pod["containers"][0];
+    assert_eq!(container["args"], json!(["operator"]));
+    let environment: BTreeSet<&str> =
+        container["env"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let wanted = [
+        "POD_NAME",
+        "POD_NAMESPACE",
+        "RUST_LOG",
+        "WHIMBREL_DEFAULT_SERVICE_ACCOUNT",
+        "WHIMBREL_HMAC_KEY_FILE",
+        "WHIMBREL_IMAGE",
+        "WHIMBREL_LOG_FORMAT",
+        "WHIMBREL_WATCH_NAMESPACES",
+    ];
+    assert_eq!(environment, BTreeSet::from(wanted));
+    assert_eq!(container["livenessProbe"]["httpGet"], json!({"path": "/livez", "port": "health"}));
+    assert_eq!(container["readinessProbe"]["httpGet"], json!({"path": "/readyz", "port": "health"}));
+}
+
+#[test]
+fn namespaced_it_has_roles_and_one_small_cluster_role() {
+    let objects = rendered(NAMESPACED);
+    let bindings: Vec<&str> =
+        objects.iter().filter(|it| it.kind() == "ClusterRoleBinding").map(Manifest::name).collect();
+    assert_eq!(bindings, ["whimbrel-system:whimbrel-cluster"]);
+    let cluster = objects
+        .iter()
+        .find(|it| it.kind() == "ClusterRole" && it.name() == "whimbrel-system:whimbrel-cluster")
+        .unwrap();
+    for rule in cluster.rules() {
+        assert_eq!(rule["verbs"], json!(["get"]));
+        assert!(rule["resourceNames"].is_array(), "by name only: {rule}");
+    }
+    for namespace in ["aether", "aether-be"] {
+        for name in ["whimbrel-operator", "whimbrel-impersonate"] {
+            let there = |kind: &str| {
+                objects.iter().any(|it| {
+                    it.kind() == kind && it.name() == name && it.body["metadata"]["namespace"] == namespace
+                })
+            };
+            assert!(there("Role") && there("RoleBinding"), "{name} in {namespace}");
+        }
+    }
+}
+
+#[test]
+fn whom_it_may_act_as_can_be_narrowed_alone() {
+    let objects = rendered(&["impersonate.namespaces={aether}"]);
+    let impersonators: Vec<(&str, &str)> = objects
+        .iter()
+        .filter(|it| it.rules().iter().any(|rule| rule["verbs"] == json!(["impersonate"])))
+        .map(|it| (it.kind(), it.body["metadata"]["namespace"].as_str().unwrap_or("everywhere")))
+        .collect();
+    assert_eq!(impersonators, [("Role", "aether")]);
+}
+
+#[test]
+fn every_guarded_verb_is_in_the_policy() {
+    let policies: Vec<Value> = rendered(&[])
+        .into_iter()
+        .filter(|it| it.kind() == "ValidatingAdmissionPolicy")
+        .map(|it| it.body)
+        .collect();
+    assert_eq!(policies.len(), 2);
+    let text = serde_json::to_string(&policies).unwrap();
+    for verb in ["approve", "override", "rollback", "resolve", "abandon", "adopt"] {
+        assert!(text.contains(&format!("key == 'whimbrel.dev/{verb}'")), "{verb}");
+        assert!(text.contains(&format!(".subresource('{verb}')")), "{verb}");
+    }
+    for policy in policies {
+        assert_eq!(policy["spec"]["failurePolicy"], "Fail");
+        assert_eq!(
+            policy["spec"]["matchConstraints"]["resourceRules"][0]["operations"],
+            json!(["CREATE", "UPDATE"])
+        );
+    }
+    let without = rendered(&["approval.policy=false"]);
+    assert!(!without.iter().any(|it| it.kind().starts_with("ValidatingAdmission")));
+}
+
+#[test]
+fn wrong_values_are_refused_by_name() {
+    for (value, sentence) in [
+        ("replcas=2", "additional properties 'replcas' not allowed"),
+        ("replicas=many", "at '/replicas': got string, want integer"),
+        ("log.format=text", "at '/log/format': value must be one of 'json', 'pretty'"),
+        ("watchNamespaces={Aether}", "at '/watchNamespaces/0': 'Aether' does not match pattern"),
+        ("terminationGracePeriodSeconds=5", "at '/terminationGracePeriodSeconds': minimum: got 5, want 30"),
+        (
+            "defaultServiceAccount=whimbrel-operator",
+            "serviceAccount.name and defaultServiceAccount are both \"whimbrel-operator\": a plan in namespace \
+             whimbrel-system would act as the operator itself; give one of them another name",
+        ),
+    ] {
+        let said = refused(&[value]);
+        assert!(said.contains(sentence), "{value}: helm said:\n{said}");
+    }
+}

@@ -14,7 +14,8 @@ digest_of() {
 }
 
 # cached NAME KEY BUILD...: prints the folder of this thing; when it is not there yet, runs `BUILD... FOLDER` first.
-# The folder appears by rename, so what is there is complete; the lock lets the second builder wait for the first.
+# The folder appears by rename, so what is there is complete; the lock lets the second builder wait for the first. Not to be
+# called in a condition: there bash would go on after the build's first failed command.
 cached() (
   name=$1 key=$2
   shift 2

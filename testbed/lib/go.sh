@@ -3,6 +3,7 @@
 # go_key ARG...: as `digest_of`, and over what the compiler is.
 go_key() {
   local compiler
+  command -v go >/dev/null || fail "Go 1.25 or newer is needed and not in PATH (Debian 12's own is too old): https://go.dev/dl"
   compiler=$(go env GOVERSION GOARCH)
   digest_of "$@" "$compiler"
 }

@@ -11,6 +11,7 @@ mod history;
 mod layout;
 mod order;
 mod read;
+pub mod split;
 mod version;
 
 pub use bundle::{Bundle, Dialect, Directives, Isolation, Kind, Script, Undo};

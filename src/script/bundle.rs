@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Layout, Version};
+use super::lint::{self, Class, Finding, Use};
+use super::{Layout, Version, psql};
 
 /// The ordered scripts of one step, from one source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,5 +104,114 @@ impl Isolation {
             Isolation::RepeatableRead => "REPEATABLE READ",
             Isolation::Serializable => "SERIALIZABLE",
         }
+    }
+}
+
+impl Script {
+    /// What is sent to the server: the body with blanks for the psql commands that are skipped. Every byte keeps its
+    /// place, so that the server's positions are those of the user's file.
+    pub fn executable(&self) -> String {
+        self.dialect.executable(&self.body)
+    }
+
+    /// What is sent to take the script back; `None` without an undo.
+    pub fn executable_undo(&self) -> Option<String> {
+        self.undo.as_ref().map(|undo| self.dialect.executable(&undo.body))
+    }
+
+    /// What lint says about the script.
+    pub fn findings(&self) -> Vec<Finding> {
+        let used = match self.kind {
+            Kind::Versioned => Use::Versioned,
+            Kind::Repeatable => Use::Repeatable,
+        };
+        self.dialect.lint(&self.body, used)
+    }
+
+    /// What lint says about the undo; nothing without one. `undo keeps-data` does not silence it.
+    pub fn undo_findings(&self) -> Vec<Finding> {
+        self.undo.as_ref().map(|undo| self.dialect.lint(&undo.body, Use::Undo)).unwrap_or_default()
+    }
+
+    /// Whether the undo, if there is one, may lose rows that were written since the script ran: lint calls it
+    /// Destructive and its author does not say `undo keeps-data`.
+    pub fn undo_loses_data(&self) -> bool {
+        let keeps = self.undo.as_ref().is_none_or(|undo| undo.directives.undo_keeps_data);
+        !keeps && self.undo_findings().iter().any(|finding| finding.class == Class::Destructive)
+    }
+
+    /// Whether the script takes away what no undo script can bring back.
+    pub fn is_irreversible(&self) -> bool {
+        self.findings().iter().any(|finding| finding.class == Class::Irreversible)
+    }
+
+    /// Whether running an older body of this script takes the newer one back: it only replaces definitions.
+    pub fn only_replaces(&self) -> bool {
+        self.dialect.only_replaces(&self.body)
+    }
+}
+
+impl Dialect {
+    fn executable(self, text: &str) -> String {
+        match self {
+            Dialect::Postgresql => psql::without_skipped(text),
+        }
+    }
+
+    fn lint(self, text: &str, used: Use) -> Vec<Finding> {
+        match self {
+            Dialect::Postgresql => lint::lint(text, used),
+        }
+    }
+
+    fn only_replaces(self, text: &str) -> bool {
+        match self {
+            Dialect::Postgresql => lint::only_replaces(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::read_bundle;
+    use super::*;
+
+    fn script(up: &str, down: &str) -> Script {
+        let files = [("V001-add-session-tags-up.sql", up), ("V001-add-session-tags-down.sql", down)];
+        let files: BTreeMap<_, _> =
+            files.map(|(file, text)| (file.to_owned(), text.as_bytes().to_vec())).into();
+        read_bundle(files, None, Dialect::Postgresql).unwrap().scripts.remove(0)
+    }
+
+    const UP: &str = "-- Add tags column\nALTER TABLE s ADD COLUMN IF NOT EXISTS tags TEXT[];\n\
+                      CREATE INDEX IF NOT EXISTS i ON s USING GIN (tags);\nCOMMENT ON COLUMN s.tags IS 'x';\n";
+    const DOWN: &str = "-- Rollback\nDROP INDEX IF EXISTS i;\n\nALTER TABLE s\nDROP COLUMN IF EXISTS tags;\n";
+
+    #[test]
+    fn the_undo_of_a_new_column_loses_what_was_written_to_it() {
+        let script = script(UP, DOWN);
+        assert!(script.undo_loses_data() && !script.is_irreversible());
+        let findings = script.undo_findings();
+        assert_eq!((findings[0].class, findings[0].statement, findings[0].line), (Class::Destructive, 2, 4));
+        assert_eq!(
+            script.findings().iter().map(|f| (f.class, f.statement)).collect::<Vec<_>>(),
+            [(Class::Locking, 2)]
+        );
+    }
+
+    #[test]
+    fn the_author_knows_better() {
+        let script = script(UP, &format!("-- whimbrel: undo keeps-data\n{DOWN}"));
+        assert!(!script.undo_loses_data());
+        assert_eq!(script.undo_findings().len(), 1);
+    }
+
+    #[test]
+    fn without_an_undo_nothing_can_be_lost_by_it() {
+        let without = Script { undo: None, ..script("DROP TABLE s;", DOWN) };
+        assert!(!without.undo_loses_data() && without.is_irreversible());
+        assert_eq!((without.undo_findings(), without.executable_undo()), (vec![], None));
     }
 }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::directives::KNOWN;
+use super::refuse::Refusal;
+use super::split::{Lines, Opener};
 use super::{Layout, MAX_FILE_BYTES, Version};
 
 /// A place in the user's file.
@@ -17,12 +20,8 @@ pub struct Place {
 
 impl Place {
     /// The place of the byte at `offset` of `text`, the body of `file`.
-    pub fn of(file: &str, text: &str, offset: usize) -> Self {
-        let before = &text.as_bytes()[..offset.min(text.len())];
-        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
-        let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |newline| newline + 1);
-        // Continuation bytes (10xxxxxx) are part of the character before them.
-        let column = before[start..].iter().filter(|b| **b & 0xc0 != 0x80).count() + 1;
+    pub(super) fn at(file: &str, text: &str, lines: &Lines, offset: usize) -> Self {
+        let (line, column) = lines.at(text, offset);
         Place { file: file.to_owned(), line, column }
     }
 }
@@ -111,6 +110,68 @@ pub enum ScriptError {
         /// Where.
         at: Place,
     },
+    /// Something is opened and the text ends first.
+    #[error("{at}: {what}")]
+    Unclosed {
+        /// Where it is opened.
+        at: Place,
+        /// What is opened.
+        what: Opener,
+    },
+    /// A statement that a script may not have.
+    #[error("{at}: statement {statement}: {refusal}")]
+    Refused {
+        /// Where it begins.
+        at: Place,
+        /// Which statement of the file, from 1.
+        statement: usize,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A line that is for psql.
+    #[error(
+        "{at}: {command} is a command of psql, not SQL: remove it (skipped are \\restrict, \\unrestrict, \\echo, and \\connect without a database, each on a line of its own)"
+    )]
+    MetaCommand {
+        /// Where it begins.
+        at: Place,
+        /// The command, without its arguments.
+        command: String,
+    },
+    /// What pg_dump writes by default.
+    #[error(
+        "{file}:{line}: this is the output of pg_dump with rows as COPY ... FROM stdin, which is not built yet: dump with --inserts, or with --schema-only and load the rows with a job step"
+    )]
+    DumpWithData {
+        /// The user's file name.
+        file: String,
+        /// Of the first COPY.
+        line: usize,
+    },
+    /// A `-- whimbrel:` comment that says nothing known.
+    #[error("{at}: unknown directive {directive:?}: known are {KNOWN}")]
+    UnknownDirective {
+        /// Where the comment begins.
+        at: Place,
+        /// What it says.
+        directive: String,
+    },
+    /// A directive that exists by name only.
+    #[error("{at}: the directive {directive:?} is not built yet: remove it, a script is one transaction")]
+    DirectiveNotBuilt {
+        /// Where the comment begins.
+        at: Place,
+        /// What it says.
+        directive: String,
+    },
+    /// A directive about an undo that stands elsewhere.
+    #[error("{at}: the directive {directive:?} belongs in the undo file: move it there")]
+    DirectiveOfUndo {
+        /// Where the comment begins.
+        at: Place,
+        /// What it says.
+        directive: String,
+    },
     /// Nothing in the file.
     #[error("{file}: the file is empty: write a statement, or a comment that says why there is none")]
     EmptyFile {
@@ -144,6 +205,13 @@ impl ScriptError {
             ScriptError::ZeroByte { .. } => "ZeroByte",
             ScriptError::EmptyFile { .. } => "EmptyFile",
             ScriptError::TooLarge { .. } => "TooLarge",
+            ScriptError::Unclosed { .. } => "Unclosed",
+            ScriptError::Refused { refusal, .. } => refusal.code(),
+            ScriptError::MetaCommand { .. } => "MetaCommand",
+            ScriptError::DumpWithData { .. } => "DumpWithData",
+            ScriptError::UnknownDirective { .. } => "UnknownDirective",
+            ScriptError::DirectiveNotBuilt { .. } => "DirectiveNotBuilt",
+            ScriptError::DirectiveOfUndo { .. } => "DirectiveOfUndo",
         }
     }
 }

@@ -4,14 +4,23 @@
 //! everything that is wrong with it at once. [`pending`] holds a bundle against the rows of a history and says which
 //! scripts are left to apply.
 
+#[cfg(test)]
+mod bad_input;
 mod bundle;
 mod checksum;
+mod directives;
 mod error;
 mod history;
 mod layout;
+mod lint;
+mod locate;
 mod order;
+mod pattern;
+mod psql;
 mod read;
+mod refuse;
 pub mod split;
+mod transaction;
 mod version;
 
 pub use bundle::{Bundle, Dialect, Directives, Isolation, Kind, Script, Undo};
@@ -19,6 +28,9 @@ pub use checksum::checksum;
 pub use error::{Place, ScriptError};
 pub use history::HistoryRow;
 pub use layout::Layout;
+pub use lint::{Class, Finding};
+pub use locate::{Spot, locate};
 pub use order::{Missing, OrderError, OutOfOrder, Pending, Policy, pending};
 pub use read::{MAX_FILE_BYTES, read_bundle};
+pub use refuse::Refusal;
 pub use version::{Version, VersionError};

@@ -238,3 +238,147 @@ fn below_newest(script: &Script, version: &Version, history: &History<'_>) -> Op
     let (file, newest, newest_version) = (script.file.clone(), newest.file.clone(), newest_version.clone());
     Some(OrderError::OutOfOrder { file, newest, newest_version })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Dialect, Directives, Layout};
+    use super::*;
+
+    /// A bundle of scripts `key=checksum`.
+    fn bundle(scripts: &[&str]) -> Bundle {
+        let script = |spec: &&str| {
+            let (key, checksum) = spec.split_once('=').unwrap();
+            let version: Option<Version> = key.parse().ok();
+            let kind = if version.is_some() { Kind::Versioned } else { Kind::Repeatable };
+            Script {
+                key: key.to_owned(),
+                kind,
+                version,
+                description: key.to_owned(),
+                file: format!("{key}.sql"),
+                body: String::new(),
+                checksum: checksum.to_owned(),
+                undo: None,
+                directives: Directives::default(),
+                dialect: Dialect::Postgresql,
+            }
+        };
+        Bundle {
+            layout: Layout::Flyway,
+            scripts: scripts.iter().map(script).collect(),
+            digest: String::new(),
+        }
+    }
+
+    /// A history of rows `key=checksum`, in the order in which they were written.
+    fn rows(rows: &[&str]) -> Vec<HistoryRow> {
+        bundle(rows).scripts.iter().zip(1..).map(|(script, rank)| HistoryRow::of(script, rank)).collect()
+    }
+
+    fn policy(to: Option<&str>) -> Policy {
+        Policy { to: to.map(|to| to.parse().unwrap()), ..Policy::default() }
+    }
+
+    fn left(scripts: &[&str], applied: &[&str], policy: &Policy) -> Result<Vec<String>, Vec<String>> {
+        match pending(&bundle(scripts), &rows(applied), policy) {
+            Ok(pending) => {
+                assert_eq!(pending.is_empty(), pending.scripts().count() == 0);
+                Ok(pending.scripts().map(|script| script.key.clone()).collect())
+            }
+            Err(errors) => Err(errors.iter().map(OrderError::to_string).collect()),
+        }
+    }
+
+    #[test]
+    fn what_is_left() {
+        let all = ["1=a", "2=b", "10=c", "R:v=d"];
+        let cases: [(&[&str], Option<&str>, &[&str]); 8] = [
+            (&[], None, &["1", "2", "10", "R:v"]),
+            (&["1=a"], None, &["2", "10", "R:v"]),
+            (&["1=a", "2=b", "10=c", "R:v=d"], None, &[]),
+            (&["1=a", "2=b", "10=c", "R:v=old"], None, &["R:v"]),
+            (&["1=a", "2=b", "10=c", "R:v=d", "R:v=old"], None, &["R:v"]),
+            (&["1=a", "2=b", "10=c", "R:v=old", "R:v=d"], None, &[]),
+            (&["1=a"], Some("2"), &["2", "R:v"]),
+            (&["1=a", "2=b", "R:v=d"], Some("2"), &[]),
+        ];
+        for (applied, to, expected) in cases {
+            assert_eq!(
+                left(&all, applied, &policy(to)),
+                Ok(expected.iter().map(|key| key.to_string()).collect()),
+                "{applied:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn edited() {
+        assert_eq!(
+            left(&["1=new", "2=b"], &["1=old"], &policy(None)),
+            Err(vec![
+                "1.sql was edited after it was applied: the history has old, the source has new: put the old text back, or write the change as a new version"
+                    .to_owned()
+            ])
+        );
+    }
+
+    #[test]
+    fn out_of_order() {
+        let (scripts, applied) = (["1=a", "2=b", "3=c"], ["1=a", "3=c"]);
+        assert_eq!(
+            left(&scripts, &applied, &policy(None)),
+            Err(vec![
+                "2.sql is below 3.sql, which is applied: give it a version above 3, or set outOfOrder: Allow"
+                    .to_owned()
+            ])
+        );
+        let allow = Policy { out_of_order: OutOfOrder::Allow, ..Policy::default() };
+        assert_eq!(left(&scripts, &applied, &allow), Ok(vec!["2".to_owned()]));
+    }
+
+    #[test]
+    fn pinned() {
+        let scripts = ["1=a", "2=b"];
+        assert_eq!(
+            left(&scripts, &["1=a", "2=b"], &policy(Some("1"))),
+            Err(vec![
+                "to: 1 is below version 2, which is applied: whimbrel never downgrades, set to: 2 or above"
+                    .to_owned()
+            ])
+        );
+        assert_eq!(
+            left(&scripts, &["1=a"], &policy(Some("3"))),
+            Err(vec![
+                "to: 3 is neither in the source nor applied: the source is not the one that the plan means, or not there yet"
+                    .to_owned()
+            ])
+        );
+        // Applied, and the bundle no longer holds it: nothing is wrong.
+        assert_eq!(left(&["3=c"], &["1=a", "2=b"], &policy(Some("2"))), Ok(vec![]));
+    }
+
+    #[test]
+    fn missing() {
+        let applied = ["1=a", "2=b", "R:v=d", "R:v=e"];
+        assert_eq!(left(&["3=c"], &applied, &policy(None)), Ok(vec!["3".to_owned()]));
+        let reject = Policy { missing: Missing::Reject, ..Policy::default() };
+        assert_eq!(
+            left(&["2=b", "3=c"], &applied, &reject),
+            Err(vec![
+                "1.sql is applied and not in the source: put it back, or set missing: Ignore".to_owned(),
+                "R:v.sql is applied and not in the source: put it back, or set missing: Ignore".to_owned(),
+            ])
+        );
+    }
+
+    #[test]
+    fn a_history_with_two_rows_for_one_version() {
+        assert_eq!(
+            left(&["1=a"], &["1=a", "1=a"], &policy(None)),
+            Err(vec![
+                "the history has 2 rows for version 1, there can be one: somebody else wrote to it"
+                    .to_owned()
+            ])
+        );
+    }
+}

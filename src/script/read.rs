@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::checksum::{checksum, digest};
+use super::directives::Role;
 use super::layout::Name;
-use super::{Bundle, Dialect, Directives, Kind, Layout, Place, Script, ScriptError, Undo, Version};
+use super::split::Lines;
+use super::{Bundle, Dialect, Directives, Kind, Layout, Place, Script, ScriptError, Undo, Version, refuse};
 
 /// The most bytes that one script may have: 4 MiB. A ConfigMap holds 1 MiB; more than this in one transaction is
 /// data, and data is a job's work.
@@ -85,7 +87,7 @@ impl Reader {
                     let (first, second) = (other.file.clone(), file);
                     return Err(ScriptError::DuplicateVersion { version, first, second });
                 }
-                let (checksum, directives) = (checksum(&body), Directives::default());
+                let (checksum, directives) = (checksum(&body), self.examine(&file, &body, Role::Undo));
                 self.undos.insert(version, Undo { file, body, checksum, directives });
             }
             Name::Repeatable { description } => {
@@ -100,13 +102,26 @@ impl Reader {
         Ok(())
     }
 
-    fn script(&self, file: String, body: String, description: String, version: Option<Version>) -> Script {
+    fn script(
+        &mut self,
+        file: String,
+        body: String,
+        description: String,
+        version: Option<Version>,
+    ) -> Script {
         let (key, kind) = match &version {
             Some(version) => (version.to_string(), Kind::Versioned),
             None => (format!("R:{description}"), Kind::Repeatable),
         };
-        let (checksum, directives, dialect) = (checksum(&body), Directives::default(), self.dialect);
+        let directives = self.examine(&file, &body, Role::Script);
+        let (checksum, dialect) = (checksum(&body), self.dialect);
         Script { key, kind, version, description, file, body, checksum, undo: None, directives, dialect }
+    }
+
+    fn examine(&mut self, file: &str, body: &str, role: Role) -> Directives {
+        match self.dialect {
+            Dialect::Postgresql => refuse::examine(file, body, role, &mut self.errors),
+        }
     }
 
     fn finish(mut self, layout: Layout) -> Result<Bundle, Vec<ScriptError>> {
@@ -145,7 +160,7 @@ fn text(file: &str, bytes: Vec<u8>) -> Result<String, ScriptError> {
         return Err(ScriptError::EmptyFile { file });
     }
     match text.find('\0') {
-        Some(byte) => Err(ScriptError::ZeroByte { at: Place::of(&file, &text, byte) }),
+        Some(byte) => Err(ScriptError::ZeroByte { at: Place::at(&file, &text, &Lines::new(&text), byte) }),
         None => Ok(text),
     }
 }

@@ -1,0 +1,119 @@
+//! `-- whimbrel:` comments: what an author says about a script.
+
+use super::split::Split;
+use super::{Directives, Isolation, Place, ScriptError};
+
+/// Which file a text comes from: some directives are about an undo only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Script,
+    Undo,
+}
+
+/// The directives, for messages.
+pub(super) const KNOWN: &str =
+    "isolation: read-committed | repeatable-read | serializable, undo keeps-data, undo partial-ok";
+
+/// The directives of the comments in `text`; what is none is an error, because it is a wish that nobody would fulfil.
+pub(super) fn read(
+    file: &str,
+    text: &str,
+    split: &Split,
+    role: Role,
+    errors: &mut Vec<ScriptError>,
+) -> Directives {
+    let mut directives = Directives::default();
+    for range in &split.comments {
+        let Some(directive) = directive(&text[range.clone()]) else { continue };
+        let (at, said) = (Place::at(file, text, &split.lines, range.start), directive.to_owned());
+        let words: Vec<&str> = directive.split_whitespace().collect();
+        match (words.as_slice(), role) {
+            (["isolation:", level], _) => match isolation(level) {
+                Some(level) => directives.isolation = Some(level),
+                None => errors.push(ScriptError::UnknownDirective { at, directive: said }),
+            },
+            (["undo", "keeps-data"], Role::Undo) => directives.undo_keeps_data = true,
+            (["undo", "partial-ok"], Role::Undo) => directives.undo_partial_ok = true,
+            (["undo", "keeps-data" | "partial-ok"], Role::Script) => {
+                errors.push(ScriptError::DirectiveOfUndo { at, directive: said });
+            }
+            (["no-transaction" | "mixed"], _) => {
+                errors.push(ScriptError::DirectiveNotBuilt { at, directive: said })
+            }
+            _ => errors.push(ScriptError::UnknownDirective { at, directive: said }),
+        }
+    }
+    directives
+}
+
+/// What stands behind `whimbrel:` in a line comment. Capitals and missing blanks are forgiven, so that a slip is
+/// answered and not taken for prose.
+fn directive(comment: &str) -> Option<&str> {
+    let (name, rest) = comment.strip_prefix("--")?.split_once(':')?;
+    name.trim().eq_ignore_ascii_case("whimbrel").then(|| rest.trim())
+}
+
+fn isolation(level: &str) -> Option<Isolation> {
+    match level {
+        "read-committed" => Some(Isolation::ReadCommitted),
+        "repeatable-read" => Some(Isolation::RepeatableRead),
+        "serializable" => Some(Isolation::Serializable),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::split::split;
+    use super::*;
+
+    fn directives(text: &str, role: Role) -> (Directives, Vec<String>) {
+        let mut errors = Vec::new();
+        let directives = read("V1__a.sql", text, &split(text).unwrap(), role, &mut errors);
+        (directives, errors.iter().map(ScriptError::to_string).collect())
+    }
+
+    #[test]
+    fn in_an_undo() {
+        let text = "-- whimbrel: undo keeps-data\n--Whimbrel :undo   partial-ok\n-- whimbrel: isolation: serializable";
+        let isolation = Some(Isolation::Serializable);
+        let expected = Directives { isolation, undo_keeps_data: true, undo_partial_ok: true };
+        assert_eq!(directives(text, Role::Undo), (expected, vec![]));
+    }
+
+    #[test]
+    fn only_line_comments_that_say_so() {
+        let text = "-- whimbrel is a bird: no-transaction\n/* whimbrel: x */ SELECT '-- whimbrel: x', $$\n-- whimbrel: x\n$$";
+        assert_eq!(directives(text, Role::Script), (Directives::default(), vec![]));
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let refused = |text: &str, role| directives(text, role).1;
+        assert_eq!(
+            refused("SELECT 1;\n  -- whimbrel: no-transactions\n", Role::Script),
+            [
+                "V1__a.sql:2:3: unknown directive \"no-transactions\": known are isolation: read-committed | repeatable-read | serializable, undo keeps-data, undo partial-ok"
+            ]
+        );
+        for text in [
+            "-- whimbrel:",
+            "-- whimbrel: isolation: dirty",
+            "-- whimbrel: undo",
+            "-- whimbrel: isolation serializable",
+        ] {
+            assert_eq!(refused(text, Role::Undo).len(), 1, "{text}");
+        }
+        assert_eq!(
+            refused("-- whimbrel: undo keeps-data", Role::Script),
+            ["V1__a.sql:1:1: the directive \"undo keeps-data\" belongs in the undo file: move it there"]
+        );
+        for directive in ["no-transaction", "mixed"] {
+            let text = format!("-- whimbrel: {directive}");
+            let message = format!(
+                "V1__a.sql:1:1: the directive \"{directive}\" is not built yet: remove it, a script is one transaction"
+            );
+            assert_eq!(refused(&text, Role::Script), [message]);
+        }
+    }
+}

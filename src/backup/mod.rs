@@ -1,1 +1,29 @@
-//! Take, verify, retain: what runs inside the Job, the manifest, the ladder.
+//! Backups that prove themselves: taken from one snapshot, finished by a manifest, verified before any data is changed.
+//!
+//! [`take`] and [`verify`] run inside Jobs with nothing but the engine's own tools; [`job_for_backup`] and
+//! [`job_for_verify`] make those Jobs.
+
+mod connection;
+mod error;
+mod files;
+mod level;
+mod manifest;
+mod probe;
+mod retain;
+mod roles;
+mod scratch;
+mod session;
+mod take;
+mod tool;
+mod verify;
+
+pub use connection::{Connection, TlsMode};
+pub use error::{BackupError, EXIT_FAILED, EXIT_NEVER_AGAIN, EXIT_OVERTAKEN};
+pub use files::FileDigest;
+pub use level::Level;
+pub use manifest::{Manifest, Of, Source};
+pub use probe::{Probes, TableProbe};
+pub use retain::{Summary, summary};
+pub use roles::{Membership, Role};
+pub use take::{Take, Taken, take};
+pub use verify::{Verified, Verify, verify};

@@ -1,0 +1,141 @@
+//! `manifest.json`: what a backup is, written last; a folder without one is not a backup.
+
+use super::{BackupError, Probes, Role, files::FileDigest};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, File},
+    io::{ErrorKind, Write as _},
+    path::Path,
+};
+
+/// The format that this program writes, and the only one it reads.
+pub(super) const FORMAT: u32 = 1;
+/// Name of the file in a backup's folder.
+pub(super) const FILE_NAME: &str = "manifest.json";
+/// Name of the folder beside it that the dump is in.
+pub(super) const DATA: &str = "data";
+
+/// Everything that is known of one backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Whose backup this is.
+    pub of: Of,
+    /// The driver's epoch when it was taken.
+    pub epoch: u64,
+    /// When the snapshot was taken.
+    pub started_at: Timestamp,
+    /// When the last file was on the disk.
+    pub finished_at: Timestamp,
+    /// What wrote it, such as `pg_dump (PostgreSQL) 15.14`.
+    pub tool: String,
+    /// The server it came from.
+    pub source: Source,
+    /// The roles that a restore needs, with their attributes; never a password.
+    pub roles: Vec<Role>,
+    /// What was in the database at the very snapshot that the dump was made from.
+    pub probes: Probes,
+    /// Every file of the dump, by path.
+    pub files: Vec<FileDigest>,
+}
+
+/// To whom a backup belongs. It counts only for exactly these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Of {
+    /// Uid of the plan.
+    pub plan_uid: String,
+    /// Number of the run.
+    pub run: u64,
+    /// Name of the target.
+    pub target: String,
+}
+
+impl std::fmt::Display for Of {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "target {} in run {} of plan {}", self.target, self.run, self.plan_uid)
+    }
+}
+
+/// The database a backup was taken of, as a restore must make it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Source {
+    /// Its name.
+    pub database: String,
+    /// `<system identifier>/<database oid>`.
+    pub identity: String,
+    /// The server's version, such as `15.14`.
+    pub version: String,
+    /// Where in the log the snapshot stands.
+    pub lsn: String,
+    /// The exported snapshot that dump and probes share.
+    pub snapshot: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The role that owns it.
+    pub owner: String,
+    /// Character set, such as `UTF8`.
+    pub encoding: String,
+    /// LC_COLLATE.
+    pub collate: String,
+    /// LC_CTYPE.
+    pub ctype: String,
+    /// Who knows the locale: `c` libc, `i` ICU, `b` the server itself.
+    pub provider: String,
+    /// Name of the locale for providers other than libc.
+    pub locale: Option<String>,
+    /// The role that the dump was made as; a restore test is made as it too.
+    pub role: String,
+}
+
+impl Manifest {
+    /// Writes the manifest into the backup's folder so that it is there completely or not at all, and stays there
+    /// through a power cut: this is what makes the folder a backup.
+    pub(super) fn commit(&self, folder: &Path) -> Result<String, BackupError> {
+        let unfinished = folder.join("manifest.json.unfinished");
+        let text = serde_json::to_vec_pretty(self).expect("a manifest has only strings and numbers");
+        let write = || {
+            let mut file = File::create_new(&unfinished)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&unfinished, folder.join(FILE_NAME))?;
+            File::open(folder)?.sync_all()
+        };
+        write().map_err(BackupError::file(&unfinished))?;
+        Ok(super::files::digest(&text))
+    }
+
+    /// Reads the manifest of a backup's folder, and its digest.
+    ///
+    /// # Errors
+    /// No manifest: the backup was never finished. Another format, or not JSON.
+    pub fn read(folder: &Path) -> Result<(Self, String), BackupError> {
+        let path = folder.join(FILE_NAME);
+        let text = fs::read(&path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => BackupError::Unfinished { path: folder.display().to_string() },
+            _ => BackupError::File { path: path.display().to_string(), source },
+        })?;
+        let misfit = |reason: String| BackupError::Manifest { path: path.display().to_string(), reason };
+        let format: Format = serde_json::from_slice(&text).map_err(|error| misfit(error.to_string()))?;
+        if format.format != FORMAT {
+            return Err(misfit(format!("it says format {}, this program reads {FORMAT}", format.format)));
+        }
+        let manifest = serde_json::from_slice(&text).map_err(|error| misfit(error.to_string()))?;
+        Ok((manifest, super::files::digest(&text)))
+    }
+
+    /// Size of all files in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+}
+
+/// Read before anything else, so that a newer format is named instead of its first new field.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}

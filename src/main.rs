@@ -1,3 +1,8 @@
 //! The command line: one match.
 
-fn main() {}
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    whimbrel::cli::Cli::parse().run()
+}

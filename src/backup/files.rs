@@ -78,8 +78,7 @@ pub(super) fn differences(root: &Path, expected: &[FileDigest]) -> Result<Vec<St
 
 /// Bytes that we may still write to the file system of `path`.
 pub(super) fn free_bytes(path: &Path) -> Result<u64, BackupError> {
-    let stat =
-        rustix::fs::statvfs(path).map_err(|errno| BackupError::file(path)(io::Error::from(errno)))?;
+    let stat = rustix::fs::statvfs(path).map_err(|errno| BackupError::file(path)(io::Error::from(errno)))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
@@ -141,24 +140,30 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         fs::create_dir(root.join("blobs")).unwrap();
-        for (name, text) in [("toc.dat", "toc"), ("1.dat.gz", "one"), ("2.dat.gz", "two"), ("blobs/3", "three")] {
+        for (name, text) in
+            [("toc.dat", "toc"), ("1.dat.gz", "one"), ("2.dat.gz", "two"), ("blobs/3", "three")]
+        {
             fs::write(root.join(name), text).unwrap();
         }
         let settled = settle(root).unwrap();
-        assert_eq!(settled.iter().map(|it| it.path.as_str()).collect::<Vec<_>>(), [
-            "1.dat.gz", "2.dat.gz", "blobs/3", "toc.dat"
-        ]);
+        assert_eq!(
+            settled.iter().map(|it| it.path.as_str()).collect::<Vec<_>>(),
+            ["1.dat.gz", "2.dat.gz", "blobs/3", "toc.dat"]
+        );
         assert_eq!(differences(root, &settled).unwrap(), [""; 0]);
         fs::write(root.join("1.dat.gz"), "onE").unwrap();
         fs::write(root.join("blobs/3"), "thre").unwrap();
         fs::remove_file(root.join("2.dat.gz")).unwrap();
         fs::write(root.join("4"), "four").unwrap();
-        assert_eq!(differences(root, &settled).unwrap(), [
-            "1.dat.gz has another SHA-256 than when it was written",
-            "2.dat.gz is missing",
-            "blobs/3 has 4 bytes, not 5",
-            "4 does not belong to it",
-        ]);
+        assert_eq!(
+            differences(root, &settled).unwrap(),
+            [
+                "1.dat.gz has another SHA-256 than when it was written",
+                "2.dat.gz is missing",
+                "blobs/3 has 4 bytes, not 5",
+                "4 does not belong to it",
+            ]
+        );
         assert_eq!(bytes_below(root), 3 + 4 + 3 + 4);
         assert!(free_bytes(root).unwrap() > 0);
     }

@@ -219,26 +219,34 @@ mod tests {
     #[test]
     fn each_difference_is_a_sentence() {
         let source = probes(3, Some("9"));
-        assert_eq!(source.differences(&probes(2, Some("9"))), [
-            "table public.users has 2 rows, the snapshot had 3"
-        ]);
-        assert_eq!(source.differences(&probes(3, Some("8"))), [
-            "table public.users has as many rows as the snapshot, but others"
-        ]);
+        assert_eq!(
+            source.differences(&probes(2, Some("9"))),
+            ["table public.users has 2 rows, the snapshot had 3"]
+        );
+        assert_eq!(
+            source.differences(&probes(3, Some("8"))),
+            ["table public.users has as many rows as the snapshot, but others"]
+        );
         let mut other = probes(3, Some("9"));
         other.sequences.clear();
         other.large_objects_digest = "6".into();
         other.objects.insert("indexes".into(), 2);
-        assert_eq!(source.differences(&other), [
-            "sequence public.s is missing, was 7/true",
-            "the large objects have other contents than in the snapshot",
-            "there are 2 indexes, the snapshot had 3",
-        ]);
-        assert_eq!(source.differences(&Probes::default()), [
-            "table public.users is missing",
-            "sequence public.s is missing, was 7/true",
-            "there are 0 large objects, the snapshot had 1",
-            "and 1 more",
-        ]);
+        assert_eq!(
+            source.differences(&other),
+            [
+                "sequence public.s is missing, was 7/true",
+                "the large objects have other contents than in the snapshot",
+                "there are 2 indexes, the snapshot had 3",
+            ]
+        );
+        assert_eq!(
+            source.differences(&Probes::default()),
+            [
+                "table public.users is missing",
+                "sequence public.s is missing, was 7/true",
+                "there are 0 large objects, the snapshot had 1",
+                "and 1 more",
+            ]
+        );
     }
 }

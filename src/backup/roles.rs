@@ -137,12 +137,16 @@ mod tests {
             role("z", vec![]),
         ];
         let attributes = "NOSUPERUSER INHERIT NOCREATEROLE CREATEDB NOLOGIN NOBYPASSRLS";
-        assert_eq!(statements(&roles), [
-            format!("CREATE ROLE \"a\"\"b\" {attributes}"),
-            format!("CREATE ROLE \"z\" {attributes}"),
-            "GRANT \"pg_read_all_data\" TO \"a\"\"b\"".to_owned(),
-            "GRANT \"pg_read_all_data\" TO \"a\"\"b\" WITH ADMIN OPTION, INHERIT FALSE, SET TRUE".to_owned(),
-        ]);
+        assert_eq!(
+            statements(&roles),
+            [
+                format!("CREATE ROLE \"a\"\"b\" {attributes}"),
+                format!("CREATE ROLE \"z\" {attributes}"),
+                "GRANT \"pg_read_all_data\" TO \"a\"\"b\"".to_owned(),
+                "GRANT \"pg_read_all_data\" TO \"a\"\"b\" WITH ADMIN OPTION, INHERIT FALSE, SET TRUE"
+                    .to_owned(),
+            ]
+        );
         assert_eq!(literal("o'c\\"), "E'o\\'c\\\\'");
     }
 }

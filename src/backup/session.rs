@@ -59,9 +59,7 @@ impl Session {
         let mut session = Self { stdin, lines: BufReader::new(stdout).lines(), said, _psql: psql };
         match session.lines_of("SELECT").await {
             Ok(_) => Ok(session),
-            Err(Ended(said)) => {
-                Err(BackupError::Connect { at: at.to_owned(), user: user.to_owned(), said })
-            }
+            Err(Ended(said)) => Err(BackupError::Connect { at: at.to_owned(), user: user.to_owned(), said }),
         }
     }
 

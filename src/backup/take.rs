@@ -99,13 +99,9 @@ SELECT jsonb_build_object(
 ///
 /// # Errors
 /// Whatever went wrong; the folder of this attempt is then removed, and had no manifest at any time.
-pub async fn take(
-    take: &Take,
-    mut progress: impl FnMut(u64, u64, &str),
-) -> Result<Taken, BackupError> {
+pub async fn take(take: &Take, mut progress: impl FnMut(u64, u64, &str)) -> Result<Taken, BackupError> {
     let opened = take.connection.open()?;
-    let mut session =
-        Session::connect(&opened.environment, &take.connection.at(), &opened.user).await?;
+    let mut session = Session::connect(&opened.environment, &take.connection.at(), &opened.user).await?;
     refuse_if_overtaken(&mut session, take.epoch).await?;
     let folder = Attempt::make(take)?;
     probe::prepare(&mut session).await?;
@@ -216,10 +212,15 @@ async fn dump(
 fn or_disk_full(error: BackupError, take: &Take, folder: &Path, source: &Source) -> BackupError {
     let is_full = match &error {
         BackupError::File { source, .. } => {
-            matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+            matches!(
+                source.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+            )
         }
         BackupError::Tool { said, .. } => {
-            ["No space left on device", "Disk quota exceeded", "File too large"].iter().any(|it| said.contains(it))
+            ["No space left on device", "Disk quota exceeded", "File too large"]
+                .iter()
+                .any(|it| said.contains(it))
         }
         _ => false,
     };

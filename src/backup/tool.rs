@@ -26,7 +26,11 @@ pub(super) type Environment = Vec<(&'static str, OsString)>;
 /// image may lead it elsewhere. Its messages are in English, whatever the image's language.
 pub(super) fn command(tool: &'static str, environment: &Environment) -> Result<Command, BackupError> {
     let mut command = Command::new(find(tool)?);
-    command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C").env("HOME", "/tmp");
+    command
+        .env_clear()
+        .env("PATH", env::var_os("PATH").unwrap_or_default())
+        .env("LC_ALL", "C")
+        .env("HOME", "/tmp");
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own, so that the workers of a parallel dump hear the signal too.

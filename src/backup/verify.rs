@@ -169,7 +169,10 @@ mod tests {
     #[test]
     fn the_list_names_tables_with_blanks_too() {
         assert_eq!(table_of("3330; 0 16388 TABLE DATA public users admin").as_deref(), Some("public users"));
-        assert_eq!(table_of("3330; 0 16388 TABLE DATA public my users admin").as_deref(), Some("public my users"));
+        assert_eq!(
+            table_of("3330; 0 16388 TABLE DATA public my users admin").as_deref(),
+            Some("public my users")
+        );
         assert_eq!(plain("public.\"my users\""), "public my users");
         assert_eq!(table_of("214; 1259 16388 TABLE public users admin"), None);
         assert_eq!(table_of("; Dumped by pg_dump version: 15.14"), None);

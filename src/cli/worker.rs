@@ -1,0 +1,195 @@
+//! `whimbrel worker`: what runs inside Whimbrel's Jobs.
+//!
+//! Flags say what to do; credentials come from mounted files. What became of it is written to the termination message,
+//! progress to standard output, and the exit code says whether another try could help.
+
+use crate::backup::{self, BackupError, Connection, EXIT_FAILED, Level, Of, Take, Verify};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Work that a Job of Whimbrel's does; nobody types this.
+#[derive(Debug, Args)]
+pub(super) struct WorkerArgs {
+    #[command(subcommand)]
+    work: Work,
+}
+
+#[derive(Debug, Subcommand)]
+enum Work {
+    /// Copies this program to where a container of another image can start it
+    Install {
+        /// The file to be made
+        to: PathBuf,
+    },
+    /// Takes a backup of a PostgreSQL database with the tools of this image
+    Backup(BackupArgs),
+    /// Verifies a backup that was taken before
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+struct BackupArgs {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    place: Place,
+    /// Folder below --backups for this run, such as aether-platform/7
+    #[arg(long)]
+    run_folder: PathBuf,
+    /// The driver's epoch; a target that a newer driver owns is left alone
+    #[arg(long)]
+    epoch: u64,
+    /// Number of the attempt, from 1
+    #[arg(long)]
+    attempt: u32,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Folder of the backup below --backups
+    #[arg(long)]
+    path: PathBuf,
+    /// What the backup must reach
+    #[arg(long, value_enum, default_value_t = Level::Structure)]
+    level: Level,
+    /// Folder with room for the whole database, for level Restored
+    #[arg(long)]
+    scratch: PathBuf,
+}
+
+/// What both have.
+#[derive(Debug, Args)]
+struct Place {
+    /// Folder of all backups of this storage
+    #[arg(long)]
+    backups: PathBuf,
+    /// Uid of the plan whose backup this is
+    #[arg(long)]
+    plan_uid: String,
+    /// Number of the run
+    #[arg(long)]
+    run: u64,
+    /// Name of the target
+    #[arg(long)]
+    target: String,
+    /// Tables worked on at the same time
+    #[arg(long, default_value_t = 2)]
+    jobs: u32,
+    /// File for the result as JSON
+    #[arg(long, default_value = "/dev/termination-log")]
+    result: PathBuf,
+}
+
+impl Place {
+    fn of(&self) -> Of {
+        Of { plan_uid: self.plan_uid.clone(), run: self.run, target: self.target.clone() }
+    }
+}
+
+/// Does the work. The exit code is 0, 1 (another try may help), 42 (it would not) or 43 (a newer driver owns the
+/// target).
+pub(super) fn run(args: WorkerArgs) -> ExitCode {
+    match args.work {
+        Work::Install { to } => match install(&to) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{}: {error}", to.display());
+                ExitCode::from(EXIT_FAILED)
+            }
+        },
+        Work::Backup(args) => {
+            let result = args.place.result.clone();
+            finish(&result, "backup", block_on(take(args)))
+        }
+        Work::Verify(args) => {
+            let result = args.place.result.clone();
+            finish(&result, "verify", block_on(verify(args)))
+        }
+    }
+}
+
+/// By way of another name, so that a container that starts early never runs half a program.
+fn install(to: &Path) -> std::io::Result<()> {
+    let unfinished = to.with_extension("unfinished");
+    fs::copy(std::env::current_exe()?, &unfinished)?;
+    fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o755))?;
+    fs::rename(&unfinished, to)
+}
+
+async fn take(args: BackupArgs) -> Result<Value, BackupError> {
+    let take = Take {
+        of: args.place.of(),
+        connection: args.connection,
+        epoch: args.epoch,
+        attempt: args.attempt,
+        backups: args.place.backups,
+        run_folder: args.run_folder,
+        jobs: args.place.jobs,
+    };
+    let taken = backup::take(&take, |done, all, table| progress(done, all, table)).await?;
+    Ok(json!(taken))
+}
+
+async fn verify(args: VerifyArgs) -> Result<Value, BackupError> {
+    let verify = Verify {
+        of: args.place.of(),
+        backups: args.place.backups,
+        path: args.path,
+        level: args.level,
+        scratch: args.scratch,
+        jobs: args.place.jobs,
+    };
+    let wanted = args.level as u64 + 1;
+    let verified = backup::verify(&verify, |level| progress(level as u64 + 1, wanted, level.word())).await?;
+    Ok(json!(verified))
+}
+
+/// The same line that users' own Jobs write.
+fn progress(done: u64, all: u64, text: &str) {
+    // Nobody may be listening; that is no reason to stop.
+    let _ = writeln!(std::io::stdout(), "whimbrel: progress {done}/{all} {text}");
+}
+
+/// Runs the work until it is done or the pod is told to go: what is dropped then ends its processes.
+fn block_on(work: impl Future<Output = Result<Value, BackupError>>) -> Result<Value, BackupError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("an event loop can be made wherever a process can be");
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be listened to");
+        let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be listened to");
+        tokio::select! {
+            done = work => done,
+            _ = terminate.recv() => Err(BackupError::Stopped),
+            _ = interrupt.recv() => Err(BackupError::Stopped),
+        }
+    })
+}
+
+fn finish(result: &Path, what: &str, done: Result<Value, BackupError>) -> ExitCode {
+    let (message, code) = match done {
+        Ok(value) => (json!({ what: value }), ExitCode::SUCCESS),
+        Err(error) => {
+            eprintln!("{error}");
+            let failed = json!({ "failed": { "code": error.code(), "message": error.to_string() } });
+            (failed, ExitCode::from(error.exit_code()))
+        }
+    };
+    match fs::write(result, message.to_string()) {
+        Ok(()) => code,
+        // Work whose result nobody can read was not done.
+        Err(error) => {
+            eprintln!("{}: {error}", result.display());
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}

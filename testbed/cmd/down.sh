@@ -8,8 +8,7 @@ fi
 
 need_root "a cluster"
 mkdir -p /run/whimbrel
-exec 8>"/run/whimbrel/$ID.lock"
-flock 8
+take_lock "/run/whimbrel/$ID.lock"
 remove_cluster
 rm -f "/run/whimbrel/$ID.lock"
 say "nothing of the cluster is left"

@@ -66,8 +66,7 @@ need_root "a cluster"
 "$TESTBED/install-deps" cluster
 mkdir -p /run/whimbrel
 # One `up` or `down` of this cluster at a time.
-exec 8>"/run/whimbrel/$ID.lock"
-flock 8
+take_lock "/run/whimbrel/$ID.lock"
 KUBE=$(kube_folder)
 if cluster_is_up; then
   say "the cluster is up already"

@@ -45,12 +45,19 @@ make_network() {
   ip netns exec "$NETNS" sysctl -qw net.ipv4.ip_forward=1
 }
 
-# make_cgroups: the kubelet wants its root to exist in every hierarchy, and a v1 cpuset is unusable until it is filled.
+# make_cgroups: the kubelet wants its root to exist in every hierarchy, with every controller the hierarchy has.
 make_cgroups() {
-  local root file
+  local root file controller
   for root in $(cgroup_roots); do
     mkdir -p "$root/$CGROUP"
+    if [[ $root == /sys/fs/cgroup ]]; then
+      # v2 alone: a group has the controllers its parent hands down. (Beside v1, it is mounted elsewhere and has none to use.)
+      for controller in $(<"$root/cgroup.controllers"); do
+        echo "+$controller" >"$root/cgroup.subtree_control"
+      done
+    fi
     for file in cpuset.cpus cpuset.mems; do
+      # v1: a cpuset is unusable until it is filled.
       if [[ -e $root/$file && -w $root/$CGROUP/$file ]]; then
         cat "$root/$file" >"$root/$CGROUP/$file"
       fi

@@ -117,7 +117,7 @@ whimbrel_program() (
   exec 9>"$CACHE/locks/target-image"
   flock 9
   say "compiling the static program (minutes the first time)"
-  cd "$CHECKOUT"
+  cd "$CHECKOUT" || exit
   RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile image --target "$host" \
     --bin whimbrel --features "${WHIMBREL_IMAGE_FEATURES:-}" --target-dir "$target" >&2 9>&-
   touch "$target"

@@ -15,8 +15,7 @@ locked() {
   mkdir -p "$(dirname "$PLACE")"
   # /tmp is everyone's: a folder that someone else made is not used.
   [[ -O $(dirname "$PLACE") ]] || fail "$(dirname "$PLACE") belongs to somebody else"
-  exec 8>"$PLACE.lock"
-  flock 8
+  take_lock "$PLACE.lock"
   "$1" 8>&-
 }
 

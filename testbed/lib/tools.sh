@@ -39,6 +39,7 @@ build_schemas() {
     | [(if .group == "" then .version else .group end), (.kind | ascii_downcase), .version, $name] | @tsv' "$swagger" |
     while IFS=$'\t' read -r group kind version definition; do
       mkdir -p "$folder/$group"
+      # shellcheck disable=SC2016
       printf '{"$schema": "http://json-schema.org/draft-07/schema#", "$ref": "../definitions.json#/definitions/%s"}\n' \
         "$definition" >"$folder/$group/${kind}_$version.json"
     done

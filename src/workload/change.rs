@@ -1,0 +1,166 @@
+//! One change of a workload: read it, decide, patch it under the version that was read; on a conflict or a lost answer
+//! decide anew.
+
+use super::{CLAIMED_BY, Workload, WorkloadError, WorkloadKey, held_by, look};
+use crate::{
+    api::WorkloadKind,
+    cluster::{Acting, FIELD_MANAGER, Holder, WriteError},
+};
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    batch::v1::CronJob,
+};
+use kube::{
+    Resource,
+    api::{Patch, PatchParams},
+    core::NamespaceResourceScope,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::fmt::Debug;
+
+/// How often one change is decided anew. A rolling workload's status is written several times a second, and every one
+/// of these writes makes our version old.
+const ATTEMPTS: usize = 10;
+
+/// How a patch is merged.
+#[derive(Clone, Copy)]
+pub(super) enum Merge {
+    /// Lists of named things by name: a JSON merge patch of one container would remove its sidecar.
+    Strategic,
+    /// Lists whole: what `managedFields` needs, which has no names.
+    Json,
+}
+
+/// Changes a workload until `decide` finds nothing left to do, or refuses.
+pub(super) async fn change(
+    acting: &Acting,
+    key: &WorkloadKey,
+    merge: Merge,
+    decide: impl Fn(&Workload) -> Result<Option<Value>, WorkloadError>,
+) -> Result<Workload, WorkloadError> {
+    let mut last = WriteError::Stale;
+    for _ in 0..ATTEMPTS {
+        let found = look(acting, key).await?;
+        let Some(mut patch) = decide(&found)? else { return Ok(found) };
+        patch["metadata"]["resourceVersion"] = json!(found.resource_version);
+        match send(acting, key, merge, &patch).await {
+            Ok(written) => return Ok(written),
+            Err(again @ (WriteError::Stale | WriteError::Lost(_))) => last = again,
+            Err(refused) => return Err(refused.into()),
+        }
+    }
+    Err(last.into())
+}
+
+/// Changes the spec of a workload that our run holds; the same patch writes our epoch, so that from then on every older
+/// driver finds a newer one.
+pub(super) async fn change_held(
+    acting: &Acting,
+    key: &WorkloadKey,
+    holder: &Holder,
+    decide: impl Fn(&Workload) -> Result<Option<Value>, WorkloadError>,
+) -> Result<Workload, WorkloadError> {
+    change(acting, key, Merge::Strategic, |found| {
+        held_by(found, holder)?;
+        let spec = decide(found)?;
+        Ok(spec
+            .map(|spec| json!({"metadata": {"annotations": {CLAIMED_BY: holder.to_string()}}, "spec": spec})))
+    })
+    .await
+}
+
+async fn send(
+    acting: &Acting,
+    key: &WorkloadKey,
+    merge: Merge,
+    patch: &Value,
+) -> Result<Workload, WriteError> {
+    match key.kind {
+        WorkloadKind::Deployment => {
+            send_as::<Deployment>(acting, key, merge, patch).await.map(Workload::from)
+        }
+        WorkloadKind::StatefulSet => {
+            send_as::<StatefulSet>(acting, key, merge, patch).await.map(Workload::from)
+        }
+        WorkloadKind::CronJob => send_as::<CronJob>(acting, key, merge, patch).await.map(Workload::from),
+    }
+}
+
+async fn send_as<K>(acting: &Acting, key: &WorkloadKey, merge: Merge, patch: &Value) -> Result<K, WriteError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let api = acting.api::<K>(&key.namespace);
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = match merge {
+        Merge::Strategic => Patch::Strategic(patch),
+        Merge::Json => Patch::Merge(patch),
+    };
+    api.patch(&key.name, &parameters, &patch).await.map_err(|error| WriteError::of(error, acting.account()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cluster::fake::{FakeApiServer, status},
+        workload::{Volumes, silence},
+    };
+
+    fn live(version: &str, epoch: u64, replicas: i32) -> Value {
+        json!({
+            "metadata": {"name": "web", "namespace": "aether", "uid": "u", "resourceVersion": version,
+                         "annotations": {CLAIMED_BY: format!("uid-a/7/{epoch}")}},
+            "spec": {"replicas": replicas, "selector": {}, "template": {}}
+        })
+    }
+
+    async fn silenced(fake: &FakeApiServer) -> Result<Workload, WorkloadError> {
+        let key =
+            WorkloadKey { kind: WorkloadKind::Deployment, namespace: "aether".into(), name: "web".into() };
+        let holder = Holder { plan_uid: "uid-a".into(), run: 7, epoch: 3 };
+        silence(fake.api_server().own(), &key, &holder, Volumes::MustStay).await
+    }
+
+    #[tokio::test]
+    async fn the_patch_is_bound_to_the_version_and_carries_our_epoch() {
+        let fake = FakeApiServer::new();
+        fake.answer_next(200, live("5", 2, 3));
+        fake.answer_next(200, live("6", 3, 0));
+        silenced(&fake).await.unwrap();
+        assert_eq!(
+            fake.requests()[1],
+            "PATCH /apis/apps/v1/namespaces/aether/deployments/web?&fieldManager=whimbrel&fieldValidation=Strict"
+        );
+        assert_eq!(
+            fake.headers("content-type")[1].as_deref(),
+            Some("application/strategic-merge-patch+json")
+        );
+        assert_eq!(
+            fake.bodies()[1],
+            json!({"metadata": {"resourceVersion": "5", "annotations": {CLAIMED_BY: "uid-a/7/3"}}, "spec": {"replicas": 0}})
+        );
+    }
+
+    #[tokio::test]
+    async fn a_conflict_is_decided_anew_and_a_newer_epoch_ends_it() {
+        let fake = FakeApiServer::new();
+        fake.answer_next(200, live("5", 3, 3));
+        fake.answer_next(409, status(409, "Conflict", "the object has been modified"));
+        fake.answer_next(200, live("6", 4, 3));
+        let error = silenced(&fake).await.unwrap_err();
+        assert_eq!(error.to_string(), "Deployment aether/web carries epoch 4, newer than ours");
+        assert_eq!(fake.requests().len(), 3, "nothing more was written");
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_is_looked_at_before_anything_is_sent() {
+        let fake = FakeApiServer::new();
+        fake.answer_next(200, live("5", 3, 3));
+        fake.answer_next(504, status(504, "Timeout", "request did not complete"));
+        fake.answer_next(200, live("6", 3, 0));
+        assert_eq!(silenced(&fake).await.unwrap().replicas, Some(0));
+        assert_eq!(fake.requests().len(), 3, "it had arrived");
+    }
+}

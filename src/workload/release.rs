@@ -1,0 +1,78 @@
+//! Release: the run's marks go, and with them every trace that would make the owner's next apply fail.
+
+use super::{
+    CLAIMED, CLAIMED_BY, ORIGINAL, Workload, WorkloadError, WorkloadKey,
+    change::{Merge, change},
+};
+use crate::cluster::{Acting, FIELD_MANAGER, Holder, ReadError, WriteError};
+use serde_json::{Value, json};
+
+/// Removes our claim, the originals and our entries in `managedFields`, in one patch. Without the last, the owner's
+/// next server-side apply would fail with a conflict with us over every image and count that we gave back. Idempotent;
+/// a workload that is gone or that nobody claims is released.
+///
+/// # Errors
+/// [`WriteError::NotOurs`] if another run, or a newer driver of ours, holds it; a refusal; no answer.
+pub async fn release(acting: &Acting, key: &WorkloadKey, holder: &Holder) -> Result<(), WorkloadError> {
+    match change(acting, key, Merge::Json, |found| release_patch(found, holder)).await {
+        Ok(_) | Err(WorkloadError::Read(ReadError::NotFound { .. })) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn release_patch(found: &Workload, holder: &Holder) -> Result<Option<Value>, WorkloadError> {
+    let Some(standing) = found.annotations.get(CLAIMED_BY) else {
+        // The originals alone are nothing that anybody holds: a person took our claim off, and may still need them.
+        return Ok(None);
+    };
+    holder.may_write_over(&found.key.to_string(), Some(standing)).map_err(WriteError::NotOurs)?;
+    let others: Vec<_> =
+        found.managed_fields.iter().filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER)).collect();
+    let mut metadata = json!({
+        "annotations": {CLAIMED_BY: null, ORIGINAL: null},
+        "labels": {CLAIMED: null},
+    });
+    // An empty list would mean: leave them as they are.
+    if !others.is_empty() {
+        metadata["managedFields"] = json!(others);
+    }
+    Ok(Some(json!({ "metadata": metadata })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::fixture;
+
+    fn me() -> Holder {
+        Holder { plan_uid: "uid-a".into(), run: 7, epoch: 3 }
+    }
+
+    #[test]
+    fn one_patch_takes_all_our_marks_and_no_others() {
+        let web = fixture::deployment(
+            r#"annotations: {whimbrel.dev/claimed-by: uid-a/7/3, team: blue}
+managedFields:
+- {manager: helm, operation: Apply, apiVersion: apps/v1, fieldsType: FieldsV1, fieldsV1: {"f:spec": {"f:replicas": {}}}}
+- {manager: whimbrel, operation: Update, apiVersion: apps/v1, fieldsType: FieldsV1, fieldsV1: {"f:spec": {"f:replicas": {}}}}"#,
+        );
+        let helm = json!({"manager": "helm", "operation": "Apply", "apiVersion": "apps/v1", "fieldsType": "FieldsV1",
+                          "fieldsV1": {"f:spec": {"f:replicas": {}}}});
+        assert_eq!(
+            release_patch(&web, &me()).unwrap().unwrap(),
+            json!({"metadata": {
+                "annotations": {CLAIMED_BY: null, ORIGINAL: null}, "labels": {CLAIMED: null}, "managedFields": [helm]
+            }})
+        );
+    }
+
+    #[test]
+    fn what_nobody_or_another_holds_is_left_alone() {
+        assert_eq!(release_patch(&fixture::deployment(""), &me()).unwrap(), None);
+        let other = fixture::deployment("annotations: {whimbrel.dev/claimed-by: uid-b/1/1}");
+        assert_eq!(
+            release_patch(&other, &me()).unwrap_err().to_string(),
+            "Deployment aether/web is claimed by uid-b/1/1"
+        );
+    }
+}

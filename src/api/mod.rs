@@ -13,6 +13,7 @@ pub mod plan;
 pub mod pod;
 pub mod reason;
 pub mod reference;
+pub mod review;
 pub mod run;
 pub mod target;
 pub(crate) mod words;

@@ -1,5 +1,6 @@
 //! What people type.
 
+mod crd;
 mod worker;
 
 use clap::{Parser, Subcommand};
@@ -15,6 +16,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Prints the CRDs, or keeps the files that are generated from the types
+    Crd(crd::CrdArgs),
     /// Work that a Job of Whimbrel's does; nobody types this
     #[command(hide = true)]
     Worker(worker::WorkerArgs),
@@ -24,6 +27,7 @@ impl Cli {
     /// Does what was asked; the exit code is the answer.
     pub fn run(self) -> ExitCode {
         match self.command {
+            Command::Crd(args) => crd::run(&args),
             Command::Worker(args) => worker::run(args),
         }
     }

@@ -119,7 +119,7 @@ deny: ## Licences, advisories and sources of all dependencies
 .PHONY: crds
 crds: | target ## Generate crds/ and all that follows from them
 	$(call say,crds: from src/api)
-	@cargo run --quiet --features $(FEATURES) -- crd --dir crds
+	@cargo run --quiet --features $(FEATURES) -- crd --dir crds --review docs
 	@cp crds/databasetargets.yaml crds/migrationplans.yaml crds/migrationruns.yaml charts/whimbrel/crd-files/
 
 .PHONY: config

@@ -11,17 +11,17 @@ use std::{
 const NOTES: &str = "api-review.yaml";
 const PAGE: &str = "api-review.md";
 
-/// Prints the CRDs as YAML documents, or keeps the generated files.
+/// Prints the CRDs as YAML documents, or keeps the files that are generated from the types.
 #[derive(clap::Args, Debug)]
 pub(super) struct CrdArgs {
-    /// Folder of the CRD files; without it they are printed.
+    /// Writes the CRDs into this folder instead of printing them.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Folder of `api-review.yaml`, from which `api-review.md` is generated.
-    #[arg(long, value_name = "DIR")]
+    /// Also writes `api-review.md` into this folder, from the `api-review.yaml` in it.
+    #[arg(long, value_name = "DIR", requires = "dir")]
     review: Option<PathBuf>,
-    /// Writes nothing; fails if a file is not what would be written.
-    #[arg(long, requires = "dir")]
+    /// Writes nothing; fails if a file is not what would be written. Folders: `crds` and `docs` unless said.
+    #[arg(long)]
     check: bool,
 }
 
@@ -63,13 +63,18 @@ fn generate(args: &CrdArgs) -> Result<(), CrdError> {
     for one in crd::crds() {
         files.push((crd::file_name(&one), crd::yaml(&one)?));
     }
-    let Some(dir) = &args.dir else {
+    let (default_dir, default_docs) = (PathBuf::from("crds"), PathBuf::from("docs"));
+    let (dir, docs) = match (&args.dir, &args.review) {
+        (None, None) if args.check => (Some(&default_dir), Some(&default_docs)),
+        (dir, docs) => (dir.as_ref(), docs.as_ref()),
+    };
+    let Some(dir) = dir else {
         print!("{}", files.iter().map(|(_, text)| format!("---\n{text}")).collect::<String>());
         return Ok(());
     };
     let mut wanted: Vec<(PathBuf, String)> =
         files.into_iter().map(|(name, text)| (dir.join(name), text)).collect();
-    if let Some(docs) = &args.review {
+    if let Some(docs) = docs {
         let notes = read(&docs.join(NOTES))?;
         wanted.push((docs.join(PAGE), review::page(&crd::crds(), &notes)?));
     }

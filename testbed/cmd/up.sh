@@ -16,16 +16,16 @@ check_current_cluster() {
 }
 
 node_is_ready() {
-  [[ $(kubectl get node "$NODE" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null) == True ]]
+  [[ $(kubectl --request-timeout=5s get node "$NODE" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null) == True ]]
 }
 
 dns_is_ready() {
-  [[ $(kubectl get deployment coredns -n kube-system -o 'jsonpath={.status.readyReplicas}' 2>/dev/null) == 1 ]]
+  [[ $(kubectl --request-timeout=5s get deployment coredns -n kube-system -o 'jsonpath={.status.readyReplicas}' 2>/dev/null) == 1 ]]
 }
 
 cluster_is_up() { cell_is_alive && [[ -e $RUN/up ]] && node_is_ready; }
 
-api_is_ready() { kubectl get --raw /readyz >/dev/null 2>&1; }
+api_is_ready() { kubectl --request-timeout=5s get --raw /readyz >/dev/null 2>&1; }
 
 bring_up() {
   local name folder folders=() loading

@@ -144,11 +144,6 @@ impl Script {
     pub fn is_irreversible(&self) -> bool {
         self.findings().iter().any(|finding| finding.class == Class::Irreversible)
     }
-
-    /// Whether running an older body of this script takes the newer one back: it only replaces definitions.
-    pub fn only_replaces(&self) -> bool {
-        self.dialect.only_replaces(&self.body)
-    }
 }
 
 impl Dialect {
@@ -161,12 +156,6 @@ impl Dialect {
     fn lint(self, text: &str, used: Use) -> Vec<Finding> {
         match self {
             Dialect::Postgresql => lint::lint(text, used),
-        }
-    }
-
-    fn only_replaces(self, text: &str) -> bool {
-        match self {
-            Dialect::Postgresql => lint::only_replaces(text),
         }
     }
 }

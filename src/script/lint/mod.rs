@@ -80,15 +80,6 @@ fn of_statement(statement: &Statement, text: &str, used: Use) -> Vec<Finding> {
     findings
 }
 
-/// Whether every statement of `text` replaces a definition or says something about it.
-pub(super) fn only_replaces(text: &str) -> bool {
-    let replaces = |words: Words<'_>| {
-        words.begins("CREATE OR REPLACE").or_else(|| words.begins("COMMENT|GRANT")).is_some()
-    };
-    split(text)
-        .is_ok_and(|split| split.statements.iter().all(|statement| replaces(Words::of(statement, text))))
-}
-
 fn locks(words: Words<'_>) -> Option<String> {
     if words.has("CONCURRENTLY") {
         return None;
@@ -207,15 +198,6 @@ mod tests {
                 "{text}"
             );
         }
-    }
-
-    #[test]
-    fn replacing_can_be_taken_back() {
-        assert!(only_replaces(
-            "CREATE OR REPLACE VIEW v AS SELECT 1; COMMENT ON VIEW v IS 'a'; GRANT SELECT ON v TO a"
-        ));
-        assert!(!only_replaces("CREATE OR REPLACE VIEW v AS SELECT 1; INSERT INTO t VALUES (1)"));
-        assert!(!only_replaces("SELECT '"));
     }
 
     #[test]

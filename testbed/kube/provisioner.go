@@ -203,7 +203,12 @@ func makeFolder(volume *core.PersistentVolume, bounded bool) error {
 	}
 	if bounded {
 		size := volume.Spec.Capacity[core.ResourceStorage]
-		return syscall.Mount("testbed", path, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0777", size.Value()))
+		err := syscall.Mount("testbed", path, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0777", size.Value()))
+		if err != nil {
+			// Else the next try would take the bare folder for the volume.
+			return errors.Join(err, os.Remove(path))
+		}
+		return nil
 	}
 	// Mkdir's mode passes through the umask; this one does not.
 	return os.Chmod(path, 0o777)

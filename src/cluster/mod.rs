@@ -15,6 +15,7 @@ pub mod lease;
 mod read;
 pub mod record;
 pub mod secret;
+pub mod source;
 mod swap;
 mod write;
 

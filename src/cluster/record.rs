@@ -71,12 +71,65 @@ where
         + Serialize
         + Debug,
 {
+    write(acting, namespace, name, version, Half::Status, status).await
+}
+
+/// Merges `spec` into the record's spec, if the record is still at `version`: how a run gets its frozen program.
+///
+/// # Errors
+/// As [`write_status`].
+pub async fn write_spec<K>(
+    acting: &Acting,
+    namespace: &str,
+    name: &str,
+    version: &str,
+    spec: &Value,
+) -> Result<K, SwapError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + Serialize
+        + Debug,
+{
+    write(acting, namespace, name, version, Half::Spec, spec).await
+}
+
+/// The half of an object that a write goes to.
+#[derive(Clone, Copy)]
+enum Half {
+    Spec,
+    Status,
+}
+
+async fn write<K>(
+    acting: &Acting,
+    namespace: &str,
+    name: &str,
+    version: &str,
+    half: Half,
+    value: &Value,
+) -> Result<K, SwapError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + Serialize
+        + Debug,
+{
     let api = acting.api::<K>(namespace);
-    let patch = json!({"metadata": {"resourceVersion": version}, "status": status});
+    let key = match half {
+        Half::Spec => "spec",
+        Half::Status => "status",
+    };
+    let patch = json!({"metadata": {"resourceVersion": version}, key: value});
     let mut last = WriteError::Stale;
     let mut lost = false;
     for _ in 0..ATTEMPTS {
-        let answer = api.patch_status(name, &parameters(), &Patch::Merge(&patch)).await;
+        let answer = match half {
+            Half::Spec => api.patch(name, &parameters(), &Patch::Merge(&patch)).await,
+            Half::Status => api.patch_status(name, &parameters(), &Patch::Merge(&patch)).await,
+        };
         last = match answer.map_err(|error| WriteError::of(error, acting.account())) {
             Ok(written) => return Ok(written),
             Err(error @ WriteError::Lost(_)) => error,
@@ -86,7 +139,7 @@ where
         lost = true;
         let found: K = get(acting, namespace, name).await?;
         let seen = serde_json::to_value(&found).unwrap_or_default();
-        if holds(&seen["status"], status) {
+        if holds(&seen[key], value) {
             return Ok(found);
         }
         if found.resource_version().as_deref() != Some(version) {
@@ -260,6 +313,17 @@ mod tests {
             fake.bodies()[0],
             json!({"metadata": {"resourceVersion": "5"}, "status": {"replicas": 2}})
         );
+    }
+
+    #[tokio::test]
+    async fn a_spec_is_written_to_the_object_itself() {
+        let fake = FakeApiServer::new();
+        fake.answer_next(504, status(504, "Timeout", "late"));
+        fake.answer_next(200, record("6", 2));
+        let spec = json!({"template": {}});
+        write_spec::<Deployment>(fake.api_server().own(), "aether", "r-1", "5", &spec).await.unwrap();
+        assert!(fake.requests()[0].starts_with("PATCH /apis/apps/v1/namespaces/aether/deployments/r-1?"));
+        assert_eq!(fake.bodies()[0], json!({"metadata": {"resourceVersion": "5"}, "spec": spec}));
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ pub use account::Account;
 pub use client::{Acting, ApiServer, ConnectError};
 pub use forbidden::Forbidden;
 pub use holder::{Holder, NoHolder};
-pub use read::{ReadError, get, get_if_there, list_all};
+pub use read::{Kind, ReadError, get, get_if_there, list_all};
 pub use swap::SwapError;
 pub use write::{NotOurs, WriteError};
 

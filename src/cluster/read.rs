@@ -5,6 +5,17 @@ use kube::{Api, Resource, api::ListParams, core::NamespaceResourceScope};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 
+/// A namespaced kind that the API server serves and this program has a type for.
+pub trait Kind:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug
+{
+}
+
+impl<K> Kind for K where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug
+{
+}
+
 /// How many objects one page of a list holds: 500 pods are about 5 MB.
 const PAGE: u32 = 500;
 
@@ -44,10 +55,7 @@ impl ReadError {
 ///
 /// # Errors
 /// [`ReadError::NotFound`] naming the object, a missing right, or no answer.
-pub async fn get<K>(acting: &Acting, namespace: &str, name: &str) -> Result<K, ReadError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
-{
+pub async fn get<K: Kind>(acting: &Acting, namespace: &str, name: &str) -> Result<K, ReadError> {
     get_if_there(acting, namespace, name).await?.ok_or_else(|| ReadError::NotFound {
         kind: K::kind(&()).into_owned(),
         namespace: namespace.to_owned(),
@@ -59,10 +67,11 @@ where
 ///
 /// # Errors
 /// A missing right, or no answer.
-pub async fn get_if_there<K>(acting: &Acting, namespace: &str, name: &str) -> Result<Option<K>, ReadError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
-{
+pub async fn get_if_there<K: Kind>(
+    acting: &Acting,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<K>, ReadError> {
     acting.api::<K>(namespace).get_opt(name).await.map_err(|error| ReadError::of(error, acting.account()))
 }
 
@@ -70,10 +79,11 @@ where
 ///
 /// # Errors
 /// A missing right, or no answer.
-pub async fn list_all<K>(acting: &Acting, namespace: &str, selector: &str) -> Result<Vec<K>, ReadError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
-{
+pub async fn list_all<K: Kind>(
+    acting: &Acting,
+    namespace: &str,
+    selector: &str,
+) -> Result<Vec<K>, ReadError> {
     let api: Api<K> = acting.api(namespace);
     let mut page = ListParams::default().labels(selector).limit(PAGE);
     let mut all = Vec::new();

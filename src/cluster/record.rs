@@ -3,15 +3,13 @@
 //! A run's record says what the driver is about to do and what became of it. Two drivers may believe for a moment that
 //! they own it; only one of them can write over a version that both have read.
 
-use super::{Acting, FIELD_MANAGER, NotOurs, SwapError, WriteError, get, get_if_there};
+use super::{Acting, FIELD_MANAGER, Kind, NotOurs, SwapError, WriteError, get, get_if_there};
 use kube::{
-    Resource, ResourceExt,
+    ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
-    core::NamespaceResourceScope,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use serde_json::{Value, json};
-use std::fmt::Debug;
 
 /// How often a write whose answer was lost is sent again under the same version; at most one of them can arrive.
 const ATTEMPTS: usize = 5;
@@ -22,14 +20,11 @@ const ATTEMPTS: usize = 5;
 ///
 /// # Errors
 /// [`NotOurs::Exists`] if the name was taken before (count again); a refusal; no answer.
-pub async fn create<K>(acting: &Acting, record: &K, is_same: impl Fn(&K) -> bool) -> Result<K, SwapError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Serialize
-        + Debug,
-{
+pub async fn create<K: Kind + Serialize>(
+    acting: &Acting,
+    record: &K,
+    is_same: impl Fn(&K) -> bool,
+) -> Result<K, SwapError> {
     let namespace = record.namespace().unwrap_or_default();
     let name = record.name_any();
     let api = acting.api::<K>(&namespace);
@@ -57,20 +52,13 @@ where
 /// # Errors
 /// [`WriteError::Stale`] if somebody wrote meanwhile: read again, and first of all look whether the epoch is still
 /// ours; a refusal, also of a field that the served CRD does not know; no answer.
-pub async fn write_status<K>(
+pub async fn write_status<K: Kind + Serialize>(
     acting: &Acting,
     namespace: &str,
     name: &str,
     version: &str,
     status: &Value,
-) -> Result<K, SwapError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Serialize
-        + Debug,
-{
+) -> Result<K, SwapError> {
     write(acting, namespace, name, version, Half::Status, status).await
 }
 
@@ -78,20 +66,13 @@ where
 ///
 /// # Errors
 /// As [`write_status`].
-pub async fn write_spec<K>(
+pub async fn write_spec<K: Kind + Serialize>(
     acting: &Acting,
     namespace: &str,
     name: &str,
     version: &str,
     spec: &Value,
-) -> Result<K, SwapError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Serialize
-        + Debug,
-{
+) -> Result<K, SwapError> {
     write(acting, namespace, name, version, Half::Spec, spec).await
 }
 
@@ -102,21 +83,14 @@ enum Half {
     Status,
 }
 
-async fn write<K>(
+async fn write<K: Kind + Serialize>(
     acting: &Acting,
     namespace: &str,
     name: &str,
     version: &str,
     half: Half,
     value: &Value,
-) -> Result<K, SwapError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Serialize
-        + Debug,
-{
+) -> Result<K, SwapError> {
     let api = acting.api::<K>(namespace);
     let key = match half {
         Half::Spec => "spec",
@@ -153,19 +127,12 @@ where
 ///
 /// # Errors
 /// A refusal; no answer; too many conflicts.
-pub async fn add_finalizer<K>(
+pub async fn add_finalizer<K: Kind + Serialize>(
     acting: &Acting,
     namespace: &str,
     name: &str,
     finalizer: &str,
-) -> Result<Option<K>, SwapError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Serialize
-        + Debug,
-{
+) -> Result<Option<K>, SwapError> {
     swap_finalizers(acting, namespace, name, |now| {
         (!now.iter().any(|it| it == finalizer))
             .then(|| now.iter().cloned().chain([finalizer.to_owned()]).collect())
@@ -177,19 +144,12 @@ where
 ///
 /// # Errors
 /// A refusal; no answer; too many conflicts.
-pub async fn remove_finalizer<K>(
+pub async fn remove_finalizer<K: Kind + Serialize>(
     acting: &Acting,
     namespace: &str,
     name: &str,
     finalizer: &str,
-) -> Result<Option<K>, SwapError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Serialize
-        + Debug,
-{
+) -> Result<Option<K>, SwapError> {
     swap_finalizers(acting, namespace, name, |now| {
         now.iter()
             .any(|it| it == finalizer)
@@ -202,10 +162,12 @@ where
 ///
 /// # Errors
 /// A refusal; no answer.
-pub async fn delete<K>(acting: &Acting, namespace: &str, name: &str, uid: &str) -> Result<(), WriteError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
-{
+pub async fn delete<K: Kind>(
+    acting: &Acting,
+    namespace: &str,
+    name: &str,
+    uid: &str,
+) -> Result<(), WriteError> {
     let same = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
     match acting.api::<K>(namespace).delete(name, &DeleteParams::background().preconditions(same)).await {
         Ok(_) => Ok(()),
@@ -218,19 +180,12 @@ where
 }
 
 /// A merge patch of the finalizers alone: a PUT would also write back every field that this build does not know.
-async fn swap_finalizers<K>(
+async fn swap_finalizers<K: Kind + Serialize>(
     acting: &Acting,
     namespace: &str,
     name: &str,
     wanted: impl Fn(&[String]) -> Option<Vec<String>>,
-) -> Result<Option<K>, SwapError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Serialize
-        + Debug,
-{
+) -> Result<Option<K>, SwapError> {
     let api = acting.api::<K>(namespace);
     let mut last = WriteError::Stale;
     for _ in 0..ATTEMPTS {

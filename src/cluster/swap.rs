@@ -1,10 +1,9 @@
 //! Compare-and-swap until it is decided: read, decide, write with the version that was read, and look again when the
 //! answer is a conflict or none at all.
 
-use super::{Acting, ReadError, WriteError, get_if_there};
-use kube::{Resource, ResourceExt, api::PostParams, core::NamespaceResourceScope};
-use serde::{Serialize, de::DeserializeOwned};
-use std::fmt::Debug;
+use super::{Acting, Kind, ReadError, WriteError, get_if_there};
+use kube::{ResourceExt, api::PostParams};
+use serde::Serialize;
 
 /// How often one change is decided anew. A conflict needs another writer in the few milliseconds between read and
 /// write; five in a row is a fight, and the caller should say so.
@@ -35,19 +34,12 @@ pub(crate) enum Change<K> {
 ///
 /// A lost response needs no case of its own: the next read shows whether the write arrived, and one that arrives later
 /// carries a version that is old by then.
-pub(crate) async fn swap<K>(
+pub(crate) async fn swap<K: Kind + Serialize>(
     acting: &Acting,
     namespace: &str,
     name: &str,
     mut decide: impl FnMut(Option<K>) -> Result<Change<K>, WriteError>,
-) -> Result<K, SwapError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Serialize
-        + Debug,
-{
+) -> Result<K, SwapError> {
     let api = acting.api::<K>(namespace);
     let parameters =
         PostParams { field_manager: Some(super::FIELD_MANAGER.to_owned()), ..PostParams::default() };

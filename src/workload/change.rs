@@ -4,20 +4,14 @@
 use super::{CLAIMED_BY, Workload, WorkloadError, WorkloadKey, held_by, look};
 use crate::{
     api::WorkloadKind,
-    cluster::{Acting, FIELD_MANAGER, Holder, WriteError},
+    cluster::{Acting, FIELD_MANAGER, Holder, Kind, WriteError},
 };
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
     batch::v1::CronJob,
 };
-use kube::{
-    Resource,
-    api::{Patch, PatchParams},
-    core::NamespaceResourceScope,
-};
-use serde::de::DeserializeOwned;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
-use std::fmt::Debug;
 
 /// How often one change is decided anew. A rolling workload's status is written several times a second, and every one
 /// of these writes makes our version old.
@@ -87,10 +81,12 @@ async fn send(
     }
 }
 
-async fn send_as<K>(acting: &Acting, key: &WorkloadKey, merge: Merge, patch: &Value) -> Result<K, WriteError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
-{
+async fn send_as<K: Kind>(
+    acting: &Acting,
+    key: &WorkloadKey,
+    merge: Merge,
+    patch: &Value,
+) -> Result<K, WriteError> {
     let api = acting.api::<K>(&key.namespace);
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let patch = match merge {

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use crate::script::{HistoryRow, Script};
 
+mod any;
 mod canceller;
 mod error;
 mod facts;
+pub mod postgresql;
 
+pub use any::{AnyEngine, AnySession};
 pub use canceller::Canceller;
 pub use error::{BlockedBy, EngineError, ScriptError, ScriptFailure};
 pub use facts::{Claim, ClaimSeen, Fence, ForeignSession, Look, Partial, Proof, Quiet, Rows};

@@ -1,0 +1,95 @@
+//! Whichever engine a target has: one match, so that the driver needs no `dyn`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::postgresql::{Postgresql, PostgresqlSession};
+use super::{
+    Canceller, Claim, Engine, EngineError, Fence, Look, Partial, Proof, Quiet, Rows, ScriptFailure, Session,
+};
+use crate::script::{HistoryRow, Script};
+
+/// Any engine that is built.
+#[derive(Clone)]
+pub enum AnyEngine {
+    /// PostgreSQL.
+    Postgresql(Postgresql),
+}
+
+/// A session of any engine that is built.
+pub enum AnySession {
+    /// PostgreSQL.
+    Postgresql(PostgresqlSession),
+}
+
+impl Engine for AnyEngine {
+    type Session = AnySession;
+
+    async fn look(&self) -> Result<Look, EngineError> {
+        match self {
+            Self::Postgresql(engine) => engine.look().await,
+        }
+    }
+
+    async fn enter(&self, fence: &Fence) -> Result<AnySession, EngineError> {
+        match self {
+            Self::Postgresql(engine) => Ok(AnySession::Postgresql(engine.enter(fence).await?)),
+        }
+    }
+
+    async fn quiet(&self, fence: &Fence) -> Result<Quiet, EngineError> {
+        match self {
+            Self::Postgresql(engine) => engine.quiet(fence).await,
+        }
+    }
+
+    async fn proof(&self) -> Result<Proof, EngineError> {
+        match self {
+            Self::Postgresql(engine) => engine.proof().await,
+        }
+    }
+
+    async fn query(&self, statement: &str, timeout: Duration) -> Result<Rows, EngineError> {
+        match self {
+            Self::Postgresql(engine) => engine.query(statement, timeout).await,
+        }
+    }
+}
+
+impl Session for AnySession {
+    fn histories(&self) -> &BTreeMap<String, Vec<HistoryRow>> {
+        match self {
+            Self::Postgresql(session) => session.histories(),
+        }
+    }
+
+    fn partial(&self) -> &[Partial] {
+        match self {
+            Self::Postgresql(session) => session.partial(),
+        }
+    }
+
+    async fn apply(&mut self, history: &str, script: &Script) -> Result<HistoryRow, ScriptFailure> {
+        match self {
+            Self::Postgresql(session) => session.apply(history, script).await,
+        }
+    }
+
+    async fn undo(&mut self, history: &str, script: &Script) -> Result<(), ScriptFailure> {
+        match self {
+            Self::Postgresql(session) => session.undo(history, script).await,
+        }
+    }
+
+    fn canceller(&self) -> Canceller {
+        match self {
+            Self::Postgresql(session) => session.canceller(),
+        }
+    }
+
+    async fn leave(self, claim: Claim) -> Result<(), EngineError> {
+        match self {
+            Self::Postgresql(session) => session.leave(claim).await,
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The ambiguity rule: before anything in the target is believed, older sessions of ours have ended.
+//!
+//! The server goes on with a message whose client is gone, COMMIT included, and its session keeps the lock until then.
+//! So one that is executing is waited for; one that is not is ended, and seen gone by pid and start.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep};
+
+use super::connect::Connection;
+use super::history::timestamp;
+use super::name::{Writer, prefix, run_part, writer};
+use super::schema::LOCK;
+use super::settings::Settings;
+use super::wire::Set;
+use crate::engine::{BlockedBy, EngineError, Fence};
+
+/// A session of ours that may write, other than the one that looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Older {
+    pid: i32,
+    writer: Writer,
+    user: String,
+    /// `None` where our role may not see it.
+    state: Option<String>,
+    /// Microseconds since 1970, as text; with the pid it names a session for ever. Not seen by every role.
+    started: Option<String>,
+    since: Option<Timestamp>,
+}
+
+/// What is to be done about an older session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// A newer epoch, or another run that is only knocking: the fence row decides, not we.
+    Leave,
+    /// It executes something: its outcome is worth more than our hurry.
+    Wait,
+    /// It does nothing: it has nothing to lose.
+    End,
+}
+
+const MICROSECONDS: &str = "(extract(epoch FROM a.backend_start) * 1000000)::bigint";
+/// How long an ended session may take to be gone before we say that it is in the way.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+const GONE_POLL: Duration = Duration::from_millis(25);
+
+/// The query for [`older`].
+pub(super) fn older_query(settings: &Settings) -> String {
+    let prefix = postgres_protocol::escape::escape_literal(&prefix(&settings.target));
+    format!(
+        "SELECT a.pid, a.application_name, a.usename, a.state, {MICROSECONDS}, \
+         (extract(epoch FROM coalesce(a.query_start, a.backend_start)) * 1000000)::bigint \
+         FROM pg_stat_activity a JOIN pg_database d ON d.oid = a.datid \
+         WHERE d.datname = current_database() AND a.pid <> pg_backend_pid() \
+         AND starts_with(a.application_name, {prefix}) ORDER BY a.pid"
+    )
+}
+
+/// Our writing sessions among the rows of [`older_query`].
+pub(super) fn older(settings: &Settings, set: Option<&Set>) -> Vec<Older> {
+    let rows = set.map_or(&[][..], |set| &set.rows);
+    rows.iter()
+        .filter_map(|row| {
+            Some(Older {
+                pid: row[0].as_deref()?.parse().ok()?,
+                writer: writer(&settings.target, row[1].as_deref()?)?,
+                user: row[2].clone().unwrap_or_default(),
+                state: row[3].clone(),
+                started: row[4].clone(),
+                since: timestamp(row[5].as_deref()),
+            })
+        })
+        .collect()
+}
+
+/// Ends every older session that does nothing. `Busy` if one executes, or can't be ended.
+pub(super) async fn settle(
+    connection: &mut Connection,
+    settings: &Settings,
+    fence: &Fence,
+    older: &[Older],
+) -> Result<(), EngineError> {
+    let busy = |by| EngineError::Busy { at: settings.at(), by };
+    if let Some(running) = older.iter().find(|session| judge(session, fence) == Verdict::Wait) {
+        return Err(busy(running.blocks("executing a script")));
+    }
+    for session in older.iter().filter(|session| judge(session, fence) == Verdict::End) {
+        end(connection, settings, session).await?;
+    }
+    Ok(())
+}
+
+fn judge(session: &Older, fence: &Fence) -> Verdict {
+    let same_run = session.writer.run == run_part(&fence.run_uid);
+    match session.state.as_deref() {
+        _ if session.writer.token > fence.token => Verdict::Leave,
+        // The same epoch in another run's name is a driver that is about to read the fence row as we are.
+        _ if session.writer.token == fence.token && !same_run => Verdict::Leave,
+        Some("active" | "fastpath function call") => Verdict::Wait,
+        // Unseen states end up here too: the attempt to end it says whether we may.
+        _ => Verdict::End,
+    }
+}
+
+async fn end(connection: &mut Connection, settings: &Settings, session: &Older) -> Result<(), EngineError> {
+    let busy = |by| EngineError::Busy { at: settings.at(), by };
+    let Some(started) = &session.started else {
+        return Err(busy(session.blocks("of a role that ours may not end")));
+    };
+    // Asked by start as well: the number may belong to somebody else by now.
+    let same = format!("a.pid = {} AND {MICROSECONDS} = {started}", session.pid);
+    let terminate = format!("SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a WHERE {same}");
+    match connection.read(settings, &terminate).await {
+        Ok(_) => {}
+        Err(EngineError::Server { code, .. }) if code == "42501" => {
+            return Err(busy(session.blocks("of a role that ours may not end")));
+        }
+        Err(error) => return Err(error),
+    }
+    let deadline = Instant::now() + GONE_WITHIN;
+    loop {
+        let seen = connection.read(settings, &format!("SELECT 1 FROM pg_stat_activity a WHERE {same}")).await?;
+        if seen.iter().all(|set| set.rows.is_empty()) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(busy(session.blocks("that does not end")));
+        }
+        sleep(GONE_POLL).await;
+    }
+}
+
+impl Older {
+    fn blocks(&self, how: &str) -> BlockedBy {
+        let Self { pid, writer, user, since, .. } = self;
+        BlockedBy {
+            what: format!("pid {pid}, a session of run {} epoch {} (role {user}) {how}", writer.run, writer.token),
+            since: *since,
+            sql: Some(format!("SELECT pg_terminate_backend({pid});")),
+            pid: Some(*pid),
+        }
+    }
+}
+
+/// Tries the lock once; a row with the answer.
+pub(super) fn try_lock() -> String {
+    format!("SELECT pg_try_advisory_lock({LOCK})")
+}
+
+/// Whoever holds the lock now, for the sentence that says why we wait.
+pub(super) async fn holder(connection: &mut Connection, settings: &Settings) -> Result<BlockedBy, EngineError> {
+    let (high, low) = (LOCK >> 32, LOCK & 0xffff_ffff);
+    let query = format!(
+        "SELECT a.pid, a.application_name, a.usename, (extract(epoch FROM a.backend_start) * 1000000)::bigint \
+         FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+         WHERE l.locktype = 'advisory' AND l.granted AND l.classid = {high} AND l.objid = {low} AND l.objsubid = 1 \
+         AND l.pid <> pg_backend_pid() \
+         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    );
+    let sets = connection.read(settings, &query).await?;
+    let Some(row) = sets.iter().flat_map(|set| &set.rows).next() else {
+        let what = "the lock was held a moment ago".to_owned();
+        return Ok(BlockedBy { what, since: None, sql: None, pid: None });
+    };
+    let column = |index: usize| row[index].as_deref().unwrap_or("");
+    Ok(BlockedBy {
+        what: format!("pid {} (app={}, role {}) holds the lock", column(0), column(1), column(2)),
+        since: timestamp(row[3].as_deref()),
+        sql: Some(format!("SELECT pg_terminate_backend({});", column(0))),
+        pid: column(0).parse().ok(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fence() -> Fence {
+        Fence {
+            target: "aether/t".to_owned(),
+            run_uid: "0f5d7a1c-88aa".to_owned(),
+            run: 1,
+            plan: "aether/p".to_owned(),
+            cluster: "c1".to_owned(),
+            token: 5,
+        }
+    }
+
+    fn session(run: &str, token: u64, state: Option<&str>) -> Older {
+        Older {
+            pid: 412,
+            writer: Writer { run: run.to_owned(), token },
+            user: "app".to_owned(),
+            state: state.map(str::to_owned),
+            started: Some("1".to_owned()),
+            since: Timestamp::from_second(1_000_000_000).ok(),
+        }
+    }
+
+    #[test]
+    fn what_executes_is_waited_for_and_what_idles_is_ended() {
+        let judged = |run, token, state| judge(&session(run, token, state), &fence());
+        for token in [3, 5] {
+            assert_eq!(judged("0f5d7a1c", token, Some("active")), Verdict::Wait);
+            assert_eq!(judged("0f5d7a1c", token, Some("idle")), Verdict::End);
+            assert_eq!(judged("0f5d7a1c", token, Some("idle in transaction (aborted)")), Verdict::End);
+            assert_eq!(judged("0f5d7a1c", token, None), Verdict::End);
+        }
+        assert_eq!(judged("eeeeeeee", 4, Some("idle")), Verdict::End);
+        assert_eq!(judged("eeeeeeee", 4, Some("active")), Verdict::Wait);
+    }
+
+    #[test]
+    fn newer_epochs_and_other_runs_at_the_door_are_left_alone() {
+        assert_eq!(judge(&session("0f5d7a1c", 6, Some("idle")), &fence()), Verdict::Leave);
+        assert_eq!(judge(&session("eeeeeeee", 5, Some("idle")), &fence()), Verdict::Leave);
+    }
+
+    #[test]
+    fn the_sentence_says_who_and_what_to_run() {
+        let by = session("0f5d7a1c", 4, Some("active")).blocks("executing a script");
+        assert_eq!(
+            by.to_string(),
+            "pid 412, a session of run 0f5d7a1c epoch 4 (role app) executing a script, since 2001-09-09T01:46:40Z. \
+             To end it: SELECT pg_terminate_backend(412);"
+        );
+    }
+}

@@ -1,0 +1,81 @@
+//! The one message in which a script runs, guarded at both ends.
+//!
+//! A script's text can end its transaction, change its role, free the lock or swallow what follows it. So what stands
+//! before it brings the session into a known state, takes lock and fence and writes the journal; what stands after it
+//! undoes whatever it set, proves that the transaction is still the one that was opened, writes the history, commits.
+
+use postgres_protocol::escape::escape_literal;
+
+use super::history::kind;
+use crate::engine::Fence;
+use crate::script::{HistoryRow, Isolation};
+
+/// How many statements complete before the first of the script.
+pub(super) const OPENING: usize = 8;
+
+/// One message and where the script's own text begins in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) text: String,
+    /// Characters before the script, since the server counts positions in characters.
+    pub(super) opening_chars: usize,
+}
+
+/// What closes an applied script. No quote of any kind in it: an open one in the script must stay open, and be an
+/// error at its own place.
+pub(super) const CLOSE: &str = "SELECT whimbrel.close()";
+/// What closes an undone one.
+pub(super) const CLOSE_UNDO: &str = "SELECT whimbrel.close_undo()";
+
+/// What opens a script whose history row will be `row`. `kept_body` is stored with it.
+pub(super) fn open(fence: &Fence, history: &str, row: &HistoryRow, kept_body: Option<&str>) -> String {
+    let null = || "NULL".to_owned();
+    let version = row.version.as_ref().map_or_else(null, |version| escape_literal(&version.to_string()));
+    format!(
+        "SELECT whimbrel.open({}, {}, {}, {}, {}, {}, {}, {version}, {}, {}, {}, {})",
+        fence.token,
+        escape_literal(&fence.run_uid),
+        fence.run,
+        escape_literal(history),
+        row.installed_rank,
+        escape_literal(&row.key),
+        escape_literal(kind(row.kind)),
+        escape_literal(&row.description),
+        escape_literal(&row.file),
+        escape_literal(&row.checksum),
+        kept_body.map_or_else(null, escape_literal),
+    )
+}
+
+/// What opens the undo of the script `key` that stands at `rank`.
+pub(super) fn open_undo(fence: &Fence, history: &str, rank: u64, key: &str) -> String {
+    format!(
+        "SELECT whimbrel.open_undo({}, {}, {}, {}, {rank}, {})",
+        fence.token,
+        escape_literal(&fence.run_uid),
+        fence.run,
+        escape_literal(history),
+        escape_literal(key),
+    )
+}
+
+/// The settings go back before BEGIN, since some of them decide how a transaction begins; cursors, prepared statements
+/// and temporary tables after it, since they need a snapshot, and BEGIN takes no isolation level once there is one.
+pub(super) fn guarded(opening: &str, isolation: Option<Isolation>, text: &str, close: &str) -> Message {
+    let level = isolation.map_or_else(String::new, |level| format!(" ISOLATION LEVEL {}", level.sql()));
+    let opening = format!(
+        "RESET ALL; SET SESSION AUTHORIZATION DEFAULT; UNLISTEN *; BEGIN{level}; \
+         CLOSE ALL; DEALLOCATE ALL; DISCARD TEMP; {opening};\n"
+    );
+    let closing = format!("\n;SET SESSION AUTHORIZATION DEFAULT; RESET ALL; {close}; COMMIT");
+    Message { opening_chars: opening.chars().count(), text: opening + text + &closing }
+}
+
+/// What brings a session back into a known state after a script failed in it: not only the transaction is gone, the
+/// lock may be too. One row, one column: whether the lock is ours.
+pub(super) fn recovery(in_transaction: bool, lock: i64) -> String {
+    let rollback = if in_transaction { "ROLLBACK; " } else { "" };
+    format!(
+        "{rollback}RESET ALL; SET SESSION AUTHORIZATION DEFAULT; UNLISTEN *; SELECT pg_catalog.pg_try_advisory_lock({lock})"
+    )
+}

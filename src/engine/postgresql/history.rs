@@ -1,0 +1,116 @@
+//! Histories and journal, read from Whimbrel's own tables.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::settings::History;
+use super::wire::Set;
+use crate::engine::Partial;
+use crate::script::{HistoryRow, Kind};
+
+/// What the histories and the journal say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) histories: BTreeMap<String, Vec<HistoryRow>>,
+    pub(super) partial: Vec<Partial>,
+    /// Rank of each partial script, in the order of `partial`.
+    pub(super) partial_ranks: Vec<u64>,
+    /// The rank that the next row of each history gets; above every row that ever was, undone ones too.
+    pub(super) next_rank: BTreeMap<String, u64>,
+}
+
+impl Record {
+    /// The rank at which a script stands: its newest row, or the row it would have had if it is partial.
+    pub(super) fn rank(&self, history: &str, key: &str) -> Option<u64> {
+        let rows = self.histories.get(history)?;
+        let row = rows.iter().rev().find(|row| row.key == key).map(|row| row.installed_rank);
+        row.or_else(|| {
+            let same = |half: &&Partial| half.history == history && half.key == key;
+            let position = self.partial.iter().position(|half| same(&half))?;
+            self.partial_ranks.get(position).copied()
+        })
+    }
+
+    /// Takes out what stood at `rank`.
+    pub(super) fn forget(&mut self, history: &str, rank: u64) {
+        if let Some(rows) = self.histories.get_mut(history) {
+            rows.retain(|row| row.installed_rank != rank);
+        }
+        let gone = |at: &usize| self.partial[*at].history == history && self.partial_ranks[*at] == rank;
+        if let Some(at) = (0..self.partial.len()).find(gone) {
+            self.partial.remove(at);
+            self.partial_ranks.remove(at);
+        }
+    }
+}
+
+/// Three queries; their sets are read by [`record`]. Times are in microseconds since 1970, whatever DateStyle says.
+pub(super) const READ: &str = "\
+SELECT history, rank, key, kind, version, description, file, checksum FROM whimbrel.history \
+ WHERE undone_at IS NULL ORDER BY history, rank; \
+SELECT history, rank, key, run_uid, statement, (extract(epoch FROM started_at) * 1000000)::bigint \
+ FROM whimbrel.journal WHERE state IN ('Started', 'Undoing') ORDER BY id; \
+SELECT history, max(rank) + 1 FROM \
+ (SELECT history, rank FROM whimbrel.history UNION ALL SELECT history, rank FROM whimbrel.journal) r GROUP BY history";
+
+/// Reads the sets of [`READ`]. Declared histories without a row are there and empty.
+pub(super) fn record(declared: &[History], sets: &[Set]) -> Record {
+    let mut record = Record::default();
+    for history in declared {
+        record.histories.insert(history.name.clone(), Vec::new());
+        record.next_rank.insert(history.name.clone(), 1);
+    }
+    for row in rows(sets, 0) {
+        if let Some(history) = record.histories.get_mut(text(row, 0)) {
+            history.push(HistoryRow {
+                installed_rank: number(row, 1),
+                key: text(row, 2).to_owned(),
+                kind: if text(row, 3) == kind(Kind::Repeatable) { Kind::Repeatable } else { Kind::Versioned },
+                version: row[4].as_deref().and_then(|version| version.parse().ok()),
+                description: text(row, 5).to_owned(),
+                file: text(row, 6).to_owned(),
+                checksum: text(row, 7).to_owned(),
+            });
+        }
+    }
+    for row in rows(sets, 1) {
+        record.partial_ranks.push(number(row, 1));
+        record.partial.push(Partial {
+            history: text(row, 0).to_owned(),
+            key: text(row, 2).to_owned(),
+            run_uid: text(row, 3).to_owned(),
+            statement: usize::try_from(number(row, 4)).unwrap_or(0),
+            since: timestamp(row[5].as_deref()),
+        });
+    }
+    for row in rows(sets, 2) {
+        record.next_rank.insert(text(row, 0).to_owned(), number(row, 1));
+    }
+    record
+}
+
+/// The word for a kind in our tables.
+pub(super) fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Versioned => "Versioned",
+        Kind::Repeatable => "Repeatable",
+    }
+}
+
+/// A point in time from microseconds since 1970.
+pub(super) fn timestamp(microseconds: Option<&str>) -> Option<Timestamp> {
+    Timestamp::from_microsecond(microseconds?.parse().ok()?).ok()
+}
+
+fn rows(sets: &[Set], index: usize) -> impl Iterator<Item = &Vec<Option<String>>> {
+    sets.get(index).into_iter().flat_map(|set| &set.rows)
+}
+
+fn text(row: &[Option<String>], column: usize) -> &str {
+    row[column].as_deref().unwrap_or_default()
+}
+
+fn number(row: &[Option<String>], column: usize) -> u64 {
+    text(row, column).parse().unwrap_or(0)
+}

@@ -1,0 +1,87 @@
+//! PostgreSQL 13 to 18.
+//!
+//! Every script is one message, guarded at both ends ([`guard`]); the lock lives on the very session that runs it; an
+//! older session is waited for or seen gone before anything in the database is believed ([`ambiguity`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::connect::{Lineage, connect};
+use self::name::Purpose;
+use super::{Engine, EngineError, Fence, Look, Proof, Quiet, Rows};
+
+mod ambiguity;
+mod blockers;
+mod cancel;
+mod check;
+mod connect;
+mod end_point;
+mod enter;
+mod fence;
+mod fingerprint;
+mod guard;
+mod history;
+mod incumbents;
+mod login;
+mod look;
+mod mark;
+mod name;
+mod position;
+mod quiet;
+mod schema;
+mod session;
+mod sessions;
+mod settings;
+mod tls;
+mod undo;
+mod verdict;
+mod wire;
+
+pub use name::tool_name;
+pub use session::PostgresqlSession;
+pub use settings::{
+    ClientCertificate, Credentials, CredentialsError, CredentialsSource, History, Ignore, Settings, Tls,
+    TlsMode,
+};
+
+/// One PostgreSQL database. Cheap to clone; clones share what they know of the server's lineage.
+#[derive(Clone)]
+pub struct Postgresql {
+    settings: Arc<Settings>,
+    lineage: Arc<Lineage>,
+}
+
+impl Postgresql {
+    /// Connects nowhere yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings: Arc::new(settings), lineage: Arc::default() }
+    }
+}
+
+impl Engine for Postgresql {
+    type Session = PostgresqlSession;
+
+    async fn look(&self) -> Result<Look, EngineError> {
+        let mut connection = connect(&self.settings, &self.lineage, Purpose::Look).await?;
+        look::look(&mut connection, &self.settings).await
+    }
+
+    async fn enter(&self, fence: &Fence) -> Result<PostgresqlSession, EngineError> {
+        enter::enter(&self.settings, &self.lineage, fence).await
+    }
+
+    async fn quiet(&self, fence: &Fence) -> Result<Quiet, EngineError> {
+        let mut connection = connect(&self.settings, &self.lineage, Purpose::Watch(fence)).await?;
+        quiet::sample(&mut connection, &self.settings).await
+    }
+
+    async fn proof(&self) -> Result<Proof, EngineError> {
+        let mut connection = connect(&self.settings, &self.lineage, Purpose::Look).await?;
+        fingerprint::proof(&mut connection, &self.settings).await
+    }
+
+    async fn query(&self, statement: &str, timeout: Duration) -> Result<Rows, EngineError> {
+        let mut connection = connect(&self.settings, &self.lineage, Purpose::Look).await?;
+        check::query(&mut connection, &self.settings, statement, timeout).await
+    }
+}

@@ -1,0 +1,269 @@
+//! The session that holds lock and fence: applies scripts and takes them back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::time::timeout;
+
+use super::blockers;
+use super::cancel::{Cancelled, canceller};
+use super::connect::Connection;
+use super::fence::farewell;
+use super::guard::{self, Message};
+use super::history::{READ, Record, record};
+use super::position::place;
+use super::schema::LOCK;
+use super::settings::Settings;
+use super::undo::{self, Taken};
+use super::verdict::{Verdict, judge};
+use super::wire::{ALL_ROWS, Lost, NO_ROWS, Reply, ServerError, Status};
+use crate::engine::{
+    BlockedBy, Canceller, Claim, EngineError, Fence, Partial, ScriptError, ScriptFailure, Session,
+};
+use crate::script::{HistoryRow, Kind, Script};
+
+/// PostgreSQL counts what a session wrote when it likes, from this version on also when told to.
+const FLUSHES_WHEN_TOLD: u32 = 150_000;
+
+/// A connection that holds lock and fence of one PostgreSQL database.
+pub struct PostgresqlSession {
+    settings: Arc<Settings>,
+    connection: Connection,
+    fence: Fence,
+    record: Record,
+    cancelled: Cancelled,
+    /// Why nothing more can be done here: what an earlier script said is still true, and only that.
+    broken: Option<ScriptFailure>,
+}
+
+impl PostgresqlSession {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        connection: Connection,
+        fence: Fence,
+        record: Record,
+    ) -> Self {
+        Self { settings, connection, fence, record, cancelled: Cancelled::default(), broken: None }
+    }
+
+    /// Sends one guarded message and says what may be believed after it. `file` and `text` are the user's.
+    async fn run(&mut self, message: &Message, file: &str, text: &str) -> Result<(), ScriptFailure> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
+        if self.cancelled.asked() {
+            return Err(ScriptFailure::Cancelled);
+        }
+        let mut blocker = None;
+        let pid = self.connection.wire.pid();
+        let reply = tokio::select! {
+            biased;
+            reply = self.connection.wire.query(&message.text, NO_ROWS) => reply.map_err(lost)?,
+            never = blockers::watch(&self.settings, &self.fence, pid, &mut blocker) => match never {},
+        };
+        let verdict = judge(&reply, self.connection.wire.status());
+        if verdict != Verdict::Committed {
+            self.broken = self.recover().await.err();
+        }
+        let refused = |code: &str, message: String, hint: &str| {
+            ScriptFailure::Failed(ScriptError {
+                code: code.to_owned(),
+                message,
+                file: file.to_owned(),
+                statement: None,
+                line: None,
+                column: None,
+                hint: (!hint.is_empty()).then(|| hint.to_owned()),
+            })
+        };
+        Err(match verdict {
+            Verdict::Committed => return Ok(()),
+            Verdict::Refused(error) => self.refused(message, file, text, &reply, error, blocker),
+            Verdict::LockLost => ScriptFailure::LockLost,
+            Verdict::Overtaken(token) => ScriptFailure::Overtaken { token },
+            Verdict::EndedItself => refused(
+                "WB003",
+                "the script ended its own transaction with ROLLBACK; nothing of it is applied".to_owned(),
+                "Take COMMIT, ROLLBACK and PREPARE TRANSACTION out of it: a script runs in one transaction.",
+            ),
+            Verdict::Twice => refused(DRIFT, "it was begun before by another run".to_owned(), ""),
+            Verdict::NotThere => refused(DRIFT, "it is not in the history".to_owned(), ""),
+            Verdict::Younger(key) => {
+                refused(DRIFT, format!("the younger script {key} is in the history"), "Undo that one first.")
+            }
+            Verdict::Unknown(evidence) => ScriptFailure::Unknown { evidence },
+        })
+    }
+
+    /// A failed script may have left settings behind and freed the lock. Without the lock nothing more may be done.
+    async fn recover(&mut self) -> Result<(), ScriptFailure> {
+        let in_transaction = self.connection.wire.status() != Status::Idle;
+        let reply = self.connection.wire.query(&guard::recovery(in_transaction, LOCK), ALL_ROWS).await;
+        let reply = reply.map_err(lost)?;
+        let locked = reply.sets.iter().flat_map(|set| &set.rows).flatten().any(|value| value.as_deref() == Some("t"));
+        if reply.error.is_none() && locked { Ok(()) } else { Err(ScriptFailure::LockLost) }
+    }
+
+    fn refused(
+        &self,
+        message: &Message,
+        file: &str,
+        text: &str,
+        reply: &Reply,
+        error: ServerError,
+        blocker: Option<BlockedBy>,
+    ) -> ScriptFailure {
+        match error.code.as_str() {
+            // Lock timeout, deadlock, serialization failure: another transaction was in the way.
+            "55P03" | "40P01" | "40001" => ScriptFailure::Blocked(blocker.unwrap_or(BlockedBy {
+                what: format!("{} ({}); whoever it was is gone by now", error.message, error.code),
+                since: None,
+                sql: None,
+                pid: None,
+            })),
+            "57014" if self.cancelled.asked() => ScriptFailure::Cancelled,
+            _ => {
+                let place = place(message, text, reply, &error);
+                ScriptFailure::Failed(ScriptError {
+                    hint: hint(&error),
+                    message: place.message.unwrap_or_else(|| error.text(self.settings.diagnostics_full)),
+                    code: error.code,
+                    file: file.to_owned(),
+                    statement: place.statement,
+                    line: place.line,
+                    column: place.column,
+                })
+            }
+        }
+    }
+
+    /// A script that ended its own transaction may have rolled the journal's row back with it. Written again, so that
+    /// the target itself says that something is half done; refused as a duplicate where it is still there.
+    async fn note(&mut self, opening: &str) {
+        if self.broken.is_some() {
+            return;
+        }
+        let wire = &mut self.connection.wire;
+        let noted = match wire.query(&format!("BEGIN; {opening}; COMMIT"), NO_ROWS).await {
+            Ok(reply) if reply.error.is_some() => wire.query("ROLLBACK", NO_ROWS).await,
+            noted => noted,
+        };
+        match noted {
+            Err(gone) => self.broken = Some(lost(gone)),
+            Ok(_) => {
+                if let Ok(sets) = self.connection.read(&self.settings, READ).await {
+                    self.record = record(&self.settings.histories, &sets);
+                }
+            }
+        }
+    }
+
+    fn drift(script: &Script, message: String) -> ScriptFailure {
+        ScriptFailure::Failed(ScriptError {
+            code: DRIFT.to_owned(),
+            message,
+            file: script.file.clone(),
+            statement: None,
+            line: None,
+            column: None,
+            hint: None,
+        })
+    }
+
+    /// The rank of the script's next row, unless the history says that it must not run.
+    fn admit(&self, history: &str, script: &Script) -> Result<u64, ScriptFailure> {
+        let Some(rows) = self.record.histories.get(history) else {
+            return Err(Self::drift(script, format!("history {history} is not declared")));
+        };
+        if script.kind == Kind::Versioned && rows.iter().any(|row| row.key == script.key) {
+            return Err(Self::drift(script, "it is applied already".to_owned()));
+        }
+        let partial = &self.record.partial;
+        if let Some(half) = partial.iter().find(|half| half.history == history && half.key == script.key) {
+            let message = format!("it was begun by run {} and never finished", half.run_uid);
+            return Err(Self::drift(script, message));
+        }
+        Ok(self.record.next_rank.get(history).copied().unwrap_or(1))
+    }
+}
+
+/// The code of a history that is not as the driver believed.
+const DRIFT: &str = "HistoryDrift";
+
+fn lost(lost: Lost) -> ScriptFailure {
+    ScriptFailure::Lost { reason: lost.reason }
+}
+
+/// What would help, for errors whose text does not say it.
+fn hint(error: &ServerError) -> Option<String> {
+    let ours = match error.code.as_str() {
+        "55P04" => "Put what uses the new enum value into a second script.",
+        "25001" => "This can't run inside a transaction, or must be its first statement; for the isolation level write -- whimbrel: isolation: serializable.",
+        "42501" => "Grant the role this right, or let the owner of the object be the role in spec.credentials.",
+        _ => return error.hint.clone(),
+    };
+    Some(ours.to_owned())
+}
+
+impl Session for PostgresqlSession {
+    fn histories(&self) -> &BTreeMap<String, Vec<HistoryRow>> {
+        &self.record.histories
+    }
+
+    fn partial(&self) -> &[Partial] {
+        &self.record.partial
+    }
+
+    async fn apply(&mut self, history: &str, script: &Script) -> Result<HistoryRow, ScriptFailure> {
+        let rank = self.admit(history, script)?;
+        let row = HistoryRow::of(script, rank);
+        let text = script.executable();
+        let kept = (script.kind == Kind::Repeatable).then_some(text.as_str());
+        let opening = guard::open(&self.fence, history, &row, kept);
+        let message = guard::guarded(&opening, script.directives.isolation, &text, guard::CLOSE);
+        let outcome = self.run(&message, &script.file, &text).await;
+        if let Err(ScriptFailure::Unknown { .. }) = outcome {
+            self.note(&opening).await;
+        }
+        outcome?;
+        self.record.next_rank.insert(history.to_owned(), rank + 1);
+        if let Some(rows) = self.record.histories.get_mut(history) {
+            rows.push(row.clone());
+        }
+        Ok(row)
+    }
+
+    async fn undo(&mut self, history: &str, script: &Script) -> Result<(), ScriptFailure> {
+        let Some(rank) = self.record.rank(history, &script.key) else {
+            return Err(Self::drift(script, "it is not in the history".to_owned()));
+        };
+        let Taken { file, text, isolation } =
+            undo::text(&mut self.connection, &self.settings, history, rank, script).await?;
+        let opening = guard::open_undo(&self.fence, history, rank, &script.key);
+        let message = guard::guarded(&opening, isolation, &text, guard::CLOSE_UNDO);
+        let outcome = self.run(&message, &file, &text).await;
+        if let Err(ScriptFailure::Unknown { .. }) = outcome {
+            self.note(&opening).await;
+        }
+        outcome?;
+        self.record.forget(history, rank);
+        Ok(())
+    }
+
+    fn canceller(&self) -> Canceller {
+        canceller(self.settings.clone(), &self.connection, self.cancelled.clone())
+    }
+
+    async fn leave(self, claim: Claim) -> Result<(), EngineError> {
+        let Self { settings, mut connection, fence, .. } = self;
+        let flush = connection.server.number >= FLUSHES_WHEN_TOLD;
+        let said = connection.wire.query(&farewell(&fence, claim, flush), ALL_ROWS).await;
+        let reply = said.map_err(|lost| EngineError::Lost { at: settings.at(), reason: lost.reason })?;
+        // The lock is free and the claim written; a server that is slow to hang up changes nothing of that.
+        let _ = timeout(settings.connect_timeout, connection.wire.terminate()).await;
+        match reply.error {
+            None => Ok(()),
+            Some(error) => Err(super::connect::server_said(&settings, error)),
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Our own thin session over the PostgreSQL wire protocol: text queries, command tags, transaction status.
+//!
+//! No driver shows both tags and status, and without them a script that ended its own transaction looks like success.
+//! Generic over the stream, so that tests can cut it anywhere.
+
+use std::collections::BTreeMap;
+
+use bytes::BytesMut;
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::IsNull;
+use postgres_protocol::message::backend::{DataRowBody, ErrorFields, Message, RowDescriptionBody};
+use postgres_protocol::message::frontend;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// The connection went in the middle of something. A type of its own: only this leads to the ambiguity rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub(super) struct Lost {
+    pub(super) reason: String,
+}
+
+impl Lost {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
+impl From<std::io::Error> for Lost {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// The transaction status that every ReadyForQuery carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Idle,
+    InTransaction,
+    Failed,
+}
+
+/// An ErrorResponse, field by field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ServerError {
+    pub(super) severity: String,
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) detail: Option<String>,
+    pub(super) hint: Option<String>,
+    /// In characters of the message that was sent, from 1.
+    pub(super) position: Option<usize>,
+    pub(super) context: Option<String>,
+    pub(super) constraint: Option<String>,
+}
+
+impl ServerError {
+    /// The server's words, bounded; DETAIL and CONTEXT, which may quote rows, only in `full`.
+    pub(super) fn text(&self, full: bool) -> String {
+        let more = [&self.detail, &self.context].into_iter().flatten().filter(|_| full);
+        let text = more.fold(self.message.clone(), |text, part| format!("{text}; {part}"));
+        match text.char_indices().nth(MOST_WORDS) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        }
+    }
+}
+
+/// One result set of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Set {
+    pub(super) columns: Vec<String>,
+    pub(super) rows: Vec<Vec<Option<String>>>,
+}
+
+/// Everything the server said to one message, up to ReadyForQuery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// Statements that completed.
+    pub(super) completed: usize,
+    /// How many of them made something durable: COMMIT, or PREPARE TRANSACTION, which survives our rollback.
+    pub(super) commits: usize,
+    pub(super) last_tag: String,
+    pub(super) sets: Vec<Set>,
+    /// More rows came than were to be kept.
+    pub(super) truncated: bool,
+    pub(super) error: Option<ServerError>,
+}
+
+/// Characters of an error that go on: some errors quote the whole rest of a script.
+const MOST_WORDS: usize = 1000;
+/// What a script's own SELECTs return is of no interest.
+pub(super) const NO_ROWS: usize = 0;
+/// More than any catalogue query of ours returns; only a bound against a server gone mad.
+pub(super) const ALL_ROWS: usize = 1_000_000;
+
+pub(super) struct Wire<S> {
+    stream: S,
+    inbox: BytesMut,
+    status: Status,
+    /// A message was sent and its ReadyForQuery has not been read.
+    busy: bool,
+    /// The words of a FATAL error, the reason for the end of the stream that follows.
+    fatal: Option<String>,
+    pid: i32,
+    secret: i32,
+    parameters: BTreeMap<String, String>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            inbox: BytesMut::with_capacity(8 * 1024),
+            status: Status::Idle,
+            busy: false,
+            fatal: None,
+            pid: 0,
+            secret: 0,
+            parameters: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The process id the handshake named. Behind a pooler it is not the one `pg_backend_pid()` names.
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub(super) fn secret(&self) -> i32 {
+        self.secret
+    }
+
+    /// What the server last reported of a setting that it reports, such as `client_encoding`.
+    pub(super) fn parameter(&self, name: &str) -> &str {
+        self.parameters.get(name).map_or("", String::as_str)
+    }
+
+    /// Sends one simple-query message and reads all of its answer. Keeps at most `keep` rows over all result sets.
+    pub(super) async fn query(&mut self, sql: &str, keep: usize) -> Result<Reply, Lost> {
+        let mut message = BytesMut::with_capacity(sql.len() + 16);
+        frontend::query(sql, &mut message)?;
+        self.exchange(&message, keep).await
+    }
+
+    /// Runs exactly one statement: the server itself refuses a second one in the same text, so nothing can follow a
+    /// COMMIT that a caller slipped in. Stops after `limit` rows.
+    pub(super) async fn one(&mut self, statement: &str, limit: u16) -> Result<Reply, Lost> {
+        let mut message = BytesMut::with_capacity(statement.len() + 64);
+        frontend::parse("", statement, None::<u32>, &mut message)?;
+        frontend::bind("", "", None, None::<()>, |(), _| Ok(IsNull::Yes), None, &mut message)
+            .map_err(|_| Lost::new("a statement without parameters could not be bound"))?;
+        frontend::describe(b'P', "", &mut message)?;
+        frontend::execute("", i32::from(limit), &mut message)?;
+        frontend::sync(&mut message);
+        self.exchange(&message, usize::from(limit)).await
+    }
+
+    /// Says goodbye and waits until the server has closed: what its exit reports to the statistics is then on its way.
+    pub(super) async fn terminate(mut self) {
+        let mut message = BytesMut::new();
+        frontend::terminate(&mut message);
+        if self.stream.write_all(&message).await.is_ok() && self.stream.flush().await.is_ok() {
+            let mut rest = [0; 256];
+            while matches!(self.stream.read(&mut rest).await, Ok(n) if n > 0) {}
+        }
+    }
+
+    async fn exchange(&mut self, message: &[u8], keep: usize) -> Result<Reply, Lost> {
+        if self.busy {
+            return Err(Lost::new("an earlier message was abandoned before its answer was read"));
+        }
+        self.busy = true;
+        self.send(message).await?;
+        let reply = self.answer(keep).await?;
+        self.busy = false;
+        Ok(reply)
+    }
+
+    async fn answer(&mut self, keep: usize) -> Result<Reply, Lost> {
+        let mut reply = Reply::default();
+        let mut kept = 0;
+        loop {
+            match self.receive().await? {
+                Message::RowDescription(body) => {
+                    reply.sets.push(Set { columns: column_names(&body)?, rows: Vec::new() });
+                }
+                Message::DataRow(body) if kept < keep => {
+                    kept += 1;
+                    if let Some(set) = reply.sets.last_mut() {
+                        set.rows.push(row_values(&body)?);
+                    }
+                }
+                Message::DataRow(_) | Message::PortalSuspended => reply.truncated = true,
+                Message::CommandComplete(body) => {
+                    let tag = body.tag()?;
+                    reply.completed += 1;
+                    reply.commits += usize::from(tag.starts_with("COMMIT") || tag == "PREPARE TRANSACTION");
+                    tag.clone_into(&mut reply.last_tag);
+                }
+                Message::ErrorResponse(body) => {
+                    let error = server_error(body.fields())?;
+                    if error.severity == "FATAL" || error.severity == "PANIC" {
+                        self.fatal = Some(format!("{} ({})", error.message, error.code));
+                    }
+                    // A message has one error; what follows it can only be its consequence.
+                    reply.error.get_or_insert(error);
+                }
+                // Refused when the plan is compiled; here only so that a session can never wait for ever.
+                Message::CopyInResponse(_) => {
+                    let mut refusal = BytesMut::new();
+                    frontend::copy_fail("COPY FROM stdin has no data in this message", &mut refusal)?;
+                    self.send(&refusal).await?;
+                }
+                Message::ReadyForQuery(body) => {
+                    self.status = match body.status() {
+                        b'I' => Status::Idle,
+                        b'T' => Status::InTransaction,
+                        _ => Status::Failed,
+                    };
+                    return Ok(reply);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) async fn send(&mut self, message: &[u8]) -> Result<(), Lost> {
+        self.stream.write_all(message).await?;
+        Ok(self.stream.flush().await?)
+    }
+
+    /// The next message; what the server reports about itself on the way is taken in.
+    pub(super) async fn receive(&mut self) -> Result<Message, Lost> {
+        loop {
+            if let Some(message) = Message::parse(&mut self.inbox)? {
+                match message {
+                    Message::ParameterStatus(body) => {
+                        self.parameters.insert(body.name()?.to_owned(), body.value()?.to_owned());
+                    }
+                    Message::BackendKeyData(body) => {
+                        self.pid = body.process_id();
+                        self.secret = body.secret_key();
+                    }
+                    Message::NoticeResponse(_) | Message::NotificationResponse(_) => {}
+                    message => return Ok(message),
+                }
+                continue;
+            }
+            if self.stream.read_buf(&mut self.inbox).await? == 0 {
+                let reason = self.fatal.take();
+                return Err(Lost::new(reason.unwrap_or_else(|| "the server closed the connection".to_owned())));
+            }
+        }
+    }
+}
+
+fn column_names(body: &RowDescriptionBody) -> Result<Vec<String>, Lost> {
+    Ok(body.fields().map(|field| Ok(field.name().to_owned())).collect()?)
+}
+
+fn row_values(body: &DataRowBody) -> Result<Vec<Option<String>>, Lost> {
+    let buffer = body.buffer();
+    let text = |range: Option<std::ops::Range<usize>>| {
+        Ok(range.map(|range| String::from_utf8_lossy(&buffer[range]).into_owned()))
+    };
+    Ok(body.ranges().map(text).collect()?)
+}
+
+pub(super) fn server_error(mut fields: ErrorFields<'_>) -> Result<ServerError, Lost> {
+    let mut error = ServerError::default();
+    while let Some(field) = fields.next()? {
+        let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
+        match field.type_() {
+            // `V` is the severity that no server translates; `S` is in the server's language.
+            b'V' => error.severity = value,
+            b'C' => error.code = value,
+            b'M' => error.message = value,
+            b'D' => error.detail = Some(value),
+            b'H' => error.hint = Some(value),
+            b'P' => error.position = value.parse().ok(),
+            b'W' => error.context = Some(value),
+            b'n' => error.constraint = Some(value),
+            _ => {}
+        }
+    }
+    Ok(error)
+}

@@ -120,7 +120,8 @@ async fn end(connection: &mut Connection, settings: &Settings, session: &Older) 
     }
     let deadline = Instant::now() + GONE_WITHIN;
     loop {
-        let seen = connection.read(settings, &format!("SELECT 1 FROM pg_stat_activity a WHERE {same}")).await?;
+        let seen =
+            connection.read(settings, &format!("SELECT 1 FROM pg_stat_activity a WHERE {same}")).await?;
         if seen.iter().all(|set| set.rows.is_empty()) {
             return Ok(());
         }
@@ -135,7 +136,10 @@ impl Older {
     fn blocks(&self, how: &str) -> BlockedBy {
         let Self { pid, writer, user, since, .. } = self;
         BlockedBy {
-            what: format!("pid {pid}, a session of run {} epoch {} (role {user}) {how}", writer.run, writer.token),
+            what: format!(
+                "pid {pid}, a session of run {} epoch {} (role {user}) {how}",
+                writer.run, writer.token
+            ),
             since: *since,
             sql: Some(format!("SELECT pg_terminate_backend({pid});")),
             pid: Some(*pid),
@@ -149,7 +153,10 @@ pub(super) fn try_lock() -> String {
 }
 
 /// Whoever holds the lock now, for the sentence that says why we wait.
-pub(super) async fn holder(connection: &mut Connection, settings: &Settings) -> Result<BlockedBy, EngineError> {
+pub(super) async fn holder(
+    connection: &mut Connection,
+    settings: &Settings,
+) -> Result<BlockedBy, EngineError> {
     let (high, low) = (LOCK >> 32, LOCK & 0xffff_ffff);
     let query = format!(
         "SELECT a.pid, a.application_name, a.usename, (extract(epoch FROM a.backend_start) * 1000000)::bigint \

@@ -78,10 +78,9 @@ pub(super) async fn connect(
     purpose: Purpose<'_>,
 ) -> Result<Connection, EngineError> {
     let at = settings.at();
-    let credentials = (settings.credentials)().await.map_err(|error| EngineError::Authentication {
-        at: at.clone(),
-        reason: error.to_string(),
-    })?;
+    let credentials = (settings.credentials)()
+        .await
+        .map_err(|error| EngineError::Authentication { at: at.clone(), reason: error.to_string() })?;
     let unanswered = |_| EngineError::Unreachable {
         at: at.clone(),
         reason: format!("no answer within {} s", settings.connect_timeout.as_secs_f32()),

@@ -111,7 +111,13 @@ fn row(settings: &Settings, row: Option<&Vec<Option<String>>>) -> Result<Row, En
     let text = |index: usize| column(index).unwrap_or_default().to_owned();
     Ok(Row {
         claimed: column(2) == Some("t"),
-        seen: ClaimSeen { token: number(1), run_uid: text(3), run: number(4), plan: text(5), cluster: text(6) },
+        seen: ClaimSeen {
+            token: number(1),
+            run_uid: text(3),
+            run: number(4),
+            plan: text(5),
+            cluster: text(6),
+        },
     })
 }
 

@@ -141,7 +141,10 @@ async fn scram<S: AsyncRead + AsyncWrite + Unpin>(
         _ => (SCRAM_SHA_256, ChannelBinding::unsupported()),
     };
     if !offers(mechanism) {
-        return Err(LoginError::Refused(format!("the server offers no login we know: {}", offered.join(", "))));
+        return Err(LoginError::Refused(format!(
+            "the server offers no login we know: {}",
+            offered.join(", ")
+        )));
     }
     let mut scram = ScramSha256::new(password, binding);
     let mut message = BytesMut::new();

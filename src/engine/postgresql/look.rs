@@ -63,5 +63,8 @@ pub(super) async fn look(connection: &mut Connection, settings: &Settings) -> Re
 }
 
 fn value(set: Option<&Set>, column: usize) -> &str {
-    set.and_then(|set| set.rows.first()).and_then(|row| row.get(column)).and_then(Option::as_deref).unwrap_or("")
+    set.and_then(|set| set.rows.first())
+        .and_then(|row| row.get(column))
+        .and_then(Option::as_deref)
+        .unwrap_or("")
 }

@@ -50,12 +50,15 @@ pub(super) async fn read(
     let names: Vec<&str> =
         names.iter().flat_map(|set| &set.rows).flatten().filter_map(Option::as_deref).collect();
     if !names.is_empty() {
-        let values = names.iter().map(|name| format!("SELECT '{0}', last_value, is_called FROM {1}", hex(name), name));
+        let values =
+            names.iter().map(|name| format!("SELECT '{0}', last_value, is_called FROM {1}", hex(name), name));
         let values = values.collect::<Vec<_>>().join(" UNION ALL ");
         match connection.read(settings, &values).await {
             Ok(sets) => take(&mut digest, &sets),
             Err(EngineError::Server { code, message, .. }) if code == "42501" => {
-                return Ok(Err(format!("the write mark can't be read: {message}. Grant SELECT on all sequences.")));
+                return Ok(Err(format!(
+                    "the write mark can't be read: {message}. Grant SELECT on all sequences."
+                )));
             }
             Err(error) => return Err(error),
         }

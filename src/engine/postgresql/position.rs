@@ -50,7 +50,9 @@ fn positioned(lines: &Lines, text: &str, offset: usize, split: Option<&Split>) -
 }
 
 fn running(lines: &Lines, text: &str, reply: &Reply, error: &ServerError, split: Option<&Split>) -> Place {
-    let Some((split, done)) = split.zip(reply.completed.checked_sub(OPENING)) else { return Place::default() };
+    let Some((split, done)) = split.zip(reply.completed.checked_sub(OPENING)) else {
+        return Place::default();
+    };
     match split.statements.get(done) {
         Some(statement) => at(lines, text, statement.range.start, Some(split)),
         None => {

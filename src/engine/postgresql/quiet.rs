@@ -17,7 +17,8 @@ SELECT to_regclass('cron.job') IS NOT NULL, to_regclass('timescaledb_information
 
 const CRON: &str = "SELECT jobid FROM cron.job WHERE active AND database = current_database() ORDER BY jobid";
 /// Below 1000 are the extension's own jobs.
-const TIMESCALE: &str = "SELECT job_id FROM timescaledb_information.jobs WHERE scheduled AND job_id >= 1000 ORDER BY job_id";
+const TIMESCALE: &str =
+    "SELECT job_id FROM timescaledb_information.jobs WHERE scheduled AND job_id >= 1000 ORDER BY job_id";
 
 /// Samples sessions, obstacles and the write mark.
 pub(super) async fn sample(connection: &mut Connection, settings: &Settings) -> Result<Quiet, EngineError> {
@@ -37,11 +38,14 @@ pub(super) async fn sample(connection: &mut Connection, settings: &Settings) -> 
             "subscription {name} writes into this database. Stop it: ALTER SUBSCRIPTION {ident} DISABLE;"
         ));
     }
-    for (installed, query, what) in [(yes(sets.get(4), 0), CRON, "pg_cron"), (yes(sets.get(4), 1), TIMESCALE, "timescaledb")] {
+    for (installed, query, what) in
+        [(yes(sets.get(4), 0), CRON, "pg_cron"), (yes(sets.get(4), 1), TIMESCALE, "timescaledb")]
+    {
         if installed {
             let jobs = connection.read(settings, query).await?;
             obstacles.extend(
-                names(jobs.first()).map(|id| format!("{what} job {id} runs in this database. Stop it for the run.")),
+                names(jobs.first())
+                    .map(|id| format!("{what} job {id} runs in this database. Stop it for the run.")),
             );
         }
     }
@@ -61,5 +65,7 @@ fn names(set: Option<&Set>) -> impl Iterator<Item = &str> {
 
 /// Whether this column of the first row is true.
 fn yes(set: Option<&Set>, column: usize) -> bool {
-    set.and_then(|set| set.rows.first()).and_then(|row| row.get(column)).is_some_and(|value| value.as_deref() == Some("t"))
+    set.and_then(|set| set.rows.first())
+        .and_then(|row| row.get(column))
+        .is_some_and(|value| value.as_deref() == Some("t"))
 }

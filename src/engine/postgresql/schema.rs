@@ -19,7 +19,8 @@ pub(super) enum Schema {
 }
 
 /// Two columns for a query that wants to know: is there a schema of our name, and is our fence in it.
-pub(super) const SEEN: &str = "to_regnamespace('whimbrel') IS NOT NULL, to_regclass('whimbrel.fence') IS NOT NULL";
+pub(super) const SEEN: &str =
+    "to_regnamespace('whimbrel') IS NOT NULL, to_regclass('whimbrel.fence') IS NOT NULL";
 
 /// Judges the two columns of [`SEEN`].
 pub(super) fn judge(at: &str, namespace: bool, fence: bool) -> Result<Schema, EngineError> {

@@ -37,12 +37,7 @@ pub struct PostgresqlSession {
 }
 
 impl PostgresqlSession {
-    pub(super) fn new(
-        settings: Arc<Settings>,
-        connection: Connection,
-        fence: Fence,
-        record: Record,
-    ) -> Self {
+    pub(super) fn new(settings: Arc<Settings>, connection: Connection, fence: Fence, record: Record) -> Self {
         Self { settings, connection, fence, record, cancelled: Cancelled::default(), broken: None }
     }
 
@@ -100,7 +95,8 @@ impl PostgresqlSession {
         let in_transaction = self.connection.wire.status() != Status::Idle;
         let reply = self.connection.wire.query(&guard::recovery(in_transaction, LOCK), ALL_ROWS).await;
         let reply = reply.map_err(lost)?;
-        let locked = reply.sets.iter().flat_map(|set| &set.rows).flatten().any(|value| value.as_deref() == Some("t"));
+        let locked =
+            reply.sets.iter().flat_map(|set| &set.rows).flatten().any(|value| value.as_deref() == Some("t"));
         if reply.error.is_none() && locked { Ok(()) } else { Err(ScriptFailure::LockLost) }
     }
 
@@ -198,8 +194,12 @@ fn lost(lost: Lost) -> ScriptFailure {
 fn hint(error: &ServerError) -> Option<String> {
     let ours = match error.code.as_str() {
         "55P04" => "Put what uses the new enum value into a second script.",
-        "25001" => "This can't run inside a transaction, or must be its first statement; for the isolation level write -- whimbrel: isolation: serializable.",
-        "42501" => "Grant the role this right, or let the owner of the object be the role in spec.credentials.",
+        "25001" => {
+            "This can't run inside a transaction, or must be its first statement; for the isolation level write -- whimbrel: isolation: serializable."
+        }
+        "42501" => {
+            "Grant the role this right, or let the owner of the object be the role in spec.credentials."
+        }
         _ => return error.hint.clone(),
     };
     Some(ours.to_owned())

@@ -45,13 +45,17 @@ pub(super) fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, TlsFault> {
         None => builder.with_no_client_auth(),
         Some(client) => {
             let fault = |what: String| {
-                TlsFault::new(what, "Put a PEM certificate and its key into the Secret of tls.clientCertificate.")
+                TlsFault::new(
+                    what,
+                    "Put a PEM certificate and its key into the Secret of tls.clientCertificate.",
+                )
             };
             let chain = CertificateDer::pem_slice_iter(&client.certificate)
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(|error| fault(format!("the client certificate can't be read: {error}")))?;
-            let key = PrivateKeyDer::from_pem_slice(&client.key)
-                .map_err(|error| fault(format!("the key of the client certificate can't be read: {error}")))?;
+            let key = PrivateKeyDer::from_pem_slice(&client.key).map_err(|error| {
+                fault(format!("the key of the client certificate can't be read: {error}"))
+            })?;
             builder
                 .with_client_auth_cert(chain, key)
                 .map_err(|error| fault(format!("the client certificate can't be used: {error}")))?
@@ -95,9 +99,9 @@ pub(super) fn handshake_fault(error: &std::io::Error, host: &str) -> TlsFault {
             format!("the server's certificate is not for host {host}"),
             "Use a host name that it carries, or tls.mode VerifyCA.",
         ),
-        Some(Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })) => {
-            TlsFault::new("the server's certificate has expired", "Renew it.")
-        }
+        Some(Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        )) => TlsFault::new("the server's certificate has expired", "Renew it."),
         _ => TlsFault::new(error.to_string(), "Check tls and the server's certificate."),
     }
 }

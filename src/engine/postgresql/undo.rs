@@ -64,7 +64,10 @@ async fn bodies(
 fn replaces_only(text: &str) -> bool {
     let replaces = |statement: &Statement| {
         let word = |at: usize| statement.tokens.get(at).map_or("", |token| &text[token.range.clone()]);
-        ["create", "or", "replace"].iter().enumerate().all(|(at, expected)| word(at).eq_ignore_ascii_case(expected))
+        ["create", "or", "replace"]
+            .iter()
+            .enumerate()
+            .all(|(at, expected)| word(at).eq_ignore_ascii_case(expected))
     };
     split(text).is_ok_and(|split| !split.statements.is_empty() && split.statements.iter().all(replaces))
 }

@@ -251,7 +251,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             }
             if self.stream.read_buf(&mut self.inbox).await? == 0 {
                 let reason = self.fatal.take();
-                return Err(Lost::new(reason.unwrap_or_else(|| "the server closed the connection".to_owned())));
+                return Err(Lost::new(
+                    reason.unwrap_or_else(|| "the server closed the connection".to_owned()),
+                ));
             }
         }
     }

@@ -154,7 +154,7 @@ pub enum EngineError {
 pub enum ScriptFailure {
     /// Surely not applied: the server refused it and took everything back.
     #[error(transparent)]
-    Failed(#[from] ScriptError),
+    Failed(Box<ScriptError>),
     /// Surely not applied, and not the script's fault: try again later.
     #[error("the script had to give way: {0}")]
     Blocked(BlockedBy),
@@ -204,6 +204,12 @@ pub struct ScriptError {
 }
 
 impl std::error::Error for ScriptError {}
+
+impl From<ScriptError> for ScriptFailure {
+    fn from(error: ScriptError) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
 
 impl fmt::Display for ScriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

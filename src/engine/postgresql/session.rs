@@ -61,7 +61,7 @@ impl PostgresqlSession {
             self.broken = self.recover().await.err();
         }
         let refused = |code: &str, message: String, hint: &str| {
-            ScriptFailure::Failed(ScriptError {
+            ScriptFailure::from(ScriptError {
                 code: code.to_owned(),
                 message,
                 file: file.to_owned(),
@@ -120,7 +120,7 @@ impl PostgresqlSession {
             "57014" if self.cancelled.asked() => ScriptFailure::Cancelled,
             _ => {
                 let place = place(message, text, reply, &error);
-                ScriptFailure::Failed(ScriptError {
+                ScriptFailure::from(ScriptError {
                     hint: hint(&error),
                     message: place.message.unwrap_or_else(|| error.text(self.settings.diagnostics_full)),
                     code: error.code,
@@ -155,7 +155,7 @@ impl PostgresqlSession {
     }
 
     fn drift(script: &Script, message: String) -> ScriptFailure {
-        ScriptFailure::Failed(ScriptError {
+        ScriptFailure::from(ScriptError {
             code: DRIFT.to_owned(),
             message,
             file: script.file.clone(),

@@ -73,7 +73,7 @@ fn replaces_only(text: &str) -> bool {
 }
 
 fn no_undo(script: &Script, why: &str) -> ScriptFailure {
-    ScriptFailure::Failed(ScriptError {
+    ScriptFailure::from(ScriptError {
         code: "NoUndo".to_owned(),
         message: format!("the script can't be taken back: {why}"),
         file: script.file.clone(),

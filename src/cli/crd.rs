@@ -113,7 +113,8 @@ mod tests {
     #[test]
     fn what_is_committed_is_what_the_types_say() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        generate(&CrdArgs { dir: Some(root.join("crds")), review: Some(root.join("docs")), check: true }).unwrap();
+        generate(&CrdArgs { dir: Some(root.join("crds")), review: Some(root.join("docs")), check: true })
+            .unwrap();
     }
 
     #[test]

@@ -133,6 +133,41 @@ fn the_deployment_is_what_a_running_statement_needs() {
 }
 
 #[test]
+fn crds_are_rendered_kept_and_equal_to_the_committed_ones() {
+    /// Numbers as floats: Helm prints `1.0` as `1`.
+    fn by_value(value: &Value) -> Value {
+        match value {
+            Value::Number(number) => json!(number.as_f64()),
+            Value::Array(items) => items.iter().map(by_value).collect(),
+            Value::Object(fields) => {
+                fields.iter().map(|(name, value)| (name.clone(), by_value(value))).collect()
+            }
+            other => other.clone(),
+        }
+    }
+    let of = |objects: &[Manifest]| -> Vec<Value> {
+        objects
+            .iter()
+            .filter(|it| it.kind() == "CustomResourceDefinition")
+            .map(|it| it.body.clone())
+            .collect()
+    };
+    let mut rendered_crds = of(&rendered(&[]));
+    assert_eq!(rendered_crds.len(), 3, "targets, plans, runs");
+    for crd in &mut rendered_crds {
+        let annotations = crd["metadata"]["annotations"].as_object_mut().unwrap();
+        assert_eq!(annotations.remove("helm.sh/resource-policy"), Some(json!("keep")));
+        let plural = crd["spec"]["names"]["plural"].as_str().unwrap();
+        let committed = render::yaml_file(&format!("crds/{plural}.yaml"));
+        assert!(
+            by_value(&committed) == by_value(crd),
+            "crds/{plural}.yaml is not what the chart installs: make crds"
+        );
+    }
+    assert_eq!(of(&rendered(&["crds.enabled=false"])), Vec::<Value>::new());
+}
+
+#[test]
 fn namespaced_it_has_roles_and_one_small_cluster_role() {
     let objects = rendered(NAMESPACED);
     let bindings: Vec<&str> =

@@ -50,6 +50,13 @@ pub(crate) fn refused(values: &[&str]) -> String {
     String::from_utf8(output.stderr).expect("helm prints UTF-8")
 }
 
+/// A YAML file of the repository.
+pub(crate) fn yaml_file(path: &str) -> Value {
+    let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
 /// The path of a tool; builds it at first use.
 pub(crate) fn tool(name: &str) -> String {
     let testbed = concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/testbed");

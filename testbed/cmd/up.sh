@@ -40,7 +40,7 @@ bring_up() {
   cp "$RUN/pki/admin.conf" "$KUBECONFIG_FILE"
   write_config
   say "starting the node: $NODE_IP, pods $POD_NET, services $SERVICE_NET"
-  export RUN DATA KUBE CGROUP NODE NODE_IP SERVICE_NET
+  export RUN DATA KUBE NODE NODE_IP SERVICE_NET
   start_cell
   (
     until_true 30 in_cell test -S /run/containerd/containerd.sock

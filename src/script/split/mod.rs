@@ -1,4 +1,4 @@
-//! PostgreSQL's statements in a text, cut as the server and psql cut them.
+//! PostgreSQL's statements in a text, cut where the server's grammar cuts them.
 //!
 //! It counts, lints and finds places; a script is executed as one text, so a wrong cut can never run a half statement.
 

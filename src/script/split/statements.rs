@@ -107,7 +107,7 @@ impl<'a> Open<'a> {
         !self.blocks.is_empty()
     }
 
-    /// Behind a dot or AS any keyword is a name.
+    /// Behind a dot or AS any keyword is a name. The server reads it so; psql would end the body at `t.end`.
     fn names_something(&self) -> bool {
         self.last_is(".") || self.last_is("AS")
     }

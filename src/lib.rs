@@ -5,6 +5,8 @@
 //!
 //! The map of the house, one line per room:
 
+#![warn(unreachable_pub)]
+
 /// What users write and read: the three kinds, their rules, the reasons and verbs. No client, no IO.
 pub mod api;
 /// Take, verify, retain: what runs inside the Job, the manifest, the ladder.

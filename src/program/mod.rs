@@ -1,1 +1,108 @@
 //! The brain: compile a plan, decide what comes next. Pure.
+//!
+//! Invariants, each with its tests in this room:
+//! - the way back is compiled with the way forward, and needs nothing that the way forward could destroy;
+//! - [`next`] is total: no record of a program is without a decision;
+//! - turned around is forever; an outcome that is Unknown is never tried again.
+
+mod compile;
+pub mod hash;
+mod intent;
+pub mod next;
+mod op;
+mod pending;
+mod seen;
+
+pub use compile::{Compiled, Refusal, compile};
+pub use hash::digest;
+pub use intent::{Action, Intent, Step};
+pub use next::{Cause, Decision, Signals, next};
+pub use op::{Gate, Kind, Op, OpId, QueryCheck, RolloutOp, WorkloadRef};
+pub use pending::{Drift, Pending, history_digest};
+pub use seen::{Seen, TargetSeen, WorkloadSeen};
+
+use crate::api::target::VerificationLevel;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The format of a stored program. An operator walks this one and the one before it.
+pub const FORMAT: u32 = 1;
+
+/// The code of a Weigh that only a person's `override.data-loss` can turn.
+pub const DATA_LOSS: &str = "DataLoss";
+
+/// The compiled, at Freeze frozen, list of ops of one run, with the way back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// [`FORMAT`] of the operator that compiled it.
+    pub format: u32,
+    /// "What was approved?"
+    pub plan_hash: String,
+    /// "The same plan again?"
+    pub intent_hash: String,
+    /// Groups in order; the ops of a group run side by side.
+    pub forward: Vec<Vec<Op>>,
+    /// Groups of the way back in order.
+    pub back: Vec<Vec<BackOp>>,
+    /// What a person's `resolve` walks after Held: images and replicas back, claims given up.
+    pub resolve: Vec<Vec<BackOp>>,
+    /// What each migrate step applies, by step name.
+    pub bundles: BTreeMap<String, Pending>,
+    /// The workloads that must be silent while scripts run, in the order in which they are quiesced.
+    pub dependents: Vec<WorkloadRef>,
+    /// Every workload that Claim takes: dependents and rolled out ones, sorted.
+    pub workloads: Vec<WorkloadRef>,
+    /// Every target that Claim takes.
+    pub targets: BTreeMap<String, TargetPlan>,
+    /// What shall happen when the run fails.
+    pub on_failure: OnFailure,
+}
+
+/// What the program knows of a target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetPlan {
+    /// The Lease that stands for it: two targets that name one database have one Lease.
+    pub lease: String,
+    /// How long silence must hold, in milliseconds.
+    pub quiet_for_ms: u64,
+    /// The level its backup must reach.
+    pub verification: VerificationLevel,
+}
+
+/// An op of the way back, and when it is needed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackOp {
+    /// When it is needed.
+    pub when: When,
+    /// What is done.
+    pub op: Op,
+}
+
+/// When an op of the way back is needed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum When {
+    /// Whatever happened.
+    Always,
+    /// When one of these may have had an effect.
+    Any(Vec<OpId>),
+}
+
+/// `spec.onFailure`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnFailure {
+    /// False: `schema: Hold`.
+    pub undo: bool,
+    /// False: `images: Hold`.
+    pub revert_images: bool,
+    /// False: `workloads: KeepDown`.
+    pub give_back: bool,
+}
+
+impl Program {
+    /// The targets that scripts are applied to, sorted.
+    pub fn applied_targets(&self) -> impl Iterator<Item = &str> {
+        let targets: std::collections::BTreeSet<&str> =
+            self.bundles.values().map(|pending| pending.target.as_str()).collect();
+        targets.into_iter()
+    }
+}

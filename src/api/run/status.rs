@@ -345,7 +345,7 @@ pub struct Fingerprint {
     /// Digest over its histories.
     #[schemars(length(max = HASH))]
     pub history: String,
-    /// Digest over its structure.
-    #[schemars(length(max = HASH))]
+    /// `<kind>=<digest>` per kind of object, so that a difference says where to look.
+    #[schemars(length(max = MESSAGE))]
     pub structure: String,
 }

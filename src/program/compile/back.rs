@@ -1,0 +1,113 @@
+//! The way back, compiled with the way forward: quiesce again, prove quiet, weigh, undo in reverse, verify,
+//! configuration and images back, give back, release. Each op is needed only when what it takes back may be there.
+
+use super::super::{BackOp, Kind, Op, OpId, When, WorkloadRef};
+use super::forward::{Parts, op, quiesce};
+
+/// How long an old image may take to become ready again, when its step does not say.
+const BACK_WITHIN: u64 = 600;
+
+/// The way back, and the way that a person's `resolve` walks after Held.
+pub(super) fn ways(parts: &Parts<'_>, forward: &[Vec<Op>]) -> (Vec<Vec<BackOp>>, Vec<Vec<BackOp>>) {
+    let ops: Vec<&Op> = forward.iter().flatten().collect();
+    let mut back = data_back(parts, &ops);
+    back.extend(platform_back(parts, &ops, "back/"));
+    let resolve = platform_back(parts, &ops, "resolve/");
+    (trim(back), trim(resolve))
+}
+
+fn trim(mut groups: Vec<Vec<BackOp>>) -> Vec<Vec<BackOp>> {
+    groups.retain(|group| !group.is_empty());
+    groups
+}
+
+/// Schema and data, as far as scripts changed them.
+fn data_back(parts: &Parts<'_>, ops: &[&Op]) -> Vec<Vec<BackOp>> {
+    let jobs = ids(ops, |kind| matches!(kind, Kind::Backup { .. } | Kind::VerifyBackup { .. }));
+    let applies = ids(ops, |kind| matches!(kind, Kind::Apply { .. }));
+    let applied_to = |target: &str| ids(ops, |k| matches!(k, Kind::Apply { target: t, .. } if t == target));
+    let (crons, others): (Vec<_>, Vec<_>) = parts.dependents().into_iter().partition(WorkloadRef::is_cron);
+    let again = |all: Vec<WorkloadRef>| {
+        all.into_iter().map(|of| needed(&applies, quiesce("back/", of))).collect::<Vec<_>>()
+    };
+    let per_target = |id: &str, kind: fn(String) -> Kind| {
+        let targets = parts.applied.iter();
+        targets
+            .map(|t| needed(&applied_to(t), op(&format!("back/{id}/{t}"), kind(t.clone()))))
+            .collect::<Vec<_>>()
+    };
+    let mut groups = vec![
+        vec![needed(&jobs, op("back/end-jobs", Kind::EndJobs))],
+        again(crons),
+        again(others),
+        per_target("prove-quiet", |target| Kind::ProveQuiet { target }),
+        vec![needed(&applies, op("back/weigh", Kind::Weigh))],
+    ];
+    groups.extend(ops.iter().rev().filter_map(|forward| undo(forward)).map(|undo| vec![undo]));
+    groups.push(per_target("verify-undone", |target| Kind::VerifyUndone { target }));
+    groups
+}
+
+fn undo(forward: &Op) -> Option<BackOp> {
+    let Kind::Apply { target, history } = &forward.kind else { return None };
+    let step = forward.step.clone();
+    let id = format!("back/undo/{}", step.as_deref().unwrap_or_default());
+    let kind = Kind::Undo { target: target.clone(), history: history.clone() };
+    Some(BackOp { when: When::Any(vec![forward.id.clone()]), op: Op { id, step, kind } })
+}
+
+/// Configuration, images, replicas, schedules, claims.
+fn platform_back(parts: &Parts<'_>, ops: &[&Op], way: &str) -> Vec<Vec<BackOp>> {
+    let mut groups: Vec<Vec<BackOp>> = Vec::new();
+    for forward in ops.iter().rev() {
+        groups.extend(deconfigure(parts, forward, way).map(|back| vec![back]));
+    }
+    let rolled = ops.iter().rev().filter_map(|forward| roll_back(parts, forward, way));
+    groups.push(rolled.collect());
+    let (crons, others): (Vec<_>, Vec<_>) =
+        parts.dependents().into_iter().rev().partition(WorkloadRef::is_cron);
+    if parts.intent.on_failure.give_back {
+        for group in [others, crons] {
+            groups.push(group.into_iter().map(|of| give_back(of, way)).collect());
+        }
+    }
+    let claims = ids(ops, |kind| *kind == Kind::Claim);
+    groups.push(vec![needed(&claims, op(&format!("{way}release"), Kind::Release))]);
+    groups
+}
+
+fn deconfigure(parts: &Parts<'_>, forward: &Op, way: &str) -> Option<BackOp> {
+    let Kind::Configure { namespace, name, .. } = &forward.kind else { return None };
+    let step = forward.step.clone()?;
+    let old = parts.old_flags.get(&step)?.clone();
+    let kind = Kind::Deconfigure { namespace: namespace.clone(), name: name.clone(), old };
+    let op = Op { id: format!("{way}configure/{step}"), step: Some(step), kind };
+    Some(BackOp { when: When::Any(vec![forward.id.clone()]), op })
+}
+
+fn roll_back(parts: &Parts<'_>, forward: &Op, way: &str) -> Option<BackOp> {
+    let Kind::Rollout(rollout) = &forward.kind else { return None };
+    let kind = Kind::RollBack {
+        workload: rollout.workload.clone(),
+        dependent: parts.is_down(&rollout.workload),
+        ready_within: rollout.ready_within.max(BACK_WITHIN),
+    };
+    let step = forward.step.clone();
+    let id = format!("{way}rollout/{}", step.as_deref().unwrap_or_default());
+    Some(BackOp { when: When::Any(vec![forward.id.clone()]), op: Op { id, step, kind } })
+}
+
+/// Needed when the dependent was taken down, on the way forward or again on the way back.
+fn give_back(of: WorkloadRef, way: &str) -> BackOp {
+    let down = vec![quiesce("", of.clone()).id, quiesce("back/", of.clone()).id];
+    let id = format!("{way}give-back/{}", of.slug());
+    BackOp { when: When::Any(down), op: op(&id, Kind::GiveBack { workload: of, ready_within: None }) }
+}
+
+fn ids(ops: &[&Op], of: impl Fn(&Kind) -> bool) -> Vec<OpId> {
+    ops.iter().filter(|op| of(&op.kind)).map(|op| op.id.clone()).collect()
+}
+
+fn needed(when: &[OpId], op: Op) -> BackOp {
+    BackOp { when: When::Any(when.to_vec()), op }
+}

@@ -1,0 +1,49 @@
+//! From intent and world to a program, its way back with it. Pure.
+
+mod back;
+mod forward;
+mod pending;
+mod rules;
+
+use super::{FORMAT, Intent, Program, Seen, hash};
+pub use rules::Refusal;
+
+/// What compiling came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Compiled {
+    /// There is something to do.
+    Program(Box<Program>),
+    /// Nothing: Ready at once, no run, no gate, no backup, nothing scaled.
+    NothingPending,
+}
+
+/// Compiles.
+///
+/// # Errors
+/// Every reason why the plan can't be run, not only the first: a person mends them in one go.
+pub fn compile(intent: &Intent, seen: &Seen, intent_hash: &str) -> Result<Compiled, Vec<Refusal>> {
+    rules::check(intent, seen)?;
+    let work = pending::pending(intent, seen)?;
+    if work.is_nothing() {
+        return Ok(Compiled::NothingPending);
+    }
+    let parts = forward::Parts::of(intent, seen, &work);
+    let forward = parts.forward();
+    let (back, resolve) = back::ways(&parts, &forward);
+    let mut workloads = parts.claimed.clone();
+    workloads.sort();
+    workloads.dedup();
+    Ok(Compiled::Program(Box::new(Program {
+        format: FORMAT,
+        plan_hash: hash::plan_hash(&forward, &back, &work.bundles),
+        intent_hash: intent_hash.to_owned(),
+        targets: parts.targets.clone(),
+        dependents: parts.dependents(),
+        workloads,
+        bundles: work.bundles,
+        on_failure: intent.on_failure,
+        forward,
+        back,
+        resolve,
+    })))
+}

@@ -1,0 +1,209 @@
+//! What a plan may not ask for, each with where, what and how to mend it.
+
+use super::super::{Action, Intent, Seen, Step, WorkloadRef};
+use crate::script::OrderError;
+use std::collections::BTreeSet;
+
+/// Why a plan can't be run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The reason of the condition: InvalidSpec, SourceNotReady, HistoryDrift, GuardBlocked.
+    pub reason: &'static str,
+    /// Where, what and how to mend it.
+    pub message: String,
+}
+
+impl Refusal {
+    fn invalid(message: String) -> Self {
+        Self { reason: "InvalidSpec", message }
+    }
+
+    /// A bundle that does not fit its history.
+    pub(super) fn order(step: &str, error: &OrderError) -> Self {
+        let reason = match error {
+            OrderError::PinnedAbsent { .. } => "SourceNotReady",
+            OrderError::DuplicateRow { .. } => "HistoryDrift",
+            _ => "InvalidSpec",
+        };
+        Self { reason, message: format!("step {step}: {error}") }
+    }
+}
+
+/// Checks everything that names something else.
+pub(super) fn check(intent: &Intent, seen: &Seen) -> Result<(), Vec<Refusal>> {
+    let mut refusals = Vec::new();
+    for step in intent.steps.iter().flatten() {
+        refusals.extend(step_rules(step, seen));
+    }
+    for (name, check) in &intent.preflight {
+        refusals.extend(known_target(name, &check.target, seen));
+    }
+    refusals.extend(dependents(intent, seen));
+    refusals.extend(order(intent));
+    refusals.extend(groups(intent));
+    if refusals.is_empty() { Ok(()) } else { Err(refusals) }
+}
+
+fn step_rules(step: &Step, seen: &Seen) -> Vec<Refusal> {
+    match &step.action {
+        Action::Migrate { target, history, .. } => {
+            let mut refusals: Vec<Refusal> = known_target(&step.name, target, seen).into_iter().collect();
+            if let Some(look) = seen.targets.get(target)
+                && !look.histories.contains_key(history)
+            {
+                let there = look.histories.keys().cloned().collect::<Vec<_>>().join(", ");
+                refusals.push(Refusal::invalid(format!(
+                    "step {}: target {target} has no history {history}; it has {there}",
+                    step.name
+                )));
+            }
+            refusals
+        }
+        Action::Verify(check) => known_target(&step.name, &check.target, seen).into_iter().collect(),
+        Action::Rollout { workload, images, replicas, .. } => {
+            rollout(step, workload, images.keys(), *replicas, seen)
+        }
+        Action::Configure { namespace, name, .. } => {
+            let known = seen.flags.contains_key(&(namespace.clone(), name.clone()));
+            let refusal =
+                || Refusal::invalid(format!("step {}: ConfigMap {namespace}/{name} is not there", step.name));
+            (!known).then(refusal).into_iter().collect()
+        }
+        Action::Approve { .. } => Vec::new(),
+    }
+}
+
+fn known_target(step: &str, target: &str, seen: &Seen) -> Option<Refusal> {
+    (!seen.targets.contains_key(target)).then(|| Refusal {
+        reason: "TargetNotReady",
+        message: format!("step {step}: there is no DatabaseTarget {target} in the plan's namespace"),
+    })
+}
+
+fn rollout<'a>(
+    step: &Step,
+    workload: &WorkloadRef,
+    containers: impl Iterator<Item = &'a String>,
+    replicas: Option<i32>,
+    seen: &Seen,
+) -> Vec<Refusal> {
+    let name = &step.name;
+    let Some(live) = seen.workloads.get(workload) else {
+        return vec![Refusal::invalid(format!("step {name}: {workload} is not there"))];
+    };
+    let mut refusals = Vec::new();
+    for container in containers.filter(|container| !live.images.contains_key(*container)) {
+        let there = live.images.keys().cloned().collect::<Vec<_>>().join(", ");
+        refusals.push(Refusal::invalid(format!(
+            "step {name}: {workload} has no container {container}; it has {there}"
+        )));
+    }
+    if replicas.is_some() && live.hpa_min.is_some() {
+        refusals.push(Refusal::invalid(format!(
+            "step {name}: {workload} has a HorizontalPodAutoscaler, which owns its replicas; remove replicas from the step"
+        )));
+    }
+    if let Some((target, _)) = seen.targets.iter().find(|(_, look)| look.server.as_ref() == Some(workload)) {
+        refusals.push(Refusal {
+            reason: "NotBuilt",
+            message: format!(
+                "step {name}: {workload} serves target {target}; rolling a database server out is not built yet"
+            ),
+        });
+    }
+    refusals
+}
+
+fn dependents(intent: &Intent, seen: &Seen) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let mut once = BTreeSet::new();
+    for of in &intent.dependents {
+        if !once.insert(of) {
+            refusals.push(Refusal::invalid(format!("dependents: {of} is named twice")));
+        }
+        let Some(live) = seen.workloads.get(of) else {
+            refusals.push(Refusal::invalid(format!("dependents: {of} is not there")));
+            continue;
+        };
+        if live.deletes_volumes {
+            refusals.push(Refusal {
+                reason: "GuardBlocked",
+                message: format!(
+                    "dependents: {of} has persistentVolumeClaimRetentionPolicy.whenScaled: Delete, so scaling it to zero would delete its volumes; set it to Retain"
+                ),
+            });
+        }
+        if live.hpa_min == Some(0) {
+            refusals.push(Refusal {
+                reason: "GuardBlocked",
+                message: format!(
+                    "dependents: {of} has a HorizontalPodAutoscaler with minReplicas: 0, which may bring it up while it must be silent; set minReplicas to 1 or more"
+                ),
+            });
+        }
+        if let Some((target, _)) = seen.targets.iter().find(|(_, look)| look.server.as_ref() == Some(of)) {
+            refusals.push(Refusal::invalid(format!(
+                "dependents: {of} serves target {target}; a database must run while it is migrated"
+            )));
+        }
+    }
+    refusals
+}
+
+/// A dependent that comes back before the last script would be a writer under it.
+fn order(intent: &Intent) -> Vec<Refusal> {
+    let steps: Vec<&Step> = intent.steps.iter().flatten().collect();
+    let last = steps.iter().rposition(|step| matches!(step.action, Action::Migrate { .. }));
+    let Some(last) = last else { return Vec::new() };
+    let early = steps[..last].iter().filter_map(|step| match &step.action {
+        Action::Rollout { workload, .. } if intent.dependents.contains(workload) => Some((step, workload)),
+        _ => None,
+    });
+    early
+        .map(|(step, workload)| {
+            Refusal::invalid(format!(
+                "step {} rolls out {workload}, a dependent, before step {} migrates: move it behind, or take it out of dependents",
+                step.name, steps[last].name
+            ))
+        })
+        .collect()
+}
+
+/// Steps of one group run side by side, so they must not meet.
+fn groups(intent: &Intent) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    for group in &intent.steps {
+        let mut once = BTreeSet::new();
+        for step in group {
+            let what = match &step.action {
+                Action::Migrate { target, .. } => format!("target {target}"),
+                Action::Rollout { workload, .. } => workload.to_string(),
+                Action::Configure { namespace, name, .. } => format!("ConfigMap {namespace}/{name}"),
+                Action::Verify(_) | Action::Approve { .. } => continue,
+            };
+            if !once.insert(what.clone()) {
+                refusals.push(Refusal::invalid(format!(
+                    "step {}: another step of its group also changes {what}; steps of a group run side by side",
+                    step.name
+                )));
+            }
+        }
+    }
+    let rolled: Vec<&WorkloadRef> = intent.steps.iter().flatten().filter_map(rolled).collect();
+    for (n, of) in rolled.iter().enumerate() {
+        if rolled[..n].contains(of) {
+            refusals.push(Refusal::invalid(format!(
+                "{of} is rolled out by two steps; its way back would be ambiguous"
+            )));
+        }
+    }
+    refusals
+}
+
+fn rolled(step: &Step) -> Option<&WorkloadRef> {
+    match &step.action {
+        Action::Rollout { workload, .. } => Some(workload),
+        _ => None,
+    }
+}

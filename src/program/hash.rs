@@ -1,0 +1,133 @@
+//! The two hashes: "the same plan again?" and "what was approved?".
+
+use super::{BackOp, Op, Pending};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// Fields of a plan's spec that say how it is run, not what shall become of the platform: they are not in the
+/// intentHash, so that pausing or approving a plan does not make it another one.
+const CONTROL: [&str; 10] = [
+    "paused",
+    "approval",
+    "windows",
+    "onWindowClose",
+    "deadline",
+    "maxDowntime",
+    "rollbackWindow",
+    "runHistoryLimit",
+    "notifications",
+    "onDelete",
+];
+
+/// "The same plan again?": the spec with its defaults filled, without its control fields, and the digest of every
+/// bundle. It does not depend on any history.
+pub fn intent_hash(spec: &impl Serialize, bundles: &BTreeMap<String, String>) -> String {
+    let mut spec = json(spec);
+    if let Value::Object(fields) = &mut spec {
+        for field in CONTROL.iter().chain(&["serviceAccountName"]) {
+            fields.remove(*field);
+        }
+    }
+    digest_parts(&[("spec", &spec), ("bundles", &json(bundles))])
+}
+
+/// "What was approved?": the compiled ops with the checksums of what they run. No credentials, no replica counts,
+/// no times.
+pub(super) fn plan_hash(
+    forward: &[Vec<Op>],
+    back: &[Vec<BackOp>],
+    bundles: &BTreeMap<String, Pending>,
+) -> String {
+    let scripts: BTreeMap<&String, Vec<(&str, &str, Option<&str>)>> = bundles
+        .iter()
+        .map(|(step, pending)| {
+            let scripts = pending.scripts.iter();
+            let sums = scripts.map(|s| {
+                (s.key.as_str(), s.checksum.as_str(), s.undo.as_ref().map(|undo| undo.checksum.as_str()))
+            });
+            (step, sums.collect())
+        })
+        .collect();
+    let ways: Vec<Vec<&Op>> = back.iter().map(|group| group.iter().map(|back| &back.op).collect()).collect();
+    digest_parts(&[("forward", &json(&forward)), ("back", &json(&ways)), ("scripts", &json(&scripts))])
+}
+
+fn json(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).expect("types of the API and of the program are JSON")
+}
+
+fn digest_parts(parts: &[(&str, &Value)]) -> String {
+    let mut hash = Sha256::new();
+    for (name, value) in parts {
+        let mut text = String::new();
+        canonical(value, &mut text);
+        hash.update(name.as_bytes());
+        hash.update(text.as_bytes());
+    }
+    format!("sha256:{}", hex::encode(hash.finalize()))
+}
+
+/// The digest of a text.
+pub fn digest(text: &str) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(text.as_bytes())))
+}
+
+/// JSON with sorted keys and without nulls: an absent field and a null one are the same intent.
+fn canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            let sorted: BTreeMap<&String, &Value> =
+                fields.iter().filter(|(_, value)| !value.is_null()).collect();
+            out.push('{');
+            for (key, value) in sorted {
+                canonical(&Value::String(key.clone()), out);
+                out.push(':');
+                canonical(value, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for item in items {
+                canonical(item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn hash(spec: Value) -> String {
+        intent_hash(&spec, &BTreeMap::new())
+    }
+
+    #[test]
+    fn order_and_nulls_do_not_matter() {
+        assert_eq!(hash(json!({"a": 1, "b": {"c": 2, "d": null}})), hash(json!({"b": {"c": 2}, "a": 1})));
+    }
+
+    #[test]
+    fn control_fields_do_not_matter_and_version_does() {
+        let plan = json!({"version": "1", "stages": []});
+        let paused = json!({"version": "1", "stages": [], "paused": true, "deadline": "2h"});
+        assert_eq!(hash(plan.clone()), hash(paused));
+        assert_ne!(hash(plan), hash(json!({"version": "2", "stages": []})));
+    }
+
+    #[test]
+    fn golden_so_that_an_upgrade_does_not_make_every_failed_plan_new() {
+        assert_eq!(
+            hash(json!({"version": "2026.11.0", "dependents": [{"kind": "Deployment", "name": "web"}]})),
+            "sha256:GOLDEN"
+        );
+    }
+}

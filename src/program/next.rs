@@ -1,0 +1,239 @@
+//! What comes next: a total function of the program, the record and the signals. Nothing else decides.
+//!
+//! There is no state here and no clock. A driver that dies after any write finds the same decision again, because
+//! everything that decides is in the record or in the world that the signals were read from.
+
+use super::op::{Gate, Kind, Op, OpId};
+use super::{BackOp, Program, When};
+use crate::api::Outcome;
+use crate::api::run::{Direction, MigrationRunStatus as Record, OpState};
+
+/// What people, clocks and the cluster ask of a run, read before each decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signals {
+    /// `spec.paused`, live.
+    pub paused: bool,
+    /// The `abort` verb names this run.
+    pub abort: bool,
+    /// The plan is being deleted with `onDelete: RollBack`.
+    pub deleted: bool,
+    /// The deadline, counted from Claim, has passed.
+    pub deadline: bool,
+    /// maxDowntime, counted from the first Quiesce, has passed or would be passed.
+    pub downtime: bool,
+    /// The plan was edited. Matters only before Freeze.
+    pub superseded: bool,
+    /// Steps and the plan that are approved; the plan's own name here is the empty string.
+    pub approved: std::collections::BTreeSet<String>,
+    /// `override.data-loss` names this run.
+    pub accept_data_loss: bool,
+    /// `resolve` or `abandon` names this Held run.
+    pub exit: Option<Exit>,
+}
+
+/// How a person ends a Held run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The data fit the old images: give the workloads back, then release.
+    Resolve,
+    /// Release only.
+    Abandon,
+}
+
+/// Why a run turned around.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// An op failed, or its outcome is unknown; the record holds the details.
+    Op(OpId),
+    /// A person asked.
+    Abort,
+    /// The plan is being deleted.
+    Deleted,
+    /// The deadline has passed.
+    Deadline,
+    /// maxDowntime has passed before anything was changed.
+    Budget,
+    /// Edited before Freeze: this run gives way to the next generation.
+    Superseded,
+}
+
+impl Cause {
+    /// The reason as conditions and the record have it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Cause::Op(_) => "StepFailed",
+            Cause::Abort => "Aborted",
+            Cause::Deleted => "Deleted",
+            Cause::Deadline => "DeadlineExceeded",
+            Cause::Budget => "BudgetExceeded",
+            Cause::Superseded => "Superseded",
+        }
+    }
+}
+
+/// What the driver does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Write these intents in one write, perform them side by side, write the outcomes.
+    Perform(Vec<OpId>),
+    /// A gate is closed: a person must act.
+    AwaitApproval(Gate),
+    /// A person paused the plan.
+    Paused,
+    /// From here on the way back, for ever.
+    TurnAround(Cause),
+    /// The run has ended.
+    Finish(Outcome),
+}
+
+/// Decides. Total: every record of every program has exactly one decision.
+pub fn next(program: &Program, record: &Record, signals: &Signals) -> Decision {
+    if let Some(outcome) = record.outcome {
+        return reopened(program, record, signals).unwrap_or(Decision::Finish(outcome));
+    }
+    match record.direction {
+        Direction::Forward => forward(program, record, signals),
+        Direction::Back => back(program, record, signals),
+    }
+}
+
+/// The state of an op; absent from the record means that not even the intent was written.
+pub fn state(record: &Record, id: &str) -> Option<OpState> {
+    record.ops.get(id).map(|op| op.state)
+}
+
+/// Whether the op may have had an effect: an intent alone is enough, the effect may have followed it.
+pub fn touched(record: &Record, id: &str) -> bool {
+    state(record, id).is_some()
+}
+
+/// Whether the run may have changed data, images or configuration.
+pub fn changed(program: &Program, record: &Record) -> bool {
+    program.forward.iter().flatten().any(|op| op.kind.changes() && touched(record, &op.id))
+}
+
+fn forward(program: &Program, record: &Record, signals: &Signals) -> Decision {
+    let Some(group) = program.forward.iter().find(|group| !group.iter().all(|op| done(record, &op.id)))
+    else {
+        return Decision::Finish(Outcome::Succeeded);
+    };
+    if let Some(op) = group.iter().find(|op| broken(record, &op.id)) {
+        return Decision::TurnAround(Cause::Op(op.id.clone()));
+    }
+    if let Some(cause) = call_back(program, record, signals) {
+        return Decision::TurnAround(cause);
+    }
+    if signals.paused {
+        return Decision::Paused;
+    }
+    if let Some(gate) = group.iter().find_map(|op| closed_gate(op, signals)) {
+        return Decision::AwaitApproval(gate);
+    }
+    Decision::Perform(open(group.iter(), record))
+}
+
+/// What turns a run around although no op failed. Abort comes first: it always wins.
+fn call_back(program: &Program, record: &Record, signals: &Signals) -> Option<Cause> {
+    // The way forward has ended once only giving up the claims is left: turning around there would undo a success.
+    if program.forward.iter().flatten().all(|op| done(record, &op.id) || op.kind == Kind::Release) {
+        return None;
+    }
+    let frozen =
+        program.forward.iter().flatten().any(|op| op.kind == Kind::Freeze && touched(record, &op.id));
+    let applied = program
+        .forward
+        .iter()
+        .flatten()
+        .any(|op| matches!(op.kind, Kind::Apply { .. }) && touched(record, &op.id));
+    [
+        (signals.abort, Cause::Abort),
+        (signals.deleted, Cause::Deleted),
+        (signals.superseded && !frozen, Cause::Superseded),
+        (signals.deadline, Cause::Deadline),
+        // After the first Apply the way back would cost more downtime than the way forward: it only raises an event.
+        (signals.downtime && !applied, Cause::Budget),
+    ]
+    .into_iter()
+    .find_map(|(called, cause)| called.then_some(cause))
+}
+
+fn back(program: &Program, record: &Record, signals: &Signals) -> Decision {
+    for group in &program.back {
+        let needed: Vec<&BackOp> =
+            group.iter().filter(|back| holds(&back.when, record) && !done(record, &back.op.id)).collect();
+        if needed.is_empty() {
+            continue;
+        }
+        if needed.iter().any(|back| broken(record, &back.op.id)) {
+            return Decision::Finish(Outcome::Held);
+        }
+        if signals.paused {
+            return Decision::Paused;
+        }
+        return Decision::Perform(open(needed.into_iter().map(|back| &back.op), record));
+    }
+    let superseded = record.turned_around.as_ref().is_some_and(|t| t.cause == "Superseded");
+    Decision::Finish(match (changed(program, record), superseded) {
+        (true, _) => Outcome::RolledBack,
+        (false, true) => Outcome::Superseded,
+        (false, false) => Outcome::Aborted,
+    })
+}
+
+/// A Held run goes on when a person says how. Only Weigh asks a question that a person can answer; every other
+/// failure on the way back needs `resolve` or `abandon`.
+fn reopened(program: &Program, record: &Record, signals: &Signals) -> Option<Decision> {
+    if record.outcome != Some(Outcome::Held) {
+        return None;
+    }
+    if let Some(exit) = signals.exit {
+        let group = program.resolve.iter().find_map(|group| {
+            let open: Vec<OpId> = group
+                .iter()
+                .filter(|back| exit == Exit::Resolve || back.op.kind == Kind::Release)
+                .filter(|back| holds(&back.when, record) && !done(record, &back.op.id))
+                .map(|back| back.op.id.clone())
+                .collect();
+            (!open.is_empty()).then_some(open)
+        });
+        return group.map(Decision::Perform);
+    }
+    let weigh = program.back.iter().flatten().find(|back| back.op.kind == Kind::Weigh)?;
+    let held_by_weigh = record
+        .ops
+        .get(&weigh.op.id)
+        .is_some_and(|op| op.state == OpState::Failed && op.code.as_deref() == Some(super::DATA_LOSS));
+    if held_by_weigh && signals.accept_data_loss {
+        return Some(Decision::Perform(vec![weigh.op.id.clone()]));
+    }
+    None
+}
+
+/// Whether an op of the way back is needed.
+pub fn holds(when: &When, record: &Record) -> bool {
+    match when {
+        When::Always => true,
+        When::Any(ids) => ids.iter().any(|id| touched(record, id)),
+    }
+}
+
+fn closed_gate(op: &Op, signals: &Signals) -> Option<Gate> {
+    let Kind::Gate(gate) = &op.kind else { return None };
+    let name = match gate {
+        Gate::Plan => "",
+        Gate::Step { name, .. } => name,
+    };
+    (!signals.approved.contains(name)).then(|| gate.clone())
+}
+
+fn open<'a>(ops: impl Iterator<Item = &'a Op>, record: &Record) -> Vec<OpId> {
+    ops.filter(|op| !done(record, &op.id)).map(|op| op.id.clone()).collect()
+}
+
+fn done(record: &Record, id: &str) -> bool {
+    state(record, id) == Some(OpState::Done)
+}
+
+fn broken(record: &Record, id: &str) -> bool {
+    matches!(state(record, id), Some(OpState::Failed | OpState::Unknown))
+}

@@ -1,0 +1,33 @@
+//! How long we wait, and why so long.
+
+use std::time::Duration;
+
+/// Between two looks at something that changes by itself (pods, sessions, a Job). Half a second is less than a pod
+/// needs to stop, and 2 live reads a second for the one op that waits is what an API server does not notice.
+pub(super) const LOOK: Duration = Duration::from_millis(500);
+
+/// Between two tries of something that failed in passing, at first; doubled up to [`RETRY_MOST`].
+pub(super) const RETRY_FIRST: Duration = Duration::from_millis(250);
+
+/// The longest pause between two tries: an outage of minutes is noticed at most this late.
+pub(super) const RETRY_MOST: Duration = Duration::from_secs(15);
+
+/// How often foreign sessions are looked for while scripts run.
+pub(super) const QUIET_WATCH: Duration = Duration::from_secs(5);
+
+/// How long foreign sessions may stay before the run gives the workloads back: services are down while we wait.
+pub(super) const QUIET_WITHIN: Duration = Duration::from_secs(300);
+
+/// How long pods may take to go: longer than any sane terminationGracePeriodSeconds.
+pub(super) const PODS_GONE_WITHIN: Duration = Duration::from_secs(900);
+
+/// How often replicas are taken down again before a run turns around: a fight is lost by then, not noise.
+pub(super) const CONTENTIONS: u32 = 3;
+
+/// How often a waiting run looks whether what it waits for has changed without telling us.
+pub(super) const GATE_LOOK: Duration = Duration::from_secs(30);
+
+/// The pause after the n-th failure in a row.
+pub(super) fn pause(failures: u32) -> Duration {
+    RETRY_FIRST.saturating_mul(2_u32.saturating_pow(failures.min(8))).min(RETRY_MOST)
+}

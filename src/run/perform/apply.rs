@@ -1,0 +1,209 @@
+//! Applying the pending scripts of a step. The history in the target says which are in; this op only adds the rest.
+
+use super::super::driver::Driver;
+use super::super::patience::{QUIET_WATCH, pause};
+use super::super::seam::World;
+use super::super::walk::{Fact, Walk};
+use super::call::{Facts, SessionOf};
+use super::{Stop, failure};
+use crate::api::plan::Failure;
+use crate::engine::{BlockedBy, Canceller, Claim, ScriptError, ScriptFailure, Session};
+use crate::program::{Op, Pending};
+use crate::script::{HistoryRow, Script};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How a try to run one script ended, when not well.
+pub(super) enum Ran {
+    /// Leave the session and enter again: only a history read under lock and fence says what happened.
+    Ask,
+    /// Try the same script again in this session.
+    Again,
+    /// Quiet was broken while a script ran: prove it again before the next one.
+    Loud,
+    /// The op ends.
+    Stop(Stop),
+}
+
+impl<W: World> Driver<W> {
+    /// Applies what is pending of a step.
+    pub(super) async fn apply(&self, walk: &Walk, op: &Op, target: &str, history: &str) -> Facts {
+        let pending = self.pending(walk, op)?;
+        let mut facts = self.hold_quiet(walk, op, target).await?;
+        loop {
+            let mut session = self.enter(walk, op, target).await?;
+            let rows = session.histories().get(history).cloned().unwrap_or_default();
+            let done = match pending.applied(&rows) {
+                Ok(done) => done,
+                Err(drift) => {
+                    self.leave(session, Claim::Keep).await;
+                    return Err(Stop::Failed(Box::new(failure(
+                        op,
+                        "HistoryDrift",
+                        drift.to_string(),
+                        DRIFT_ACTION,
+                    ))));
+                }
+            };
+            match self.apply_rest(walk, op, pending, done, &mut session).await {
+                Ok(()) => {
+                    self.leave(session, Claim::Keep).await;
+                    return Ok(facts);
+                }
+                Err(Ran::Loud) => {
+                    self.leave(session, Claim::Keep).await;
+                    facts.push(Fact::QuietBroken);
+                    facts.extend(self.hold_quiet(walk, op, target).await?);
+                }
+                Err(Ran::Stop(stop)) => {
+                    self.leave(session, Claim::Keep).await;
+                    return Err(stop);
+                }
+                // The connection is dropped, not closed: its backend keeps the lock until it has ended.
+                Err(Ran::Ask | Ran::Again) => drop(session),
+            }
+        }
+    }
+
+    /// The pending scripts of an op's step.
+    pub(super) fn pending<'w>(&self, walk: &'w Walk, op: &Op) -> Result<&'w Pending, Stop> {
+        let step = op.step.as_deref().unwrap_or_default();
+        walk.program.bundles.get(step).ok_or_else(|| {
+            let message = format!("the frozen program has no scripts for step {step}");
+            Stop::Failed(Box::new(failure(op, "RecordBroken", message, "")))
+        })
+    }
+
+    async fn apply_rest(
+        &self,
+        walk: &Walk,
+        op: &Op,
+        pending: &Pending,
+        done: usize,
+        session: &mut SessionOf<W>,
+    ) -> Result<(), Ran> {
+        let all = pending.scripts.len();
+        let loud = AtomicBool::new(false);
+        for (n, script) in pending.scripts.iter().enumerate().skip(done) {
+            let mut blocked = 0;
+            loop {
+                self.boundary(walk, op).map_err(Ran::Stop)?;
+                if loud.load(Ordering::Relaxed) {
+                    return Err(Ran::Loud);
+                }
+                self.doing(walk, op, |doing| {
+                    doing.progress = Some((n, all));
+                    doing.detail = Some(script.file.clone());
+                })
+                .await;
+                match self.run_script(walk, op, pending, script, session, &loud).await {
+                    Ok(_) => break,
+                    Err(failed) => match self.ran(walk, op, script, failed, &mut blocked).await {
+                        Ran::Again => {}
+                        other => return Err(other),
+                    },
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one script, watching quiet and signals while it runs. Abort and deadline cancel the statement on the
+    /// server; nothing is ever dropped.
+    async fn run_script(
+        &self,
+        walk: &Walk,
+        op: &Op,
+        pending: &Pending,
+        script: &Script,
+        session: &mut SessionOf<W>,
+        loud: &AtomicBool,
+    ) -> Result<HistoryRow, ScriptFailure> {
+        let canceller = session.canceller();
+        let running = session.apply(&pending.history, script);
+        let watching = async {
+            let who = self.watch_quiet(walk, &pending.target, QUIET_WATCH).await;
+            tracing::warn!(target = pending.target, who, "quiet is broken while a script runs");
+            loud.store(true, Ordering::Relaxed);
+            std::future::pending::<()>().await;
+        };
+        self.until_run(walk, op, canceller, running, watching).await
+    }
+
+    /// Waits for a statement. A signal that calls the op away cancels it on the server, and its answer is awaited.
+    pub(super) async fn until_run<T>(
+        &self,
+        walk: &Walk,
+        op: &Op,
+        canceller: Canceller,
+        running: impl Future<Output = T>,
+        watching: impl Future<Output = ()>,
+    ) -> T {
+        tokio::pin!(running, watching);
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut running => return ended,
+                () = &mut watching => {}
+                () = self.look_again() => {
+                    if self.called_away(walk, op) && self.must_cancel() {
+                        canceller.cancel().await;
+                        return running.await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Pause waits for the statement; everything else that calls away can't wait for hours.
+    fn must_cancel(&self) -> bool {
+        let signals = self.signals();
+        self.stopping() || signals.abort || signals.deleted || signals.deadline
+    }
+
+    /// What the failure of a script means for the op.
+    pub(super) async fn ran(
+        &self,
+        walk: &Walk,
+        op: &Op,
+        script: &Script,
+        failed: ScriptFailure,
+        blocked: &mut u32,
+    ) -> Ran {
+        match failed {
+            ScriptFailure::Failed(error) => {
+                Ran::Stop(Stop::Failed(Box::new(script_failure(op, script, &error))))
+            }
+            ScriptFailure::Blocked(by) => {
+                *blocked += 1;
+                self.wait_blocked(walk, op, by, *blocked).await;
+                Ran::Again
+            }
+            ScriptFailure::Overtaken { token } => Ran::Stop(self.overtaken(token)),
+            // A cancelled session runs no further script; entering again looks at the signals first.
+            ScriptFailure::Cancelled | ScriptFailure::LockLost | ScriptFailure::Lost { .. } => Ran::Ask,
+            ScriptFailure::Unknown { evidence } => {
+                let message = format!("nobody can say whether {} was applied: {evidence}", script.file);
+                let action = "look at the target, then resolve or abandon the run";
+                Ran::Stop(Stop::Unknown(Box::new(failure(op, "UnknownOutcome", message, action))))
+            }
+        }
+    }
+
+    async fn wait_blocked(&self, walk: &Walk, op: &Op, by: BlockedBy, times: u32) {
+        self.doing(walk, op, |doing| doing.blocked = Some(by)).await;
+        self.until_changed(pause(times)).await;
+    }
+}
+
+const DRIFT_ACTION: &str = "see who wrote the history; put it right, then retry";
+
+/// The failure of a script in the words of the run.
+fn script_failure(op: &Op, script: &Script, error: &ScriptError) -> Failure {
+    let action = "mend the script, or its data, then apply the plan again";
+    let mut failed = failure(op, &error.code, error.to_string(), action);
+    if let Some(line) = error.line {
+        let column = error.column.map(|column| format!(":{column}")).unwrap_or_default();
+        failed.position = format!("{}:{line}{column}", script.file);
+    }
+    failed
+}

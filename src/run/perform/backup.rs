@@ -1,0 +1,128 @@
+//! Backups: Jobs of ours, from dry-run to a result that the record keeps.
+
+use super::super::driver::Driver;
+use super::super::seam::{Cluster, ClusterError, JobRequest, JobSeen, JobWork, World};
+use super::super::walk::{Fact, Walk};
+use super::call::Facts;
+use super::{Stop, failure};
+use crate::api::run::{BackupRecord, OpState};
+use crate::api::target::VerificationLevel;
+use crate::engine::BlockedBy;
+use crate::program::{Kind, Op};
+
+impl<W: World> Driver<W> {
+    /// Would the API server admit the Jobs? Asked before anything is scaled down.
+    pub(super) async fn trial(&self, walk: &Walk, op: &Op, target: &str) -> Facts {
+        let level =
+            walk.program.targets.get(target).map_or(VerificationLevel::None, |target| target.verification);
+        for work in [JobWork::Backup, JobWork::Verify { path: "trial".into(), level }] {
+            let job = self.request(walk, op, target, work);
+            let mut failures = 0;
+            loop {
+                self.boundary(walk, op)?;
+                match self.world.cluster().try_job(&job).await {
+                    Ok(()) => break,
+                    Err(error) => self.wait_out(op, error, &mut failures).await?,
+                }
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Takes the backup.
+    pub(super) async fn backup(&self, walk: &Walk, op: &Op, target: &str) -> Facts {
+        let result = self.run_job(walk, op, &self.request(walk, op, target, JobWork::Backup)).await?;
+        let mut backup: BackupRecord = serde_json::from_value(result).map_err(|error| {
+            self.job_failed(op, format!("the backup Job's result can't be read: {error}"))
+        })?;
+        backup.target = target.to_owned();
+        Ok(vec![Fact::Backup(backup)])
+    }
+
+    /// Proves the backup to the level required.
+    pub(super) async fn verify_backup(
+        &self,
+        walk: &Walk,
+        op: &Op,
+        target: &str,
+        level: VerificationLevel,
+    ) -> Facts {
+        let path =
+            walk.record().backups.iter().find(|backup| backup.target == target).map(|b| b.path.clone());
+        let Some(path) = path else {
+            return Err(self.job_failed(op, "the record names no backup of this run".to_owned()));
+        };
+        let work = JobWork::Verify { path, level };
+        self.run_job(walk, op, &self.request(walk, op, target, work)).await?;
+        Ok(vec![Fact::Proven(target.to_owned(), level)])
+    }
+
+    fn request(&self, walk: &Walk, op: &Op, target: &str, work: JobWork) -> JobRequest {
+        let attempt = walk.record().ops.get(&op.id).map_or(1, |op| op.attempt.unsigned_abs());
+        JobRequest { op: op.id.clone(), attempt, epoch: walk.epoch(), target: target.to_owned(), work }
+    }
+
+    async fn run_job(&self, walk: &Walk, op: &Op, job: &JobRequest) -> Result<serde_json::Value, Stop> {
+        let mut failures = 0;
+        loop {
+            self.boundary(walk, op)?;
+            match self.world.cluster().job(job).await {
+                Ok(JobSeen::Absent) => {
+                    if let Err(error) = self.world.cluster().start_job(job).await {
+                        self.wait_out(op, error, &mut failures).await?;
+                    }
+                }
+                Ok(JobSeen::Succeeded(result)) => return Ok(result),
+                Ok(JobSeen::Failed(why)) => return Err(self.job_failed(op, why)),
+                Ok(JobSeen::Pending(why)) => {
+                    let what = format!("the Job's pod to start: {why}");
+                    self.doing(walk, op, |doing| {
+                        doing.blocked = Some(BlockedBy { what, since: None, sql: None, pid: None });
+                    })
+                    .await;
+                    self.look_again().await;
+                }
+                Ok(JobSeen::Running(progress)) => {
+                    self.doing(walk, op, |doing| {
+                        doing.blocked = None;
+                        doing.detail = Some(progress).filter(|text| !text.is_empty());
+                    })
+                    .await;
+                    self.look_again().await;
+                }
+                Err(error) => self.wait_out(op, error, &mut failures).await?,
+            }
+        }
+    }
+
+    fn job_failed(&self, op: &Op, why: String) -> Stop {
+        Stop::Failed(Box::new(failure(
+            op,
+            "BackupGateFailed",
+            why,
+            "mend what the sentence names, then retry",
+        )))
+    }
+
+    /// Way back: a Job of an op that has no outcome may still run; it is removed and seen gone.
+    pub(super) async fn end_jobs(&self, walk: &Walk, op: &Op) -> Facts {
+        let mut failures = 0;
+        for work in walk.program.forward.iter().flatten() {
+            let (Kind::Backup { target } | Kind::VerifyBackup { target, .. }) = &work.kind else { continue };
+            let open = walk.record().ops.get(&work.id).is_some_and(|op| op.state == OpState::Intent);
+            if !open {
+                continue;
+            }
+            let job = self.request(walk, work, target, JobWork::Backup);
+            loop {
+                self.boundary(walk, op)?;
+                match self.world.cluster().end_job(&job).await {
+                    Ok(true) | Err(ClusterError::Gone(_)) => break,
+                    Ok(false) => self.look_again().await,
+                    Err(error) => self.wait_out(op, error, &mut failures).await?,
+                }
+            }
+        }
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,108 @@
+//! Undoing what a step applied, newest first, and proving that it is undone.
+
+use super::super::driver::Driver;
+use super::super::seam::World;
+use super::super::walk::Walk;
+use super::apply::Ran;
+use super::call::{Facts, SessionOf};
+use super::quiet::fingerprint;
+use super::{Stop, failure};
+use crate::engine::{Claim, Engine, Session};
+use crate::program::{Op, Pending};
+use crate::script::Script;
+
+impl<W: World> Driver<W> {
+    /// Undoes the scripts of a step in reverse applied order. The history says which are left to undo.
+    pub(super) async fn undo(&self, walk: &Walk, op: &Op, target: &str, history: &str) -> Facts {
+        let pending = self.pending(walk, op)?;
+        loop {
+            let mut session = self.enter(walk, op, target).await?;
+            let rows = session.histories().get(history).cloned().unwrap_or_default();
+            let done = match pending.applied(&rows) {
+                Ok(done) => done,
+                Err(drift) => {
+                    self.leave(session, Claim::Keep).await;
+                    let action = "undo by hand what the sentence names, then resolve the run";
+                    return Err(Stop::Failed(Box::new(failure(
+                        op,
+                        "HistoryDrift",
+                        drift.to_string(),
+                        action,
+                    ))));
+                }
+            };
+            match self.undo_from(walk, op, pending, done, &mut session).await {
+                Ok(()) => {
+                    self.leave(session, Claim::Keep).await;
+                    return Ok(Vec::new());
+                }
+                Err(Ran::Stop(stop)) => {
+                    self.leave(session, Claim::Keep).await;
+                    return Err(stop);
+                }
+                Err(Ran::Ask | Ran::Again | Ran::Loud) => drop(session),
+            }
+        }
+    }
+
+    async fn undo_from(
+        &self,
+        walk: &Walk,
+        op: &Op,
+        pending: &Pending,
+        done: usize,
+        session: &mut SessionOf<W>,
+    ) -> Result<(), Ran> {
+        for (n, script) in pending.scripts.iter().take(done).enumerate().rev() {
+            let mut blocked = 0;
+            loop {
+                self.boundary(walk, op).map_err(Ran::Stop)?;
+                self.doing(walk, op, |doing| {
+                    doing.progress = Some((done - n - 1, done));
+                    doing.detail = Some(undo_file(script));
+                })
+                .await;
+                let canceller = session.canceller();
+                let running = session.undo(&pending.history, script);
+                match self.until_run(walk, op, canceller, running, std::future::pending()).await {
+                    Ok(()) => break,
+                    Err(failed) => match self.ran(walk, op, script, failed, &mut blocked).await {
+                        Ran::Again => {}
+                        other => return Err(other),
+                    },
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// RolledBack needs proof, not an empty to-do list: history and structure are what ProveQuiet saw.
+    pub(super) async fn verify_undone(&self, walk: &Walk, op: &Op, target: &str) -> Facts {
+        let engine = self.engine(op, target)?;
+        let mut failures = 0;
+        let proof = loop {
+            self.boundary(walk, op)?;
+            match engine.proof().await {
+                Ok(proof) => break proof,
+                Err(error) => self.wait_out_engine(walk, op, error, &mut failures).await?,
+            }
+        };
+        let Some(before) = walk.record().fingerprints.get(target) else { return Ok(Vec::new()) };
+        let now = fingerprint(&proof);
+        let different = match (now.history == before.history, now.structure == before.structure) {
+            (true, true) => return Ok(Vec::new()),
+            (false, _) => "its history is not what it was before the run",
+            (true, false) => {
+                "its structure (tables, columns, constraints, indexes) is not what it was before the run"
+            }
+        };
+        let message = format!("{target} is undone, but {different}");
+        let action =
+            "compare it with the verified backup of this run, put it right by hand, then resolve the run";
+        Err(Stop::Failed(Box::new(failure(op, "NotAsBefore", message, action))))
+    }
+}
+
+fn undo_file(script: &Script) -> String {
+    script.undo.as_ref().map_or_else(|| script.file.clone(), |undo| undo.file.clone())
+}

@@ -1,0 +1,96 @@
+//! May the way back be walked without losing anything? Decided for all targets before the first undo: half a way
+//! back is worse than none.
+
+use super::super::driver::Driver;
+use super::super::seam::World;
+use super::super::walk::Walk;
+use super::call::Facts;
+use super::{Stop, failure};
+use crate::engine::{Claim, Session};
+use crate::program::{DATA_LOSS, Kind, Op, Pending};
+use crate::script::Script;
+
+impl<W: World> Driver<W> {
+    /// Reads what is applied under lock and fence, then weighs.
+    pub(super) async fn weigh(&self, walk: &Walk, op: &Op) -> Facts {
+        let mut applied = Vec::new();
+        for pending in walk.program.bundles.values().filter(|pending| walk.applied_to(&pending.target)) {
+            applied.extend(self.applied_scripts(walk, op, pending).await?);
+        }
+        if applied.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !walk.program.on_failure.undo {
+            let message = "scripts are applied, and onFailure.schema is Hold".to_owned();
+            return Err(held(op, self.run.number, "SchemaHeld", message));
+        }
+        let without: Vec<&Script> = applied.iter().filter(|script| script.undo.is_none()).copied().collect();
+        if !without.is_empty() {
+            let message = format!("{} can't be undone: no undo script", files(&without));
+            return Err(held(op, self.run.number, "NoUndo", message));
+        }
+        let destructive: Vec<&Script> =
+            applied.iter().filter(|script| script.undo_loses_data()).copied().collect();
+        if destructive.is_empty() || self.signals().accept_data_loss || !self.written_since(walk, op).await? {
+            return Ok(Vec::new());
+        }
+        let message = format!(
+            "somebody wrote after the first workload was given back, and the undo of {} would drop what was written",
+            files(&destructive)
+        );
+        Err(held(op, self.run.number, DATA_LOSS, message))
+    }
+
+    /// The scripts of a step that are in the target, in the order in which they were applied.
+    async fn applied_scripts<'w>(
+        &self,
+        walk: &'w Walk,
+        op: &Op,
+        pending: &'w Pending,
+    ) -> Result<Vec<&'w Script>, Stop> {
+        let session = self.enter(walk, op, &pending.target).await?;
+        let rows = session.histories().get(&pending.history).cloned().unwrap_or_default();
+        let partial = session.partial().iter().map(|partial| partial.key.clone()).collect::<Vec<_>>();
+        self.leave(session, Claim::Keep).await;
+        if !partial.is_empty() {
+            let message = format!("{} ran only in part on {}", partial.join(", "), pending.target);
+            return Err(held(op, self.run.number, "PartialScript", message));
+        }
+        match pending.applied(&rows) {
+            Ok(done) => Ok(pending.scripts.iter().take(done).collect()),
+            Err(drift) => Err(held(op, self.run.number, "HistoryDrift", drift.to_string())),
+        }
+    }
+
+    /// Whether anybody wrote since the write mark that was taken right before the first give-back. A mark that
+    /// can't be read, then or now, counts as written.
+    async fn written_since(&self, walk: &Walk, op: &Op) -> Result<bool, Stop> {
+        if !walk.is_done(|kind| *kind == Kind::MarkWrites) {
+            return Ok(false);
+        }
+        for target in walk.program.applied_targets() {
+            let then = walk.record().write_marks.get(target).filter(|mark| !mark.is_empty()).cloned();
+            let now = self.write_mark(walk, op, target).await?;
+            if then.is_none() || then != now {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Held, with the ways on.
+fn held(op: &Op, run: u64, code: &str, message: String) -> Stop {
+    let mut ways = Vec::new();
+    if code == DATA_LOSS {
+        ways.push(format!("accept the loss: override.data-loss: \"{run} until=… why=… by <you>\""));
+    }
+    ways.push(format!(
+        "keep the new schema: make the data fit the old images, then resolve: \"{run} by <you>\""
+    ));
+    Stop::Failed(Box::new(failure(op, code, message, ways.join("; or "))))
+}
+
+fn files(scripts: &[&Script]) -> String {
+    scripts.iter().map(|script| script.file.as_str()).collect::<Vec<_>>().join(", ")
+}

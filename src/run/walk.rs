@@ -1,0 +1,287 @@
+//! The record and the program in memory, and what intents and outcomes write into the record.
+
+use super::seam::Saved;
+use crate::api::Outcome;
+use crate::api::plan::Failure;
+use crate::api::run::{
+    self, BackupRecord, Direction, Fingerprint, MigrationRunStatus, OpRecord, OpState, TurnedAround,
+};
+use crate::api::target::VerificationLevel;
+use crate::program::{Cause, Kind, Op, OpId, Program, WorkloadRef};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::sync::Arc;
+
+/// What an op learned that the way back, the next op or people need. Written with the op's outcome.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Fact {
+    /// How a workload was before the run touched it.
+    Original(run::Original),
+    /// History and structure of a target, proven quiet.
+    Fingerprint(String, Fingerprint),
+    /// What the write counters of a target said at this moment.
+    WriteMark(String, String),
+    /// A backup that is there.
+    Backup(BackupRecord),
+    /// The level a backup was proven to.
+    Proven(String, VerificationLevel),
+    /// Silence is proven, and nothing was written since.
+    QuietUnbroken,
+    /// Something was written while it should have been quiet, or nobody can tell.
+    QuietBroken,
+}
+
+/// How an op ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Its effect is there.
+    Done(Vec<Fact>),
+    /// It surely did not happen, or not as a whole; it is not tried again.
+    Failed(Failure),
+    /// Nobody can say whether it happened.
+    Unknown(Failure),
+    /// Signals ask for something else; the intent stays.
+    Interrupted,
+    /// A higher epoch has the run: not one more effect.
+    Overtaken,
+    /// Recheck compiled the same program again, with the old values of this moment.
+    Fresh(Box<Program>),
+    /// Recheck found another program than the one that was compiled, or nothing to do any more.
+    Changed(Option<Box<Program>>),
+}
+
+/// A run in the hands of its driver.
+pub(super) struct Walk {
+    pub(super) program: Arc<Program>,
+    pub(super) saved: Saved,
+    /// The record has changes that are not written yet.
+    pub(super) dirty: bool,
+}
+
+impl Walk {
+    /// The record.
+    pub(super) fn record(&self) -> &MigrationRunStatus {
+        &self.saved.status
+    }
+
+    /// The epoch of this driver.
+    pub(super) fn epoch(&self) -> u64 {
+        epoch_of(&self.saved.status)
+    }
+
+    /// A new epoch, not written yet.
+    pub(super) fn set_epoch(&mut self, epoch: u64) {
+        self.saved.status.epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
+        self.dirty = true;
+    }
+
+    /// The op of this id, on any of the ways.
+    pub(super) fn op(&self, id: &str) -> Option<Op> {
+        let program = &self.program;
+        let forward = program.forward.iter().flatten();
+        let other = program.back.iter().chain(&program.resolve).flatten().map(|back| &back.op);
+        forward.chain(other).find(|op| op.id == id).cloned()
+    }
+
+    /// Whether an op of this kind may have had an effect.
+    pub(super) fn touched(&self, kind: impl Fn(&Kind) -> bool) -> bool {
+        self.any(kind, |_| true)
+    }
+
+    /// Whether an op of this kind is done.
+    pub(super) fn is_done(&self, kind: impl Fn(&Kind) -> bool) -> bool {
+        self.any(kind, |state| state == OpState::Done)
+    }
+
+    /// Whether scripts may have been applied to a target.
+    pub(super) fn applied_to(&self, target: &str) -> bool {
+        self.touched(|kind| matches!(kind, Kind::Apply { target: t, .. } if t == target))
+    }
+
+    /// Whether the run still goes forward.
+    pub(super) fn is_forward(&self) -> bool {
+        self.record().direction == Direction::Forward
+    }
+
+    /// Whether the program is frozen, or may be.
+    pub(super) fn frozen(&self) -> bool {
+        self.touched(|kind| matches!(kind, Kind::Freeze))
+    }
+
+    fn any(&self, kind: impl Fn(&Kind) -> bool, state: impl Fn(OpState) -> bool) -> bool {
+        let program = &self.program;
+        let back = program.back.iter().chain(&program.resolve).flatten().map(|back| &back.op);
+        program
+            .forward
+            .iter()
+            .flatten()
+            .chain(back)
+            .filter(|op| kind(&op.kind))
+            .any(|op| self.record().ops.get(&op.id).is_some_and(|op| state(op.state)))
+    }
+
+    /// Downtime runs from the first workload taken down to the last one given back.
+    pub(super) fn mark_downtime(&mut self, kind: &Kind, now: Timestamp) {
+        let status = &mut self.saved.status;
+        match kind {
+            Kind::Quiesce { .. } if status.down_from.is_none() => status.down_from = Some(Time(now)),
+            Kind::GiveBack { .. } | Kind::Rollout(_) | Kind::RollBack { .. }
+                if status.down_from.is_some() =>
+            {
+                status.down_to = Some(Time(now));
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes the intents. An op that already has one keeps its attempt: it may have happened.
+    pub(super) fn intend(&mut self, ids: &[OpId], now: Timestamp) {
+        let epoch = self.saved.status.epoch;
+        for id in ids {
+            let op = self.saved.status.ops.entry(id.clone()).or_insert_with(|| intent(now));
+            if op.epoch != epoch || op.state != OpState::Intent {
+                op.state = OpState::Intent;
+                op.epoch = epoch;
+                op.code = None;
+                op.note = None;
+                op.finished_at = None;
+                self.dirty = true;
+            }
+        }
+        if self.saved.status.outcome.is_some_and(|outcome| outcome == Outcome::Held) && self.reopens(ids) {
+            self.saved.status.outcome = None;
+            self.saved.status.failure = None;
+            self.saved.status.finished_at = None;
+            self.dirty = true;
+        }
+    }
+
+    /// Ops of the way back open a Held run again; those of `resolve` leave the outcome as it is.
+    fn reopens(&self, ids: &[OpId]) -> bool {
+        self.program.back.iter().flatten().any(|back| ids.contains(&back.op.id))
+    }
+
+    /// Writes an outcome.
+    pub(super) fn settle(&mut self, id: &str, end: End, now: Timestamp) {
+        let (state, failure, facts) = match end {
+            End::Done(facts) => (OpState::Done, None, facts),
+            End::Failed(failure) => (OpState::Failed, Some(failure), Vec::new()),
+            End::Unknown(failure) => (OpState::Unknown, Some(failure), Vec::new()),
+            End::Interrupted | End::Overtaken | End::Changed(_) | End::Fresh(_) => return,
+        };
+        let status = &mut self.saved.status;
+        let Some(op) = status.ops.get_mut(id) else { return };
+        op.state = state;
+        op.finished_at = Some(Time(now));
+        if let Some(failure) = failure {
+            op.code = Some(failure.code.clone());
+            op.note = Some(failure.message.clone());
+            // The first failure explains the run; what follows from it does not replace it. One on the way back
+            // does: it is what a person must act on now.
+            if status.failure.is_none() || status.direction == Direction::Back {
+                status.failure = Some(failure);
+            }
+        }
+        for fact in facts {
+            status.learn(fact);
+        }
+        self.dirty = true;
+    }
+
+    /// From here on the way back, for ever.
+    pub(super) fn turn_around(&mut self, cause: &Cause, now: Timestamp) {
+        let status = &mut self.saved.status;
+        status.direction = Direction::Back;
+        status.turned_around = Some(TurnedAround {
+            op: match cause {
+                Cause::Op(id) => id.clone(),
+                _ => String::new(),
+            },
+            cause: cause.reason().to_owned(),
+            at: Time(now),
+        });
+        self.dirty = true;
+    }
+
+    /// The run has ended.
+    pub(super) fn finish(&mut self, outcome: Outcome, now: Timestamp) {
+        let status = &mut self.saved.status;
+        if status.outcome == Some(outcome) {
+            return;
+        }
+        status.outcome = Some(outcome);
+        status.finished_at = Some(Time(now));
+        self.dirty = true;
+    }
+
+    /// Forgets what was done before Freeze: another program is walked from its first op.
+    pub(super) fn restart(&mut self, program: Program) {
+        self.program = Arc::new(program);
+        self.saved.status.ops.clear();
+        self.saved.status.originals.clear();
+        self.dirty = true;
+    }
+}
+
+/// The epoch of a record; it is never negative.
+pub(super) fn epoch_of(status: &MigrationRunStatus) -> u64 {
+    status.epoch.unsigned_abs()
+}
+
+fn intent(now: Timestamp) -> OpRecord {
+    OpRecord {
+        state: OpState::Intent,
+        epoch: 0,
+        attempt: 1,
+        started_at: Some(Time(now)),
+        finished_at: None,
+        code: None,
+        note: None,
+    }
+}
+
+fn same_workload(a: &run::Original, b: &run::Original) -> bool {
+    (&a.kind, &a.namespace, &a.name) == (&b.kind, &b.namespace, &b.name)
+}
+
+/// What the record learns.
+trait Learn {
+    fn learn(&mut self, fact: Fact);
+}
+
+impl Learn for MigrationRunStatus {
+    fn learn(&mut self, fact: Fact) {
+        match fact {
+            Fact::Original(record) => {
+                // Create-only: what was recorded first is how it was before the run.
+                if !self.originals.iter().any(|known| same_workload(known, &record)) {
+                    self.originals.push(record);
+                }
+            }
+            Fact::Fingerprint(target, fingerprint) => {
+                self.fingerprints.entry(target).or_insert(fingerprint);
+            }
+            Fact::WriteMark(target, mark) => {
+                self.write_marks.insert(target, mark);
+            }
+            Fact::Backup(backup) => {
+                self.backups.retain(|known| known.target != backup.target);
+                self.backups.push(backup);
+            }
+            Fact::Proven(target, level) => {
+                for backup in self.backups.iter_mut().filter(|known| known.target == target) {
+                    backup.level = level;
+                }
+            }
+            Fact::QuietUnbroken => {
+                self.quiet_unbroken.get_or_insert(true);
+            }
+            Fact::QuietBroken => self.quiet_unbroken = Some(false),
+        }
+    }
+}
+
+/// How a workload was before the run.
+pub(super) fn original<'r>(record: &'r MigrationRunStatus, of: &WorkloadRef) -> Option<&'r run::Original> {
+    record.originals.iter().find(|o| (o.kind, &o.namespace, &o.name) == (of.kind, &of.namespace, &of.name))
+}

@@ -1,0 +1,320 @@
+//! The cluster's side of the simulated world: objects with versions, pods that take their time.
+
+use super::world::{State, Workload, World};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use whimbrel::api::run::{MigrationRunStatus, Original};
+use whimbrel::cluster::Holder;
+use whimbrel::program::{Program, WorkloadRef, WorkloadSeen};
+use whimbrel::run::Report;
+use whimbrel::run::seam::{
+    Cluster, ClusterError, Flags, JobRequest, JobSeen, JobWork, Looked, Saved, WorkloadChange,
+};
+
+type Answer<T> = Result<T, ClusterError>;
+
+/// One driver's cluster.
+pub struct SimCluster {
+    pub world: Arc<World>,
+    pub driver: u64,
+}
+
+impl SimCluster {
+    async fn call<T>(&self, what: &str, effect: impl FnOnce(&mut State) -> Answer<T>) -> Answer<T> {
+        self.world.call(self.driver, what, || effect(&mut self.world.state())).await?
+    }
+}
+
+impl Cluster for SimCluster {
+    async fn load(&self) -> Answer<Saved> {
+        self.call("load", |state| {
+            Ok(Saved { version: state.record_version.to_string(), status: state.record.clone() })
+        })
+        .await
+    }
+
+    async fn save(&self, status: &MigrationRunStatus, version: &str) -> Answer<String> {
+        self.call("save", |state| {
+            if version != state.record_version.to_string() && !state.bugs.blind_record {
+                return Err(ClusterError::Stale);
+            }
+            if status.epoch < state.record.epoch {
+                state.violation("the epoch of the record ran backwards".into());
+            }
+            if state.record.turned_around.is_some() && status.turned_around.is_none() {
+                state.violation("a run that turned around went forward again".into());
+            }
+            state.record = status.clone();
+            state.record_version += 1;
+            state.writes += 1;
+            Ok(state.record_version.to_string())
+        })
+        .await
+    }
+
+    async fn look(&self) -> Answer<Looked> {
+        self.call("look", |state| {
+            let program = state.compiled.clone().expect("the scenario has a program");
+            Ok(Looked::Program(Box::new(program)))
+        })
+        .await
+    }
+
+    async fn freeze(&self, program: &Program) -> Answer<()> {
+        self.call("freeze", |state| {
+            state.writes += 1;
+            state.frozen = Some(program.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn thaw(&self) -> Answer<Option<Program>> {
+        self.call("thaw", |state| Ok(state.frozen.clone())).await
+    }
+
+    async fn token(&self, lease: &str) -> Answer<u64> {
+        self.call("token", |state| Ok(state.leases.get(lease).map_or(0, |(_, token)| *token))).await
+    }
+
+    async fn take_lease(&self, lease: &str, holder: &Holder) -> Answer<()> {
+        self.call("take_lease", |state| {
+            let (held, token) = state.leases.get(lease).cloned().unwrap_or_default();
+            let foreign = held.filter(|held| !held.is_same_run(holder));
+            if let Some(foreign) = foreign {
+                return Err(ClusterError::Held(foreign.to_string()));
+            }
+            if token > holder.epoch && !state.bugs.tokens_ignored {
+                return Err(ClusterError::Newer(token));
+            }
+            state.writes += 1;
+            if token > holder.epoch {
+                state.violation(format!("the token of lease {lease} ran backwards"));
+            }
+            state.leases.insert(lease.to_owned(), (Some(holder.clone()), holder.epoch));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn drop_lease(&self, lease: &str, holder: &Holder) -> Answer<()> {
+        self.call("drop_lease", |state| {
+            let Some((held, token)) = state.leases.get_mut(lease) else { return Ok(()) };
+            match held {
+                Some(now) if !now.is_same_run(holder) => Err(ClusterError::Held(now.to_string())),
+                Some(now) if now.epoch > holder.epoch => Err(ClusterError::Newer(*token)),
+                _ => {
+                    *held = None;
+                    Ok(())
+                }
+            }
+        })
+        .await
+    }
+
+    async fn workload(&self, of: &WorkloadRef) -> Answer<WorkloadSeen> {
+        let broken = &self.world.scenario.broken_images;
+        self.call("workload", |state| {
+            let Some(w) = state.workloads.get(of) else { return Err(ClusterError::Gone(of.to_string())) };
+            Ok(seen(of, w, broken))
+        })
+        .await
+    }
+
+    async fn claim(&self, of: &WorkloadRef, holder: &Holder) -> Answer<Original> {
+        self.call("claim", |state| {
+            state.writes += 1;
+            let overwrites = state.bugs.originals_overwritten;
+            let w = state.workloads.get_mut(of).expect("workloads are never deleted here");
+            w.version += 1;
+            w.claimed_by = Some(holder.to_string());
+            if w.original.is_none() || overwrites {
+                w.original = Some(Original {
+                    kind: of.kind,
+                    namespace: of.namespace.clone(),
+                    name: of.name.clone(),
+                    uid: of.slug(),
+                    replicas: Some(w.replicas),
+                    images: w.images.clone(),
+                    suspend: Some(w.suspend),
+                });
+            }
+            Ok(w.original.clone().expect("just made"))
+        })
+        .await
+    }
+
+    async fn change(&self, seen: &WorkloadSeen, holder: &Holder, change: &WorkloadChange) -> Answer<()> {
+        let (stop, start) = (self.world.random(10..3000), self.world.random(10..3000));
+        let writes = self.world.scenario.new_pods_write;
+        let broken = self.world.scenario.broken_images.clone();
+        self.call("change", |state| {
+            state.writes += 1;
+            let bugs = state.bugs;
+            let w = state.workloads.get_mut(&seen.of).expect("workloads are never deleted here");
+            if w.version.to_string() != seen.version && !bugs.blind_workloads {
+                return Err(ClusterError::Stale);
+            }
+            if w.claimed_by.as_deref() != Some(holder.to_string().as_str()) {
+                state.violation(format!("{} was written to without its claim", seen.of));
+                return Err(ClusterError::Stale);
+            }
+            let w = state.workloads.get_mut(&seen.of).expect("it was there");
+            w.version += 1;
+            let before = w.replicas;
+            apply(w, change, bugs);
+            if w.replicas == 0 && before > 0 {
+                w.pods_until = Some(Instant::now() + stop);
+            }
+            if w.replicas > 0 && (before == 0 || matches!(change, WorkloadChange::Roll(..))) {
+                w.ready_from = Some(Instant::now() + start);
+                let good = !w.images.values().any(|image| broken.contains(image));
+                if writes && good && w.images.values().any(|image| image.ends_with(":2")) {
+                    state.write_as_others();
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn pods(&self, of: &WorkloadRef) -> Answer<Vec<String>> {
+        self.call("pods", |state| {
+            let ignores = state.bugs.terminating_is_gone;
+            let w = &state.workloads[of];
+            let stopping = !ignores && w.pods_until.is_some_and(|until| until > Instant::now());
+            Ok(if stopping || w.replicas > 0 { vec![format!("{}-0", of.name)] } else { Vec::new() })
+        })
+        .await
+    }
+
+    async fn remove_stuck_pod(&self, _: &WorkloadRef) -> Answer<()> {
+        self.call("remove_stuck_pod", |_| Ok(())).await
+    }
+
+    async fn try_job(&self, _: &JobRequest) -> Answer<()> {
+        self.call("try_job", |_| Ok(())).await
+    }
+
+    async fn start_job(&self, job: &JobRequest) -> Answer<()> {
+        let time = self.world.random(50..5000);
+        self.call("start_job", |state| {
+            state.writes += 1;
+            state.jobs.entry(format!("{}-{}", job.op, job.attempt)).or_insert(Instant::now() + time);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn job(&self, job: &JobRequest) -> Answer<JobSeen> {
+        let fails = self.world.scenario.backup_fails;
+        self.call("job", |state| {
+            let Some(until) = state.jobs.get(&format!("{}-{}", job.op, job.attempt)) else {
+                return Ok(JobSeen::Absent);
+            };
+            if *until > Instant::now() {
+                return Ok(JobSeen::Running(String::new()));
+            }
+            if fails && !state.bugs.backup_unproven {
+                return Ok(JobSeen::Failed("the volume is full".into()));
+            }
+            Ok(JobSeen::Succeeded(match job.work {
+                JobWork::Backup => serde_json::json!({
+                    "target": job.target, "path": "p", "at": "2027-01-15T08:00:00Z", "level": "None", "bytes": 1, "sha256": ""
+                }),
+                JobWork::Verify { .. } => serde_json::Value::Null,
+            }))
+        })
+        .await
+    }
+
+    async fn end_job(&self, job: &JobRequest) -> Answer<bool> {
+        self.call("end_job", |state| {
+            state.jobs.remove(&format!("{}-{}", job.op, job.attempt));
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn flags(&self, _: &str, _: &str) -> Answer<Flags> {
+        self.call("flags", |state| {
+            Ok(Flags { version: state.flags_version.to_string(), data: state.flags.clone() })
+        })
+        .await
+    }
+
+    async fn set_flags(
+        &self,
+        _: &str,
+        _: &str,
+        version: &str,
+        keys: &BTreeMap<String, Option<String>>,
+    ) -> Answer<()> {
+        self.call("set_flags", |state| {
+            state.writes += 1;
+            if version != state.flags_version.to_string() {
+                return Err(ClusterError::Stale);
+            }
+            state.flags_version += 1;
+            for (key, value) in keys {
+                match value {
+                    Some(value) => state.flags.insert(key.clone(), value.clone()),
+                    None => state.flags.remove(key),
+                };
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn report(&self, _: &Report) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn seen(of: &WorkloadRef, w: &Workload, broken: &[String]) -> WorkloadSeen {
+    let now = Instant::now();
+    let starting = w.ready_from.is_some_and(|from| from > now);
+    let bad = w.images.values().find(|image| broken.contains(image));
+    let not_ready = match (w.replicas > 0, bad, starting) {
+        (true, Some(image), _) => Some(format!("{image} crashes")),
+        (true, None, true) => Some("starting".to_owned()),
+        _ => None,
+    };
+    WorkloadSeen {
+        of: of.clone(),
+        uid: of.slug(),
+        version: w.version.to_string(),
+        replicas: w.replicas,
+        images: w.images.clone(),
+        suspend: w.suspend,
+        claimed_by: w.claimed_by.clone(),
+        hpa_min: None,
+        deletes_volumes: false,
+        not_ready,
+        scaled_by: Some("kubectl".into()),
+    }
+}
+
+fn apply(w: &mut Workload, change: &WorkloadChange, bugs: super::world::Bugs) {
+    match change {
+        WorkloadChange::Scale(replicas) => w.replicas = *replicas,
+        WorkloadChange::Suspend(suspend) => w.suspend = *suspend,
+        WorkloadChange::Roll(images, replicas) => {
+            if !bugs.old_images_lost || images.values().all(|image| image.ends_with(":2")) {
+                w.images.extend(images.clone());
+            }
+            if let Some(replicas) = replicas {
+                w.replicas = *replicas;
+            }
+        }
+        WorkloadChange::Release => {
+            if !bugs.release_forgets {
+                w.claimed_by = None;
+            }
+            w.original = None;
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! A database with what matters of a real one: a session that outlives its client, a lock that lives on the session,
+//! a fence row that is locked to commit, effects that can be counted.
+
+use super::world::World;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use whimbrel::engine::{
+    BlockedBy, Canceller, Claim, Engine, EngineError, Fence, ForeignSession, Look, Partial, Proof, Quiet,
+    Rows, ScriptError, ScriptFailure, Session,
+};
+use whimbrel::script::{HistoryRow, Script};
+
+/// The server's side of one database.
+#[derive(Clone, Debug, Default)]
+pub struct Database {
+    /// The token in the fence row; it only grows.
+    pub token: u64,
+    /// The run that claims it.
+    pub claim: Option<String>,
+    /// The session that holds the lock.
+    pub lock: Option<u64>,
+    /// Sessions of ours: whether the client still holds the other end, and whether a statement runs.
+    pub sessions: BTreeMap<u64, ServerSession>,
+    /// Effective rows in applied order.
+    pub history: Vec<HistoryRow>,
+    /// How often each script's effect is there: more than once is the worst thing that can happen.
+    pub effects: BTreeMap<String, i64>,
+    /// Rows that others wrote at any time.
+    pub foreign_writes: u64,
+    /// Rows that others wrote while a workload was up: an undo that drops these loses what users were promised.
+    pub users_writes: u64,
+    /// Rows that an undo dropped although others had written.
+    pub lost_writes: u64,
+    /// Numbers the sessions.
+    pub next_session: u64,
+}
+
+/// One session of ours at the server.
+#[derive(Clone, Debug)]
+pub struct ServerSession {
+    /// The client still holds it.
+    pub client: bool,
+    /// A statement runs.
+    pub running: bool,
+}
+
+/// How a database answers scripts, by key.
+#[derive(Clone, Debug, Default)]
+pub struct Behaviour {
+    /// Scripts that fail.
+    pub fails: Vec<String>,
+    /// Undos that fail.
+    pub undo_fails: Vec<String>,
+}
+
+/// The client's side.
+pub struct SimEngine {
+    pub world: Arc<World>,
+    pub target: String,
+    pub driver: u64,
+}
+
+/// A session that holds the lock.
+pub struct SimSession {
+    world: Arc<World>,
+    target: String,
+    driver: u64,
+    id: u64,
+    token: u64,
+    histories: BTreeMap<String, Vec<HistoryRow>>,
+}
+
+impl Drop for SimSession {
+    /// The client is gone; the server only notices when nothing runs any more.
+    fn drop(&mut self) {
+        let mut state = self.world.state();
+        let db = state.database(&self.target);
+        if let Some(session) = db.sessions.get_mut(&self.id) {
+            session.client = false;
+        }
+    }
+}
+
+fn lost() -> EngineError {
+    EngineError::Lost { at: "sim".into(), reason: "cut".into() }
+}
+
+impl Engine for SimEngine {
+    type Session = SimSession;
+
+    async fn look(&self) -> Result<Look, EngineError> {
+        unreachable!("the driver looks through the cluster's side")
+    }
+
+    async fn enter(&self, fence: &Fence) -> Result<SimSession, EngineError> {
+        let entered = self.world.call(self.driver, "enter", || self.try_enter(fence)).await;
+        match entered {
+            Ok(session) => session,
+            Err(_) => Err(lost()),
+        }
+    }
+
+    async fn quiet(&self, _: &Fence) -> Result<Quiet, EngineError> {
+        self.world
+            .call(self.driver, "quiet", || {
+                let mut state = self.world.state();
+                let writers = state.connected_pods();
+                let db = state.database(&self.target);
+                let foreign = writers.into_iter().map(foreign).collect();
+                let mark = Some(format!("{}/{}", db.foreign_writes, db.history.len()));
+                Ok(Quiet { foreign, obstacles: Vec::new(), mark })
+            })
+            .await
+            .unwrap_or_else(|_| Err(lost()))
+    }
+
+    async fn proof(&self) -> Result<Proof, EngineError> {
+        self.world
+            .call(self.driver, "proof", || {
+                let mut state = self.world.state();
+                let db = state.database(&self.target);
+                let digest = whimbrel::program::history_digest(&db.history);
+                let structure =
+                    format!("{:?}", db.effects.iter().filter(|(_, n)| **n != 0).collect::<Vec<_>>());
+                Ok(Proof { histories: BTreeMap::from([("default".to_owned(), digest)]), structure })
+            })
+            .await
+            .unwrap_or_else(|_| Err(lost()))
+    }
+
+    async fn query(&self, _: &str, _: Duration) -> Result<Rows, EngineError> {
+        self.world
+            .call(self.driver, "query", || {
+                let answer = if self.world.check_holds() { "0" } else { "7" };
+                Ok(Rows {
+                    columns: vec!["count".into()],
+                    rows: vec![vec![Some(answer.into())]],
+                    truncated: false,
+                })
+            })
+            .await
+            .unwrap_or_else(|_| Err(lost()))
+    }
+}
+
+fn foreign(name: String) -> ForeignSession {
+    ForeignSession {
+        pid: 1,
+        user: Some("app".into()),
+        application: name,
+        address: None,
+        state: None,
+        backend_type: None,
+        since: None,
+    }
+}
+
+impl SimEngine {
+    fn try_enter(&self, fence: &Fence) -> Result<SimSession, EngineError> {
+        let mut state = self.world.state();
+        let naive = state.bugs.naive_fence;
+        let db = state.database(&self.target);
+        if let Some(holder) = db.lock {
+            let busy = db.sessions.get(&holder).is_some_and(|session| session.client || session.running);
+            if busy {
+                let by = BlockedBy { what: "another session".into(), since: None, sql: None, pid: None };
+                return Err(EngineError::Busy { at: "sim".into(), by });
+            }
+            // An idle session of a client that is gone: terminated, and seen gone.
+            db.sessions.remove(&holder);
+            db.lock = None;
+        }
+        if db.token > fence.token && !naive {
+            return Err(EngineError::Overtaken { at: "sim".into(), token: db.token });
+        }
+        if let Some(claim) = &db.claim
+            && *claim != fence.run_uid
+        {
+            return Err(EngineError::Claimed { at: "sim".into(), holder: claim.clone() });
+        }
+        db.token = db.token.max(fence.token);
+        db.claim = Some(fence.run_uid.clone());
+        db.next_session += 1;
+        let id = db.next_session;
+        db.lock = Some(id);
+        db.sessions.insert(id, ServerSession { client: true, running: false });
+        let histories = BTreeMap::from([("default".to_owned(), db.history.clone())]);
+        Ok(SimSession {
+            world: self.world.clone(),
+            target: self.target.clone(),
+            driver: self.driver,
+            id,
+            token: fence.token,
+            histories,
+        })
+    }
+}
+
+/// What a statement does when it commits.
+enum Effect {
+    Apply(HistoryRow),
+    Undo(String, bool),
+}
+
+impl SimSession {
+    /// Sends one message and waits for its answer. The server works in a task of its own: it goes on when the client
+    /// dies, which is what makes a lost connection dangerous.
+    async fn send(&mut self, what: &'static str, effect: Effect, fails: bool) -> Result<(), ScriptFailure> {
+        let (world, target, id, token) = (self.world.clone(), self.target.clone(), self.id, self.token);
+        let sent = self
+            .world
+            .call(self.driver, what, || {
+                let time = self.world.statement_time();
+                if let Some(session) = self.world.state().database(&self.target).sessions.get_mut(&self.id) {
+                    session.running = true;
+                }
+                tokio::spawn(async move {
+                    tokio::time::sleep(time).await;
+                    commit(&world, &target, id, token, effect, fails)
+                })
+            })
+            .await;
+        match sent {
+            Ok(server) => server.await.unwrap_or_else(|_| Err(lost_script())),
+            Err(_) => Err(lost_script()),
+        }
+    }
+}
+
+fn lost_script() -> ScriptFailure {
+    ScriptFailure::Lost { reason: "cut".into() }
+}
+
+/// The end of the message at the server: fence, effect and history row, all or nothing.
+fn commit(
+    world: &World,
+    target: &str,
+    id: u64,
+    token: u64,
+    effect: Effect,
+    fails: bool,
+) -> Result<(), ScriptFailure> {
+    let mut state = world.state();
+    let pods = state.connected_pods();
+    let backed_up = state.proven(target);
+    let naive = state.bugs.naive_fence;
+    let forgets = state.bugs.row_forgotten;
+    let contended = state.contended;
+    let db = state.database(target);
+    let Some(session) = db.sessions.get_mut(&id) else { return Err(lost_script()) };
+    session.running = false;
+    let client = session.client;
+    if !client {
+        db.sessions.remove(&id);
+        if db.lock == Some(id) {
+            db.lock = None;
+        }
+    }
+    if fails {
+        let error = ScriptError {
+            code: "42601".into(),
+            message: "syntax error".into(),
+            file: "V2.sql".into(),
+            statement: Some(1),
+            line: Some(1),
+            column: Some(1),
+            hint: None,
+        };
+        return Err(ScriptFailure::Failed(Box::new(error)));
+    }
+    if db.token != token && !naive {
+        return Err(ScriptFailure::Overtaken { token: db.token });
+    }
+    let mut wrong = Vec::new();
+    match effect {
+        Effect::Apply(row) => {
+            *db.effects.entry(row.key.clone()).or_default() += 1;
+            if db.effects[&row.key] > 1 {
+                wrong.push(format!("{} is applied {} times", row.key, db.effects[&row.key]));
+            }
+            // What a person scales up between the last look and the script can't be prevented, only noticed.
+            if !pods.is_empty() && !contended {
+                wrong.push(format!("{} was applied under {}", row.key, pods.join(", ")));
+            }
+            if !backed_up {
+                wrong.push(format!("{} was applied without a proven backup", row.key));
+            }
+            if !forgets {
+                db.history.push(row);
+            }
+        }
+        Effect::Undo(key, destroys) => {
+            *db.effects.entry(key.clone()).or_default() -= 1;
+            if db.effects[&key] < 0 {
+                wrong.push(format!("{key} is undone more often than applied"));
+            }
+            if destroys {
+                db.lost_writes += db.users_writes;
+            }
+            db.history.retain(|row| row.key != key);
+        }
+    }
+    for violation in wrong {
+        state.violation(violation);
+    }
+    Ok(())
+}
+
+impl Session for SimSession {
+    fn histories(&self) -> &BTreeMap<String, Vec<HistoryRow>> {
+        &self.histories
+    }
+
+    fn partial(&self) -> &[Partial] {
+        &[]
+    }
+
+    async fn apply(&mut self, _: &str, script: &Script) -> Result<HistoryRow, ScriptFailure> {
+        let rank = self.histories["default"].len() as u64 + 1;
+        let row = HistoryRow::of(script, rank);
+        let fails = self.world.behaviour(&self.target).fails.contains(&script.key);
+        self.send("apply", Effect::Apply(row.clone()), fails).await?;
+        self.histories.get_mut("default").expect("the one history").push(row.clone());
+        Ok(row)
+    }
+
+    async fn undo(&mut self, _: &str, script: &Script) -> Result<(), ScriptFailure> {
+        let fails = self.world.behaviour(&self.target).undo_fails.contains(&script.key);
+        self.send("undo", Effect::Undo(script.key.clone(), script.undo_loses_data()), fails).await
+    }
+
+    fn canceller(&self) -> Canceller {
+        Canceller::new(|| Box::pin(async {}))
+    }
+
+    async fn leave(self, claim: Claim) -> Result<(), EngineError> {
+        let left = self
+            .world
+            .call(self.driver, "leave", || {
+                let mut state = self.world.state();
+                let db = state.database(&self.target);
+                db.sessions.remove(&self.id);
+                if db.lock == Some(self.id) {
+                    db.lock = None;
+                }
+                if claim == Claim::GiveUp && db.token == self.token {
+                    db.claim = None;
+                }
+            })
+            .await;
+        left.map_err(|_| lost())
+    }
+}

@@ -1,0 +1,109 @@
+//! The driver in a simulated world: seeded faults, kills, rivals and people, in virtual time.
+//!
+//! A failing seed prints the one command that replays it, with its trace, after its list of faults was shrunk.
+
+mod cluster;
+mod database;
+mod faults;
+mod harness;
+mod oracle;
+mod scenario;
+mod world;
+
+use faults::{Faults, draw};
+use whimbrel::api::Outcome;
+use world::Bugs;
+
+/// Faults fall within the first calls of a run; most runs have about this many.
+const CALLS: u64 = 260;
+
+fn seeds() -> u64 {
+    std::env::var("WHIMBREL_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000)
+}
+
+/// Leaves faults out for as long as the seed still fails.
+fn shrink(seed: u64, mut faults: Faults) -> Faults {
+    loop {
+        let smaller = faults.keys().copied().find_map(|number| {
+            let mut fewer = faults.clone();
+            fewer.remove(&number);
+            (!harness::run(seed, fewer.clone(), Bugs::default(), false).violations.is_empty())
+                .then_some(fewer)
+        });
+        match smaller {
+            Some(fewer) => faults = fewer,
+            None => return faults,
+        }
+    }
+}
+
+#[test]
+fn every_seed_ends_well() {
+    let only: Option<u64> = std::env::var("WHIMBREL_SIM_SEED").ok().and_then(|text| text.parse().ok());
+    let range = only.map_or(0..seeds(), |seed| seed..seed + 1);
+    let mut outcomes = std::collections::BTreeMap::<String, u64>::new();
+    for seed in range {
+        let faults = draw(seed, CALLS);
+        let result = harness::run(seed, faults.clone(), Bugs::default(), only.is_some());
+        *outcomes.entry(format!("{:?}", result.outcome)).or_default() += 1;
+        assert!(
+            result.violations.is_empty(),
+            "seed {seed} fails: {:#?}\noutcome {:?}\nsmallest faults: {:?}\nreplay: WHIMBREL_SIM_SEED={seed} cargo test --test sim every_seed -- --nocapture",
+            result.violations,
+            result.outcome,
+            shrink(seed, faults),
+        );
+    }
+    println!("outcomes: {outcomes:?}");
+}
+
+#[test]
+fn undisturbed_runs_end_as_their_scenario_says() {
+    let expected = [
+        (0, Outcome::Succeeded),
+        (1, Outcome::RolledBack),
+        (2, Outcome::RolledBack),
+        (3, Outcome::RolledBack),
+        (4, Outcome::Aborted),
+        (5, Outcome::Held),
+        (6, Outcome::Held),
+        (7, Outcome::RolledBack),
+    ];
+    for (seed, outcome) in expected {
+        let result = harness::run(seed, Faults::new(), Bugs::default(), false);
+        assert_eq!((result.outcome, result.violations), (Some(outcome), Vec::new()), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_seed_is_the_same_every_time() {
+    for seed in [3, 17, 4711] {
+        let one = harness::run(seed, draw(seed, CALLS), Bugs::default(), false);
+        let two = harness::run(seed, draw(seed, CALLS), Bugs::default(), false);
+        assert_eq!(one, two);
+    }
+}
+
+/// A world that breaks a promise must be noticed, or the oracles are blind.
+#[test]
+fn ten_deliberate_bugs_are_each_caught() {
+    let none = Bugs::default();
+    let bugs = [
+        ("naive fence", Bugs { naive_fence: true, ..none }),
+        ("blind record", Bugs { blind_record: true, ..none }),
+        ("blind workloads", Bugs { blind_workloads: true, ..none }),
+        ("terminating is gone", Bugs { terminating_is_gone: true, ..none }),
+        ("originals overwritten", Bugs { originals_overwritten: true, ..none }),
+        ("tokens ignored", Bugs { tokens_ignored: true, ..none }),
+        ("backup unproven", Bugs { backup_unproven: true, ..none }),
+        ("release forgets", Bugs { release_forgets: true, ..none }),
+        ("row forgotten", Bugs { row_forgotten: true, ..none }),
+        ("old images lost", Bugs { old_images_lost: true, ..none }),
+    ];
+    for (name, bug) in bugs {
+        let caught = (0..2_000)
+            .find(|seed| !harness::run(*seed, draw(*seed, CALLS), bug, false).violations.is_empty());
+        println!("{name}: caught by seed {caught:?}");
+        assert!(caught.is_some(), "{name} is not caught");
+    }
+}

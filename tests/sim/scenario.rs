@@ -1,0 +1,187 @@
+//! The platform that every seed runs: two scripts-bearing steps on one database, two backends, a frontend that is no
+//! dependent, a CronJob and a flag.
+
+use super::database::{Behaviour, Database};
+use super::world::{Bugs, Scenario, State, Workload};
+use std::collections::BTreeMap;
+use whimbrel::api::target::VerificationLevel;
+use whimbrel::check::Expect;
+use whimbrel::program::{
+    Action, Compiled, Intent, OnFailure, Program, QueryCheck, Seen, Step, TargetSeen, WorkloadRef,
+    WorkloadSeen, compile,
+};
+use whimbrel::script::{Bundle, Dialect, HistoryRow, Policy, Script, read_bundle};
+
+/// The one target.
+pub const TARGET: &str = "db";
+
+/// A workload of the scenario.
+pub fn workload(kind: &str, name: &str) -> WorkloadRef {
+    WorkloadRef { kind: kind.parse().expect("a kind"), namespace: "ns".into(), name: name.into() }
+}
+
+/// The scripts: V1 is in already, V2 to V4 are pending; V3's undo drops data.
+pub fn bundle(keeps_data: bool) -> Bundle {
+    let undo = if keeps_data { "-- whimbrel: undo keeps-data\nselect 1;\n" } else { "drop table t3;\n" };
+    let files = [
+        ("V1__one.sql", "create table t1 (i int);\n"),
+        ("V2__two.sql", "create table t2 (i int);\n"),
+        ("U2__two.sql", "-- whimbrel: undo keeps-data\nselect 2;\n"),
+        ("V3__three.sql", "create table t3 (i int);\n"),
+        ("U3__three.sql", undo),
+        ("V4__four.sql", "create table t4 (i int);\n"),
+        ("U4__four.sql", "-- whimbrel: undo keeps-data\nselect 4;\n"),
+    ];
+    let files = files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect();
+    read_bundle(files, None, Dialect::Postgresql).expect("the scenario's scripts are good")
+}
+
+fn query() -> QueryCheck {
+    QueryCheck {
+        target: TARGET.into(),
+        statement: "select count(*) from orphans".into(),
+        expect: Expect::Equals("0".into()),
+    }
+}
+
+fn rollout(kind: &str, name: &str) -> Step {
+    Step {
+        name: name.into(),
+        action: Action::Rollout {
+            workload: workload(kind, name),
+            images: BTreeMap::from([("app".into(), format!("{name}:2"))]),
+            replicas: None,
+            ready_within: 60,
+        },
+    }
+}
+
+fn intent() -> Intent {
+    let migrate =
+        Action::Migrate { target: TARGET.into(), history: "default".into(), policy: Policy::default() };
+    let flag = Action::Configure {
+        namespace: "ns".into(),
+        name: "flags".into(),
+        set: BTreeMap::from([("new".into(), "true".into())]),
+    };
+    Intent {
+        approval: false,
+        dependents: vec![
+            workload("Deployment", "api"),
+            workload("Deployment", "worker"),
+            workload("Deployment", "mailer"),
+            workload("CronJob", "nightly"),
+        ],
+        preflight: Vec::new(),
+        steps: vec![
+            vec![Step { name: "schema".into(), action: migrate }],
+            vec![rollout("Deployment", "api"), rollout("Deployment", "worker")],
+            vec![Step { name: "flag".into(), action: flag }],
+            vec![Step { name: "orphans".into(), action: Action::Verify(query()) }],
+            vec![rollout("Deployment", "web")],
+        ],
+        on_failure: OnFailure::default(),
+        verification: Some(VerificationLevel::Structure),
+    }
+}
+
+fn live(of: &WorkloadRef, w: &Workload) -> WorkloadSeen {
+    WorkloadSeen {
+        of: of.clone(),
+        uid: of.slug(),
+        version: "0".into(),
+        replicas: w.replicas,
+        images: w.images.clone(),
+        suspend: w.suspend,
+        claimed_by: None,
+        hpa_min: None,
+        deletes_volumes: false,
+        not_ready: None,
+        scaled_by: None,
+    }
+}
+
+fn running(name: &str, replicas: i32) -> Workload {
+    Workload {
+        version: 1,
+        replicas,
+        images: BTreeMap::from([("app".into(), format!("{name}:1")), ("proxy".into(), "proxy:1".into())]),
+        suspend: false,
+        claimed_by: None,
+        original: None,
+        pods_until: None,
+        ready_from: None,
+    }
+}
+
+/// The platform before the run.
+pub fn platform(keeps_data: bool, bugs: Bugs) -> State {
+    let workloads = BTreeMap::from([
+        (workload("Deployment", "api"), running("api", 3)),
+        (workload("Deployment", "worker"), running("worker", 2)),
+        (workload("Deployment", "mailer"), running("mailer", 1)),
+        (workload("Deployment", "web"), running("web", 2)),
+        (workload("CronJob", "nightly"), running("nightly", 0)),
+    ]);
+    let all = bundle(keeps_data);
+    let first: Script = all.scripts[0].clone();
+    let history = vec![HistoryRow::of(&first, 1)];
+    let target = TargetSeen {
+        lease: "wb-0123456789".into(),
+        quiet_for_ms: 2000,
+        verification: VerificationLevel::Structure,
+        histories: BTreeMap::from([("default".into(), history.clone())]),
+        server: None,
+    };
+    let flags = BTreeMap::from([("old".to_owned(), "1".to_owned())]);
+    let seen = Seen {
+        targets: BTreeMap::from([(TARGET.into(), target)]),
+        bundles: BTreeMap::from([("schema".into(), all)]),
+        workloads: workloads.iter().map(|(of, w)| (of.clone(), live(of, w))).collect(),
+        flags: BTreeMap::from([(("ns".into(), "flags".into()), flags.clone())]),
+        succeeded_before: false,
+    };
+    let program: Program = match compile(&intent(), &seen, "sha256:intent") {
+        Ok(Compiled::Program(program)) => *program,
+        other => panic!("the scenario compiles to a program, not {other:?}"),
+    };
+    let effects = BTreeMap::from([(first.key.clone(), 1)]);
+    let database = Database { history, effects, ..Database::default() };
+    State {
+        compiled: Some(program),
+        workloads,
+        databases: BTreeMap::from([(TARGET.into(), database)]),
+        flags,
+        bugs,
+        ..State::default()
+    }
+}
+
+/// The scenario of a seed: what goes wrong in the platform itself, beside the faults.
+pub fn of_seed(seed: u64) -> Scenario {
+    let mut scenario = Scenario::default();
+    match seed % 8 {
+        1 => scenario.behaviour = BTreeMap::from([(TARGET.into(), fails("3"))]),
+        2 => scenario.broken_images = vec!["worker:2".into()],
+        3 => scenario.check_fails = true,
+        4 => scenario.backup_fails = true,
+        5 => {
+            scenario.check_fails = true;
+            scenario.new_pods_write = true;
+        }
+        6 => {
+            scenario.check_fails = true;
+            scenario.behaviour = BTreeMap::from([(
+                TARGET.into(),
+                Behaviour { fails: Vec::new(), undo_fails: vec!["2".into()] },
+            )]);
+        }
+        7 => scenario.broken_images = vec!["web:2".into()],
+        _ => {}
+    }
+    scenario
+}
+
+fn fails(key: &str) -> Behaviour {
+    Behaviour { fails: vec![key.into()], undo_fails: Vec::new() }
+}

@@ -1,0 +1,287 @@
+//! The simulated world: one state, a clock that costs nothing, and a gate through which every call passes.
+
+use super::cluster::SimCluster;
+use super::database::{Behaviour, Database, SimEngine};
+use super::faults::{Fault, Faults};
+use jiff::Timestamp;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::time::Instant;
+use whimbrel::api::run::{MigrationRunStatus, Original};
+use whimbrel::api::target::VerificationLevel;
+use whimbrel::cluster::Holder;
+use whimbrel::program::{Program, WorkloadRef};
+use whimbrel::run::seam::{Clock, ClusterError};
+
+/// What the test asks the world to break on purpose, to see that the oracles notice.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bugs {
+    /// The fence is looked at, not locked: an older epoch may commit.
+    pub naive_fence: bool,
+    /// The record is written without compare-and-swap.
+    pub blind_record: bool,
+    /// Workloads are written without their version.
+    pub blind_workloads: bool,
+    /// Pods that stop do not count as pods.
+    pub terminating_is_gone: bool,
+    /// Claiming overwrites the originals that are there.
+    pub originals_overwritten: bool,
+    /// A Lease can be taken with a token below the one it has seen.
+    pub tokens_ignored: bool,
+    /// A backup that failed counts as taken.
+    pub backup_unproven: bool,
+    /// Release leaves workloads claimed.
+    pub release_forgets: bool,
+    /// A script commits without its history row.
+    pub row_forgotten: bool,
+    /// Giving back brings the images of today.
+    pub old_images_lost: bool,
+}
+
+/// A workload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workload {
+    pub version: u64,
+    pub replicas: i32,
+    pub images: BTreeMap<String, String>,
+    pub suspend: bool,
+    pub claimed_by: Option<String>,
+    pub original: Option<Original>,
+    /// When the last of its pods is gone, after it was scaled to zero.
+    pub pods_until: Option<Instant>,
+    /// When its pods are ready.
+    pub ready_from: Option<Instant>,
+}
+
+/// Everything outside the driver.
+#[derive(Default)]
+pub struct State {
+    pub record: MigrationRunStatus,
+    pub record_version: u64,
+    pub frozen: Option<Program>,
+    pub compiled: Option<Program>,
+    /// Holder and token by Lease.
+    pub leases: BTreeMap<String, (Option<Holder>, u64)>,
+    pub workloads: BTreeMap<WorkloadRef, Workload>,
+    pub databases: BTreeMap<String, Database>,
+    pub jobs: BTreeMap<String, Instant>,
+    pub flags: BTreeMap<String, String>,
+    pub flags_version: u64,
+    pub bugs: Bugs,
+    /// Somebody scaled a dependent up in the middle.
+    pub contended: bool,
+    pub violations: Vec<String>,
+    /// Writes of any kind, to see that a finished run makes none.
+    pub writes: u64,
+}
+
+impl State {
+    pub fn database(&mut self, target: &str) -> &mut Database {
+        self.databases.entry(target.to_owned()).or_default()
+    }
+
+    pub fn violation(&mut self, what: String) {
+        if !self.violations.contains(&what) {
+            self.violations.push(what);
+        }
+    }
+
+    /// Somebody writes to every database; while a workload is up that is a user.
+    pub fn write_as_others(&mut self) {
+        let users = !self.connected_pods().is_empty();
+        for db in self.databases.values_mut() {
+            db.foreign_writes += 1;
+            // Only what is written into what a script of the run made is lost when that is dropped.
+            let new = db.effects.get("3").copied().unwrap_or(0) > 0;
+            db.users_writes += u64::from(users && new);
+        }
+    }
+
+    /// Pods that hold connections: running ones, and those that still stop.
+    pub fn connected_pods(&self) -> Vec<String> {
+        let now = Instant::now();
+        self.workloads
+            .iter()
+            // The frontend talks to the backends only.
+            .filter(|(of, _)| !of.is_cron() && of.name != "web")
+            .filter(|(_, w)| w.replicas > 0 || w.pods_until.is_some_and(|until| until > now))
+            .map(|(of, _)| of.name.clone())
+            .collect()
+    }
+
+    /// Whether the run's backup of a target is proven, as the record says.
+    pub fn proven(&self, target: &str) -> bool {
+        self.record
+            .backups
+            .iter()
+            .any(|backup| backup.target == target && backup.level > VerificationLevel::None)
+    }
+}
+
+/// What makes a seed a scenario.
+#[derive(Clone, Debug, Default)]
+pub struct Scenario {
+    /// Per target.
+    pub behaviour: BTreeMap<String, Behaviour>,
+    /// Images that never become ready.
+    pub broken_images: Vec<String>,
+    /// Whether checks hold.
+    pub check_fails: bool,
+    /// Whether the backup Job fails.
+    pub backup_fails: bool,
+    /// Whether pods that become ready write a row at once.
+    pub new_pods_write: bool,
+}
+
+/// The world.
+pub struct World {
+    state: Mutex<State>,
+    rng: Mutex<StdRng>,
+    faults: Mutex<Faults>,
+    calls: Mutex<u64>,
+    /// What the harness must do outside the calls: kill, start, signal.
+    pub orders: tokio::sync::mpsc::UnboundedSender<(u64, Fault)>,
+    pub scenario: Scenario,
+    trace: bool,
+}
+
+impl World {
+    pub fn new(
+        seed: u64,
+        faults: Faults,
+        state: State,
+        scenario: Scenario,
+        orders: tokio::sync::mpsc::UnboundedSender<(u64, Fault)>,
+        trace: bool,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(state),
+            rng: Mutex::new(StdRng::seed_from_u64(seed ^ 0x5eed)),
+            faults: Mutex::new(faults),
+            calls: Mutex::new(0),
+            orders,
+            scenario,
+            trace,
+        })
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("a panic inside the world is a bug of the test")
+    }
+
+    pub fn behaviour(&self, target: &str) -> Behaviour {
+        self.scenario.behaviour.get(target).cloned().unwrap_or_default()
+    }
+
+    pub fn check_holds(&self) -> bool {
+        !self.scenario.check_fails
+    }
+
+    pub fn random(&self, range: std::ops::Range<u64>) -> Duration {
+        Duration::from_millis(self.rng.lock().expect("no panic").random_range(range))
+    }
+
+    /// How long a statement runs: mostly short, sometimes longer than everything else.
+    pub fn statement_time(&self) -> Duration {
+        let time = self.random(1..400);
+        if time.as_millis() % 17 == 0 { time * 60 } else { time }
+    }
+
+    pub fn calls(&self) -> u64 {
+        *self.calls.lock().expect("no panic")
+    }
+
+    /// Every call of a seam: takes time, has a number, meets its fault. `Err` = no answer.
+    pub async fn call<T>(
+        &self,
+        driver: u64,
+        what: &str,
+        effect: impl FnOnce() -> T,
+    ) -> Result<T, ClusterError> {
+        tokio::time::sleep(self.random(1..5)).await;
+        let number = {
+            let mut calls = self.calls.lock().expect("no panic");
+            *calls += 1;
+            *calls
+        };
+        let fault = self.faults.lock().expect("no panic").get(&number).copied();
+        if self.trace {
+            println!(
+                "{number:>5} driver {driver} {what} {}",
+                fault.map_or(String::new(), |f| format!("<< {f:?}"))
+            );
+        }
+        match fault {
+            None => Ok(effect()),
+            Some(Fault::NeverSent) => Err(ClusterError::Lost("never sent".into())),
+            Some(Fault::LostResponse) => {
+                drop(effect());
+                Err(ClusterError::Lost("lost".into()))
+            }
+            Some(Fault::AbortBefore) => {
+                self.order(driver, Fault::AbortBefore);
+                std::future::pending().await
+            }
+            Some(Fault::AbortAfter) => {
+                drop(effect());
+                self.order(driver, Fault::AbortAfter);
+                std::future::pending().await
+            }
+            Some(Fault::Delay) => {
+                tokio::time::sleep(Duration::from_secs(40)).await;
+                Ok(effect())
+            }
+            Some(other) => {
+                self.order(driver, other);
+                Ok(effect())
+            }
+        }
+    }
+
+    fn order(&self, driver: u64, fault: Fault) {
+        // The harness may be gone once the run has ended; then nobody needs the order.
+        let _gone = self.orders.send((driver, fault)).is_err();
+    }
+}
+
+/// A driver's view of the world.
+pub struct SimWorld {
+    pub cluster: SimCluster,
+    pub engines: BTreeMap<String, SimEngine>,
+    pub clock: SimClock,
+}
+
+impl whimbrel::run::seam::World for SimWorld {
+    type Cluster = SimCluster;
+    type Engine = SimEngine;
+    type Clock = SimClock;
+
+    fn cluster(&self) -> &SimCluster {
+        &self.cluster
+    }
+
+    fn engine(&self, target: &str) -> Result<&SimEngine, ClusterError> {
+        self.engines.get(target).ok_or_else(|| ClusterError::Gone(format!("target {target}")))
+    }
+
+    fn clock(&self) -> &SimClock {
+        &self.clock
+    }
+}
+
+/// Virtual time.
+pub struct SimClock(pub Instant);
+
+impl Clock for SimClock {
+    fn now(&self) -> Timestamp {
+        let since = i64::try_from(self.0.elapsed().as_millis()).expect("a run is shorter than that");
+        Timestamp::from_millisecond(1_800_000_000_000 + since).expect("in range")
+    }
+
+    async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}

@@ -3,6 +3,7 @@
 use super::{
     Time,
     bounds::{CONDITION_MESSAGE, cut},
+    contract,
     reason::{ConditionType, Reason},
     words::words,
 };
@@ -25,6 +26,8 @@ words! {
 
 /// Sets one condition; `now` becomes its `lastTransitionTime` only when its status flips or it is new.
 ///
+/// A reason that `contract::legal` does not know there is a bug of the caller, found by debug builds.
+///
 /// Returns whether anything changed: an unchanged status is not written. The message is cut to its bound of 32 KiB.
 pub fn set(
     conditions: &mut Vec<Condition>,
@@ -35,6 +38,10 @@ pub fn set(
     observed_generation: i64,
     now: &Time,
 ) -> bool {
+    debug_assert!(
+        contract::legal(type_, status).contains(&reason),
+        "{type_}={status}/{reason} is not in the contract"
+    );
     let new = |last_transition_time| Condition {
         type_: type_.to_string(),
         status: status.to_string(),

@@ -161,6 +161,10 @@ mod tests {
     fn doubled_is_twice_everywhere() {
         for ((path, one), (_, two)) in schemas(1).into_iter().zip(schemas(2)) {
             for bound in ["maxLength", "maxItems", "maxProperties"] {
+                if bound == "maxProperties" && one.get("additionalProperties").is_none() {
+                    // Of an object with fields of its own: how many of a union are set, no bound.
+                    continue;
+                }
                 assert_eq!(one[bound].as_u64().map(|n| n * 2), two[bound].as_u64(), "{path} {bound}");
             }
         }

@@ -5,9 +5,11 @@
 
 pub mod bounds;
 pub mod condition;
+pub mod contract;
 pub mod crd;
 pub mod duration;
 pub mod error;
+pub mod not_built;
 pub mod outcome;
 pub mod plan;
 pub mod pod;
@@ -16,6 +18,7 @@ pub mod reference;
 pub mod review;
 pub mod run;
 pub mod target;
+pub mod verb;
 pub(crate) mod words;
 
 pub use condition::{Condition, Status};

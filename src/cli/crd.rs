@@ -1,6 +1,6 @@
 //! `whimbrel crd`: the CRDs and their review, printed, written, or compared with what is committed.
 
-use crate::api::{crd, review};
+use crate::api::{contract, crd, review};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -10,6 +10,7 @@ use std::{
 /// The side file of the review, beside the page that is generated from it.
 const NOTES: &str = "api-review.yaml";
 const PAGE: &str = "api-review.md";
+const CONDITIONS: &str = "conditions.md";
 
 /// Prints the CRDs as YAML documents, or keeps the files that are generated from the types.
 #[derive(clap::Args, Debug)]
@@ -17,7 +18,7 @@ pub(super) struct CrdArgs {
     /// Writes the CRDs into this folder instead of printing them.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Also writes `api-review.md` into this folder, from the `api-review.yaml` in it.
+    /// Also writes `conditions.md` and, from the `api-review.yaml` in it, `api-review.md` into this folder.
     #[arg(long, value_name = "DIR", requires = "dir")]
     review: Option<PathBuf>,
     /// Writes nothing; fails if a file is not what would be written. Folders: `crds` and `docs` unless said.
@@ -77,6 +78,7 @@ fn generate(args: &CrdArgs) -> Result<(), CrdError> {
     if let Some(docs) = docs {
         let notes = read(&docs.join(NOTES))?;
         wanted.push((docs.join(PAGE), review::page(&crd::crds(), &notes)?));
+        wanted.push((docs.join(CONDITIONS), contract::page()));
     }
     if args.check { check(wanted) } else { write(wanted) }
 }

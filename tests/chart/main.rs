@@ -29,6 +29,51 @@ fn every_object_is_one_that_kubernetes_knows() {
 }
 
 #[test]
+fn every_kustomization_builds_into_known_objects() {
+    let folder = tempfile::tempdir().unwrap();
+    for base in ["default", "samples", "prometheus", "grafana"] {
+        let built = run(&tool("kubectl"), &["kustomize", &format!("{}/config/{base}", render::ROOT)]);
+        std::fs::write(folder.path().join(format!("{base}.yaml")), built).unwrap();
+    }
+    // Kinds that others define; ours are checked by the API server itself.
+    let foreign = "PrometheusRule,PodMonitor,MigrationPlan,DatabaseTarget";
+    let schemas = tool("schemas");
+    let arguments = ["-strict", "-skip", foreign, "-schema-location", &schemas];
+    run(&tool("kubeconform"), &[&arguments[..], &[folder.path().to_str().unwrap()]].concat());
+}
+
+#[test]
+fn the_kustomize_bases_are_what_the_chart_says() {
+    let folder = tempfile::tempdir().unwrap();
+    run(&format!("{}/config/generate", render::ROOT), &[folder.path().to_str().unwrap()]);
+    for base in ["rbac", "approval", "manager"] {
+        let file = format!("{base}/{base}.yaml");
+        let generated = std::fs::read_to_string(folder.path().join(&file)).unwrap();
+        let committed = std::fs::read_to_string(format!("{}/config/{file}", render::ROOT)).unwrap();
+        assert!(generated == committed, "config/{file} is not what the chart says: make config");
+    }
+}
+
+#[test]
+fn alerts_and_dashboard_use_metrics_that_exist() {
+    let known = std::fs::read_to_string(format!("{}/src/serve/metrics.rs", render::ROOT)).unwrap();
+    let mut used = BTreeSet::new();
+    for file in ["prometheus/rules.yaml", "grafana/whimbrel.json"] {
+        let text = std::fs::read_to_string(format!("{}/config/{file}", render::ROOT)).unwrap();
+        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        used.extend(words.filter_map(|word| word.strip_prefix("whimbrel_")).map(str::to_owned));
+    }
+    assert!(used.len() > 8, "metrics were found: {used:?}");
+    for name in used {
+        let name = ["_total", "_bucket", "_sum"].iter().find_map(|it| name.strip_suffix(it)).unwrap_or(&name);
+        assert!(
+            known.contains(&format!("\"{name}\"")),
+            "whimbrel_{name} is no metric of src/serve/metrics.rs"
+        );
+    }
+}
+
+#[test]
 fn every_rule_has_its_reason_beside_it() {
     for values in [&[][..], NAMESPACED] {
         let text = text(values);

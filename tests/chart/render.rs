@@ -3,6 +3,8 @@
 use serde_json::Value;
 use std::process::{Command, Output};
 
+/// The repository.
+pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// The chart's folder.
 pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/whimbrel");
 

@@ -6,6 +6,7 @@
 mod actions;
 mod cluster;
 mod phases;
+mod samples;
 mod tools;
 mod verbs;
 mod waiting;

@@ -3,22 +3,25 @@
 //! Needs helm and kubeconform, which `testbed/testbed tools` builds; hence the feature `tool-tests`.
 
 mod render;
+#[path = "../tools/mod.rs"]
+mod tools;
 
-use render::{Manifest, refused, rendered, run, text, tool};
+use render::{Manifest, refused, rendered, run, text};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use tools::path_of;
 
 const NAMESPACED: &[&str] = &["watchNamespaces={aether,aether-be}"];
 
 #[test]
 fn helm_has_nothing_to_say_against_it() {
-    run(&tool("helm"), &["lint", "--strict", "--quiet", render::CHART]);
+    run(&path_of("helm"), &["lint", "--strict", "--quiet", render::CHART]);
 }
 
 #[test]
 fn every_object_is_one_that_kubernetes_knows() {
-    let kubeconform = tool("kubeconform");
-    let schemas = tool("schemas");
+    let kubeconform = path_of("kubeconform");
+    let schemas = path_of("schemas");
     for values in [&[][..], NAMESPACED, &["replicas=2", "log.format=pretty", "serviceAccount.name=other"]] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("rendered.yaml");
@@ -32,14 +35,14 @@ fn every_object_is_one_that_kubernetes_knows() {
 fn every_kustomization_builds_into_known_objects() {
     let folder = tempfile::tempdir().unwrap();
     for base in ["default", "samples", "prometheus", "grafana"] {
-        let built = run(&tool("kubectl"), &["kustomize", &format!("{}/config/{base}", render::ROOT)]);
+        let built = run(&path_of("kubectl"), &["kustomize", &format!("{}/config/{base}", render::ROOT)]);
         std::fs::write(folder.path().join(format!("{base}.yaml")), built).unwrap();
     }
     // Kinds that others define; ours are checked by the API server itself.
     let foreign = "PrometheusRule,PodMonitor,MigrationPlan,DatabaseTarget";
-    let schemas = tool("schemas");
+    let schemas = path_of("schemas");
     let arguments = ["-strict", "-skip", foreign, "-schema-location", &schemas];
-    run(&tool("kubeconform"), &[&arguments[..], &[folder.path().to_str().unwrap()]].concat());
+    run(&path_of("kubeconform"), &[&arguments[..], &[folder.path().to_str().unwrap()]].concat());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Runs helm and reads what it rendered.
 
+use crate::tools::path_of;
 use serde_json::Value;
 use std::process::{Command, Output};
 
@@ -59,12 +60,6 @@ pub(crate) fn yaml_file(path: &str) -> Value {
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The path of a tool; builds it at first use.
-pub(crate) fn tool(name: &str) -> String {
-    let testbed = concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/testbed");
-    run(testbed, &["tools", name]).trim_end().to_owned()
-}
-
 /// Runs a program that must succeed, and gives what it printed.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
@@ -79,7 +74,7 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
 }
 
 fn helm_template(values: &[&str]) -> Output {
-    let mut helm = Command::new(tool("helm"));
+    let mut helm = Command::new(path_of("helm"));
     // A version of helm built without its release flags believes in Kubernetes 1.20.
     helm.args(["template", "whimbrel", CHART, "--namespace", "whimbrel-system", "--kube-version", "1.35.0"]);
     for value in values {

@@ -1,6 +1,6 @@
 //! The actions on Argo CD's screen, run in Argo CD's own sandbox: what they write, and when they are offered.
 
-use crate::tools::sandboxed;
+use crate::judges::sandboxed;
 use serde_json::{Value, json};
 
 const ACTIONS: &str = include_str!("../../config/argocd/actions.yaml");

@@ -5,16 +5,18 @@
 
 mod actions;
 mod cluster;
+mod judges;
 mod phases;
 mod samples;
+#[path = "../tools/mod.rs"]
 mod tools;
 mod verbs;
 mod waiting;
 
+use judges::{argo, kstatus};
 use phases::{Phased, phases};
 use serde_json::json;
 use std::collections::BTreeSet;
-use tools::{argo, kstatus};
 use whimbrel::api::{ConditionType, Phase, Reason};
 
 #[test]

@@ -1,11 +1,10 @@
-//! The tools themselves; `testbed/testbed tools` builds each once.
+//! The programs that judge a plan: kstatus, and Argo CD's sandbox.
 
+use crate::tools::path_of;
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
     io::Write,
     process::{Command, Stdio},
-    sync::{Mutex, PoisonError},
 };
 
 const HEALTH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/argocd/health.lua");
@@ -42,18 +41,4 @@ fn ask(tool: &str, arguments: &[&str], object: &Value) -> Value {
     let output = child.wait_with_output().expect("the tool ends");
     assert!(output.status.success(), "{tool}: {}\n{object}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("the tool prints JSON")
-}
-
-/// The path of a tool; builds it at first use.
-pub(crate) fn path_of(tool: &str) -> String {
-    static PATHS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
-    let mut paths = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
-    paths.entry(tool.to_owned()).or_insert_with(|| build(tool)).clone()
-}
-
-fn build(tool: &str) -> String {
-    let testbed = concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/testbed");
-    let output = Command::new(testbed).args(["tools", tool]).output().expect("the testbed starts");
-    assert!(output.status.success(), "{tool}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("a path").trim_end().to_owned()
 }

@@ -31,5 +31,7 @@ pub mod run;
 pub mod script;
 /// Metrics and health.
 pub mod serve;
+/// The sentences: facts in, what people read out. Pure.
+pub mod words;
 /// The hands on workloads: quiesce, roll out, give back.
 pub mod workload;

@@ -1,5 +1,35 @@
 //! The sentences: facts in, what people read out. Pure.
 //!
+//! - [`PlanFacts`], [`RunFacts`]: what is known besides the run's own report;
+//! - [`plan_status`], [`waiting`], [`stalled`], [`nothing_pending`]: `MigrationPlan.status`, made anew from the facts;
+//! - [`run_status`]: what people read in the run's record;
+//! - [`events`]: what is told once, when it happens;
+//! - [`message`]: every sentence, in one place. The same sentence stands in status, event and terminal;
 //! - [`text`]: how instants and the texts of others stand in a sentence.
+//!
+//! Nothing here decides anything: a status that is lost is made again from the record.
 
+mod before_run;
+mod conditions;
+mod events;
+#[cfg(test)]
+mod events_tests;
+mod facts;
+#[cfg(test)]
+mod fixture;
+pub mod message;
+mod phase;
+mod preview;
+mod run_status;
+mod status;
+mod steps;
+#[cfg(test)]
+mod tests;
 pub mod text;
+mod view;
+
+pub use before_run::{nothing_pending, stalled, waiting};
+pub use events::{Related, Told, Transition, transitions};
+pub use facts::{PlanFacts, RunFacts};
+pub use run_status::run_status;
+pub use status::{differs, plan_status};

@@ -1,0 +1,136 @@
+//! What is told once, over a whole run.
+
+use super::fixture::{Story, broken_script, data_loss, lock, plan, run};
+use super::{Told, Transition, transitions};
+use crate::api::Outcome;
+use crate::program::Gate;
+use crate::run::Waiting;
+
+fn told(told: &Told, story: &Story) -> Vec<Transition> {
+    transitions(told, &plan(), &run(), &story.report)
+}
+
+/// `Reason: note`, a warning with a `!` before it.
+fn lines(transitions: &[Transition]) -> Vec<String> {
+    let line = |t: &Transition| format!("{}{}: {}", if t.warning { "!" } else { "" }, t.reason, t.note);
+    transitions.iter().map(line).collect()
+}
+
+#[test]
+fn a_run_that_goes_well_is_told_from_its_start_to_its_end() {
+    let story = Story::new().up_to("release").ended(Outcome::Succeeded);
+    assert_eq!(
+        lines(&told(&Told::default(), &story)),
+        [
+            "RunStarted: run 3 begins",
+            "Approved: the plan is approved",
+            "WorkloadScaledDown: CronJob aether/nightly is suspended",
+            "WorkloadScaledDown: Deployment aether/worker is at zero, its pods are gone",
+            "WorkloadScaledDown: Deployment aether/backend is at zero, its pods are gone",
+            "Quiesced: tas is proven quiet",
+            "BackupStarted: backs up tas",
+            "BackupVerified: the backup of tas is proven to level Restored",
+            "StepStarted: entities: applies scripts to tas",
+            "StepApplied: entities: all scripts are applied to tas",
+            "WorkloadGivenBack: Deployment aether/worker is given back",
+            "StepStarted: backend: rolls out Deployment aether/backend",
+            "RolloutComplete: backend: Deployment aether/backend is rolled out and ready",
+            "StepStarted: flags: sets keys of ConfigMap aether/flags",
+            "StepApplied: flags: keys of ConfigMap aether/flags are set",
+            "VerificationPassed: login: the check on tas holds",
+            "Approved: go-live: go-live is approved",
+            "VerificationPassed: every history holds what it should",
+            "WorkloadGivenBack: CronJob aether/nightly is given back",
+            "RunSucceeded: 2026.11.0 is in place; workloads were down 02:12:00Z to 02:16:31Z",
+        ]
+    );
+}
+
+#[test]
+fn what_was_told_is_not_told_again() {
+    let story = broken_script();
+    assert_eq!(told(&Told::of(&story.report), &story), []);
+    let next = story.clone().back_to("back/verify-undone/tas");
+    assert_eq!(
+        lines(&told(&Told::of(&story.report), &next)),
+        [
+            "WorkloadScaledDown: Deployment aether/backend is at zero, its pods are gone",
+            "StepUndone: entities: its scripts are undone on tas"
+        ]
+    );
+}
+
+#[test]
+fn a_failure_and_the_way_back_are_warnings() {
+    let before = Story::new().up_to("apply/entities").at_work("apply/entities");
+    let failed = "V7__orders.sql:3:5 (statement 2): relation \"orders\" already exists (42P07)";
+    assert_eq!(
+        lines(&told(&Told::of(&before.report), &broken_script())),
+        [
+            format!("!StepFailed: step entities failed: {failed}"),
+            format!("!RollbackStarted: rolls back because step entities failed: {failed}"),
+        ]
+    );
+}
+
+#[test]
+fn an_abort_is_told_with_the_one_who_asked() {
+    let before = Story::new().up_to("apply/entities").at_work("apply/entities");
+    let after = before.clone().turned("Aborted", "").verb("abort", "jane");
+    assert_eq!(
+        lines(&told(&Told::of(&before.report), &after)),
+        ["AbortRequested: jane aborted it", "!RollbackStarted: rolls back because jane aborted it"].map(
+            |line| {
+                // Asking for an abort is no failure; that it has begun is worth a look.
+                line.to_owned()
+            }
+        )
+    );
+}
+
+#[test]
+fn held_is_told_in_short_and_with_the_ways_on() {
+    let before = data_loss();
+    let mut open = before.clone();
+    (open.report.record.outcome, open.report.record.finished_at) = (None, None);
+    let held = told(&Told::of(&open.report), &before);
+    assert_eq!(held.iter().map(|t| t.reason.as_str()).collect::<Vec<_>>(), ["RollbackFailed", "RunFailed"]);
+    assert!(held[1].note.contains("whimbrel.dev/override.data-loss"), "{}", held[1].note);
+    assert!(held.iter().all(|t| t.warning && t.once == "3/2026-11-20T02:20:00Z"));
+}
+
+#[test]
+fn people_are_asked_once_per_question() {
+    let before = Story::new().up_to("gate/go-live");
+    let gate = Gate::Step { name: "go-live".into(), message: "Does it work?".into() };
+    let asked = before.clone().waits(Waiting::Approval(gate));
+    let transitions = told(&Told::of(&before.report), &asked);
+    assert_eq!(transitions.len(), 1);
+    assert_eq!(transitions[0].reason.as_str(), "ApprovalRequested");
+    assert!(transitions[0].note.starts_with("go-live: Does it work? Yes: kubectl annotate"));
+    assert_eq!(transitions[0].once, "3/go-live/sha256:ab12");
+    assert_eq!(told(&Told::of(&asked.report), &asked), []);
+}
+
+#[test]
+fn a_new_image_is_told_when_it_is_there_and_again_when_it_is_ready() {
+    let begun = Story::new().up_to("rollout/backend").at_work("rollout/backend");
+    let starting = begun.clone().blocked("rollout/backend", lock());
+    assert_eq!(
+        lines(&told(&Told::of(&begun.report), &starting)),
+        ["ImageUpdated: Deployment aether/backend has its new image"]
+    );
+    assert_eq!(told(&Told::of(&starting.report), &starting), []);
+}
+
+#[test]
+fn broken_quiet_is_told_once() {
+    let before = Story::new().up_to("apply/entities").at_work("apply/entities");
+    let mut after = before.clone();
+    after.report.record.quiet_unbroken = Some(false);
+    assert_eq!(
+        lines(&told(&Told::of(&before.report), &after)),
+        ["!ReplicaContention: quiet is broken: somebody scaled a workload up or wrote"]
+    );
+    assert_eq!(told(&Told::of(&after.report), &after), []);
+}

@@ -6,6 +6,7 @@
 mod connection;
 mod error;
 mod files;
+mod jobs;
 mod level;
 mod manifest;
 mod probe;
@@ -20,6 +21,7 @@ mod verify;
 pub use connection::{Connection, TlsMode};
 pub use error::{BackupError, EXIT_FAILED, EXIT_NEVER_AGAIN, EXIT_OVERTAKEN};
 pub use files::FileDigest;
+pub use jobs::{BackupJob, BackupSource, job_for_backup, job_for_verify};
 pub use level::Level;
 pub use manifest::{Manifest, Of, Source};
 pub use probe::{Probes, TableProbe};

@@ -1,0 +1,287 @@
+//! The Jobs that take and verify a backup. Pure.
+
+use super::Level;
+use crate::{
+    api::{
+        pod::Pod,
+        target::{Postgresql, Tls, TlsMode, VolumeClaim},
+    },
+    job::{JobKey, WorkerJob, mount, scratch_volume},
+};
+use k8s_openapi::{
+    api::{
+        batch::v1::Job,
+        core::v1::{
+            ConfigMapProjection, KeyToPath, PersistentVolumeClaimVolumeSource, ProjectedVolumeSource,
+            SecretProjection, Volume, VolumeMount, VolumeProjection,
+        },
+    },
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use std::time::Duration;
+
+/// What a scratch server needs beside the database itself: its own files, and the log that a restore writes.
+const SCRATCH_EXTRA: u64 = 2 << 30;
+/// Tables that are dumped or restored at the same time. Enough to keep one disk busy, and no load on a server that
+/// others may use.
+const PARALLEL: u32 = 2;
+/// A dump that failed by a lost connection or node is tried once more inside the same Job; more would eat the downtime.
+const RETRIES: i32 = 1;
+
+/// Where the claim is mounted.
+const BACKUPS: &str = "/backups";
+
+/// What both Jobs of a target's backup have in common.
+#[derive(Clone, Debug)]
+pub struct BackupJob<'a> {
+    /// For what.
+    pub key: &'a JobKey,
+    /// The target's namespace: its Secrets and the claim are there.
+    pub namespace: &'a str,
+    /// The run's record, if it lives in the same namespace.
+    pub owner: Option<OwnerReference>,
+    /// Image of Whimbrel's program.
+    pub whimbrel_image: &'a str,
+    /// Image of the engine's own tools: `spec.backup.image`.
+    pub tools_image: &'a str,
+    /// Where backups are kept.
+    pub storage: &'a VolumeClaim,
+    /// `spec.backup.pod`.
+    pub pod: &'a Pod,
+    /// `spec.backup.within`.
+    pub within: Duration,
+}
+
+/// The database to be backed up.
+#[derive(Clone, Debug)]
+pub struct BackupSource<'a> {
+    /// Where it is and how it is spoken to.
+    pub postgresql: &'a Postgresql,
+    /// The Secret with `username` and `password`.
+    pub credentials: &'a str,
+    /// The name of the run's sessions at the server, the engine's own for this run and epoch.
+    pub application_name: &'a str,
+}
+
+/// The Job that takes a backup. Its result is `{"backup": `[`super::Taken`]`}`.
+pub fn job_for_backup(input: &BackupJob<'_>, source: &BackupSource<'_>) -> Job {
+    let postgresql = source.postgresql;
+    let tls = match postgresql.tls.mode {
+        TlsMode::VerifyFull => "VerifyFull",
+        TlsMode::VerifyCA => "VerifyCA",
+        TlsMode::Disable => "Disable",
+    };
+    let mut arguments = vec!["backup".to_owned()];
+    let flags = [
+        ("host", postgresql.host.clone()),
+        ("port", postgresql.port.to_string()),
+        ("database", postgresql.database.clone()),
+        ("tls", tls.to_owned()),
+        ("credentials", "/credentials".to_owned()),
+        ("private", "/private".to_owned()),
+        ("application-name", source.application_name.to_owned()),
+        ("run-folder", format!("{}/{}", input.key.plan, input.key.run)),
+        ("epoch", input.key.epoch.to_string()),
+        ("attempt", input.key.attempt.to_string()),
+    ];
+    arguments.extend(flags.map(|(name, value)| format!("--{name}={value}")));
+    let volumes = vec![
+        claim(input.storage),
+        Volume {
+            name: "credentials".into(),
+            projected: Some(ProjectedVolumeSource {
+                // Readable by whatever user the image has; nothing but this Job's own containers is in the pod.
+                default_mode: Some(0o444),
+                sources: Some(credentials(source.credentials, &postgresql.tls)),
+                ..ProjectedVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        scratch_volume("private", Some("Memory"), Some(1 << 20)),
+    ];
+    let mounts = vec![mount("credentials", "/credentials", true), mount("private", "/private", false)];
+    input.build(arguments, volumes, mounts, false, 0, RETRIES)
+}
+
+/// The Job that verifies a backup, which needs no credentials and no network. `path` is [`super::Taken::path`],
+/// `database_bytes` what the backup says of the database's size. Its result is `{"verify": `[`super::Verified`]`}`.
+pub fn job_for_verify(input: &BackupJob<'_>, path: &str, level: Level, database_bytes: u64) -> Job {
+    let mut arguments = vec!["verify".to_owned()];
+    let flags =
+        [("path", path.to_owned()), ("level", level.word().to_owned()), ("scratch", "/scratch".to_owned())];
+    arguments.extend(flags.map(|(name, value)| format!("--{name}={value}")));
+    // Indexes are built while the log of the data is still there: twice the database.
+    let room = if level == Level::Restored { 2 * database_bytes + SCRATCH_EXTRA } else { 0 };
+    let volumes =
+        vec![claim(input.storage), scratch_volume("scratch", None, Some(room).filter(|it| *it > 0))];
+    // What is proven must not change: the volume is mounted read-only, and the same again gives the same answer.
+    input.build(arguments, volumes, vec![mount("scratch", "/scratch", false)], true, room, 0)
+}
+
+impl BackupJob<'_> {
+    fn build(
+        &self,
+        mut arguments: Vec<String>,
+        volumes: Vec<Volume>,
+        mut mounts: Vec<VolumeMount>,
+        read_only: bool,
+        node_disk: u64,
+        retries: i32,
+    ) -> Job {
+        let flags = [
+            ("backups", folder(self.storage)),
+            ("plan-uid", self.key.plan_uid.clone()),
+            ("run", self.key.run.to_string()),
+            ("target", self.key.target.clone()),
+            ("jobs", PARALLEL.to_string()),
+        ];
+        arguments.extend(flags.map(|(name, value)| format!("--{name}={value}")));
+        mounts.push(mount("backups", BACKUPS, read_only));
+        WorkerJob {
+            key: self.key,
+            namespace: self.namespace,
+            owner: self.owner.clone(),
+            whimbrel_image: self.whimbrel_image,
+            tools_image: self.tools_image,
+            arguments,
+            volumes,
+            mounts,
+            pod: self.pod,
+            node_disk,
+            within: self.within,
+            retries,
+        }
+        .build()
+    }
+}
+
+/// Where the worker finds the storage's folder. Not a `subPath`: the kubelet makes that folder as root, and without an
+/// fsGroup nobody in the pod may write into it.
+fn folder(storage: &VolumeClaim) -> String {
+    format!("{BACKUPS}/{}", storage.path).trim_end_matches('/').to_owned()
+}
+
+fn claim(storage: &VolumeClaim) -> Volume {
+    Volume {
+        name: "backups".into(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: storage.name.clone(),
+            read_only: None,
+        }),
+        ..Volume::default()
+    }
+}
+
+/// One folder with what the worker looks for: `username`, `password`, `ca.crt`, `tls.crt`, `tls.key`.
+fn credentials(secret: &str, tls: &Tls) -> Vec<VolumeProjection> {
+    let from_secret = |name: &str, items: Vec<KeyToPath>| VolumeProjection {
+        secret: Some(SecretProjection { name: name.to_owned(), items: Some(items), optional: None }),
+        ..VolumeProjection::default()
+    };
+    let mut all = vec![from_secret(secret, vec![key("username", "username"), key("password", "password")])];
+    if let Some(ca) = &tls.ca {
+        all.extend(ca.secret_key_ref.as_ref().map(|it| from_secret(&it.name, vec![key(&it.key, "ca.crt")])));
+        all.extend(ca.config_map_key_ref.as_ref().map(|it| VolumeProjection {
+            config_map: Some(ConfigMapProjection {
+                name: it.name.clone(),
+                items: Some(vec![key(&it.key, "ca.crt")]),
+                optional: None,
+            }),
+            ..VolumeProjection::default()
+        }));
+    }
+    let certificate = tls.client_certificate.as_ref();
+    all.extend(certificate.map(|it| {
+        from_secret(&it.secret_ref.name, vec![key("tls.crt", "tls.crt"), key("tls.key", "tls.key")])
+    }));
+    all
+}
+
+fn key(key: &str, path: &str) -> KeyToPath {
+    KeyToPath { key: key.to_owned(), path: path.to_owned(), ..KeyToPath::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn parse<T: serde::de::DeserializeOwned>(value: Value) -> T {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn key() -> JobKey {
+        JobKey {
+            plan_uid: "9b7f".into(),
+            plan: "aether-platform".into(),
+            run: 7,
+            run_uid: "5c1e".into(),
+            target: "tas-shared".into(),
+            op: "backup.tas-shared".into(),
+            epoch: 3,
+            attempt: 1,
+        }
+    }
+
+    fn owner() -> OwnerReference {
+        parse(
+            json!({"apiVersion": "whimbrel.dev/v1alpha1", "kind": "MigrationRun", "name": "aether-platform-7", "uid": "5c1e"}),
+        )
+    }
+
+    fn input<'a>(key: &'a JobKey, storage: &'a VolumeClaim, pod: &'a Pod) -> BackupJob<'a> {
+        BackupJob {
+            key,
+            namespace: "aether",
+            owner: Some(owner()),
+            whimbrel_image: "registry/whimbrel:0.1",
+            tools_image: "registry/postgresql:15",
+            storage,
+            pod,
+            within: Duration::from_secs(4 * 3600),
+        }
+    }
+
+    #[test]
+    fn the_backup_job() {
+        let postgresql: Postgresql = parse(
+            json!({"host": "postgres.tas-shared.svc", "database": "tas_shared", "tls": {
+            "ca": {"configMapKeyRef": {"name": "pg-ca", "key": "ca.crt"}}, "clientCertificate": {"secretRef": {"name": "c"}}}}),
+        );
+        let source = BackupSource {
+            postgresql: &postgresql,
+            credentials: "pg-admin",
+            application_name: "wb/11111111/22222222/3",
+        };
+        let storage = parse(json!({"name": "backups", "path": "tas-shared"}));
+        let pod = parse(json!({
+            "resources": {"limits": {"memory": "1Gi"}}, "securityContext": {"runAsUser": 999},
+            "imagePullSecrets": [{"name": "pull"}], "labels": {"team": "data", "whimbrel.dev/run-uid": "another"},
+            "annotations": {"linkerd.io/inject": "enabled"}, "nodeSelector": {"disk": "ssd"}}));
+        let key = key();
+        let job = job_for_backup(&input(&key, &storage, &pod), &source);
+        insta::assert_snapshot!(serde_saphyr::to_string(&job).unwrap());
+    }
+
+    #[test]
+    fn the_verify_job() {
+        let storage = parse(json!({"name": "backups"}));
+        let (key, pod) = (key(), Pod::default());
+        let job = job_for_verify(
+            &input(&key, &storage, &pod),
+            "aether-platform/7/tas-shared-1",
+            Level::Restored,
+            5 << 30,
+        );
+        insta::assert_snapshot!(serde_saphyr::to_string(&job).unwrap());
+    }
+
+    #[test]
+    fn a_structure_check_asks_the_node_for_no_disk() {
+        let storage = parse(json!({"name": "backups"}));
+        let (key, pod) = (key(), Pod::default());
+        let job = job_for_verify(&input(&key, &storage, &pod), "p", Level::Structure, 5 << 30);
+        let text = serde_json::to_string(&job).unwrap();
+        assert!(!text.contains("ephemeral-storage") && !text.contains("sizeLimit"), "{text}");
+    }
+}

@@ -1,0 +1,138 @@
+//! States of Jobs as clusters show them.
+
+use super::*;
+use serde_json::json;
+
+fn job(condition: Value) -> Job {
+    serde_json::from_value(json!({"metadata": {"name": "wb-1-1"}, "status": {"conditions": [condition]}}))
+        .unwrap()
+}
+
+fn running() -> Job {
+    serde_json::from_value(json!({"metadata": {"name": "wb-1-1"}, "status": {"active": 1}})).unwrap()
+}
+
+fn pod(status: Value) -> Pod {
+    serde_json::from_value(json!({"metadata": {"name": "wb-1-1-x"}, "status": status})).unwrap()
+}
+
+fn container(name: &str, state: Value) -> Value {
+    json!({"name": name, "image": "registry/pg:15", "imageID": "", "ready": false, "restartCount": 0, "state": state})
+}
+
+fn ended(exit: i32, reason: &str, message: &str) -> Pod {
+    let state = json!({"terminated": {"exitCode": exit, "reason": reason, "message": message}});
+    pod(
+        json!({"phase": if exit == 0 { "Succeeded" } else { "Failed" }, "containerStatuses": [container("worker", state)]}),
+    )
+}
+
+fn event(reason: &str, message: &str, at: &str) -> Event {
+    serde_json::from_value(json!({"metadata": {"name": reason}, "involvedObject": {}, "type": "Warning",
+        "reason": reason, "message": message, "lastTimestamp": at}))
+    .unwrap()
+}
+
+fn why(job: &Job, pods: &[Pod], events: &[Event]) -> String {
+    match judge(job, pods, events) {
+        JobState::Pending { why } | JobState::Failed { why, .. } => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_complete_job_gives_what_its_container_left() {
+    let complete = job(json!({"type": "Complete", "status": "True"}));
+    let done = ended(0, "Completed", r#"{"backup":{"path":"p/7/t-1"}}"#);
+    let early = ended(1, "Error", r#"{"failed":{"code":"Connect","message":"no"}}"#);
+    let result = json!({"backup": {"path": "p/7/t-1"}});
+    assert_eq!(judge(&complete, &[early, done], &[]), JobState::Succeeded { result });
+    let lost = "it finished, but its result can't be read: its pod is gone, or left no message";
+    assert_eq!(why(&complete, &[], &[]), lost);
+    assert_eq!(why(&complete, &[ended(0, "Completed", "")], &[]), lost);
+}
+
+#[test]
+fn a_failed_job_says_why_in_the_best_words_there_are() {
+    let failed = job(
+        json!({"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": "exit code 42"}),
+    );
+    let worker = ended(42, "Error", r#"{"failed":{"code":"Damaged","message":"the backup is damaged: x"}}"#);
+    let result = json!({"failed": {"code": "Damaged", "message": "the backup is damaged: x"}});
+    let state =
+        JobState::Failed { why: "the backup is damaged: x".into(), exit: Some(42), result: Some(result) };
+    assert_eq!(judge(&failed, &[worker], &[]), state);
+    let killed = ended(137, "OOMKilled", "");
+    assert_eq!(why(&failed, &[killed], &[]), "its container ended with exit code 137 (OOMKilled): ");
+    let late = job(json!({"type": "Failed", "status": "True", "reason": "DeadlineExceeded",
+        "message": "Job was active longer than specified deadline"}));
+    assert_eq!(why(&late, &[], &[]), "DeadlineExceeded: Job was active longer than specified deadline");
+    let no_program = pod(json!({"phase": "Failed", "initContainerStatuses": [
+        container("whimbrel", json!({"terminated": {"exitCode": 1, "reason": "Error"}}))]}));
+    assert_eq!(
+        why(&failed, &[no_program], &[]),
+        "Whimbrel's program could not be copied: its container ended with exit code 1 (Error)"
+    );
+}
+
+#[test]
+fn what_keeps_a_pod_from_starting_is_one_sentence() {
+    let waits = |container_name: &str, reason: &str, message: &str| {
+        let state = json!({"waiting": {"reason": reason, "message": message}});
+        pod(json!({"phase": "Pending", "containerStatuses": [container(container_name, state)]}))
+    };
+    assert_eq!(
+        why(&running(), &[waits("worker", "ImagePullBackOff", "Back-off pulling image")], &[]),
+        "image registry/pg:15 can't be pulled (ImagePullBackOff): Back-off pulling image"
+    );
+    assert_eq!(
+        why(
+            &running(),
+            &[waits(
+                "worker",
+                "CreateContainerConfigError",
+                "container has runAsNonRoot and image will run as root"
+            )],
+            &[]
+        ),
+        "container has runAsNonRoot and image will run as root: the image runs as root; set pod.securityContext.runAsUser to the number of a user in it"
+    );
+    assert_eq!(
+        why(&running(), &[waits("worker", "CreateContainerError", "no such device")], &[]),
+        "container worker can't start (CreateContainerError): no such device"
+    );
+    let homeless = pod(json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
+        "reason": "Unschedulable", "message": "persistentvolumeclaim \"backups\" not found"}]}));
+    assert_eq!(
+        why(&running(), &[homeless], &[]),
+        "no node takes its pod: persistentvolumeclaim \"backups\" not found"
+    );
+    let creating = waits("worker", "ContainerCreating", "");
+    assert_eq!(why(&running(), std::slice::from_ref(&creating), &[]), "its pod is starting");
+    let unmounted = event("FailedMount", "secret \"pg-admin\" not found", "2026-11-20T10:00:00Z");
+    assert_eq!(why(&running(), &[creating], &[unmounted]), "FailedMount: secret \"pg-admin\" not found");
+}
+
+#[test]
+fn a_job_without_a_pod_quotes_the_newest_refusal() {
+    let refused = "Error creating: pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\"";
+    let events = [
+        event("FailedCreate", refused, "2026-11-20T10:00:01Z"),
+        event("FailedCreate", "Error creating: exceeded quota", "2026-11-20T10:00:00Z"),
+    ];
+    assert_eq!(
+        why(&running(), &[], &events),
+        "its pod is refused: pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\""
+    );
+    assert_eq!(why(&running(), &[], &[]), "it has no pod yet");
+}
+
+#[test]
+fn progress_is_the_last_line_that_says_so() {
+    let pods = [pod(json!({"phase": "Running"}))];
+    assert_eq!(judge(&running(), &pods, &[]), JobState::Running { progress: None });
+    assert!(running_pod(&pods).is_some());
+    let log = "whimbrel: progress 1/4 public.a\nwhimbrel: progress 2/4 public.b\nnoise\n";
+    assert_eq!(progress_in(log).as_deref(), Some("2/4 public.b"));
+    assert_eq!(progress_in("noise"), None);
+}

@@ -49,7 +49,7 @@ pub struct Connection {
 }
 
 /// Debian's and Alpine's bundle; libpq before 16 has no word for "the system's own".
-const SYSTEM_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+pub(super) const SYSTEM_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 impl Connection {
     /// `<host>:<port>/<database>`, for sentences.

@@ -29,7 +29,7 @@ const PARALLEL: u32 = 2;
 const RETRIES: i32 = 1;
 
 /// Where the claim is mounted.
-const BACKUPS: &str = "/backups";
+pub(super) const BACKUPS: &str = "/backups";
 
 /// What both Jobs of a target's backup have in common.
 #[derive(Clone, Debug)]
@@ -87,16 +87,7 @@ pub fn job_for_backup(input: &BackupJob<'_>, source: &BackupSource<'_>) -> Job {
     arguments.extend(flags.map(|(name, value)| format!("--{name}={value}")));
     let volumes = vec![
         claim(input.storage),
-        Volume {
-            name: "credentials".into(),
-            projected: Some(ProjectedVolumeSource {
-                // Readable by whatever user the image has; nothing but this Job's own containers is in the pod.
-                default_mode: Some(0o444),
-                sources: Some(credentials(source.credentials, &postgresql.tls)),
-                ..ProjectedVolumeSource::default()
-            }),
-            ..Volume::default()
-        },
+        credentials(source.credentials, &postgresql.tls),
         scratch_volume("private", Some("Memory"), Some(1 << 20)),
     ];
     let mounts = vec![mount("credentials", "/credentials", true), mount("private", "/private", false)];
@@ -157,11 +148,11 @@ impl BackupJob<'_> {
 
 /// Where the worker finds the storage's folder. Not a `subPath`: the kubelet makes that folder as root, and without an
 /// fsGroup nobody in the pod may write into it.
-fn folder(storage: &VolumeClaim) -> String {
+pub(super) fn folder(storage: &VolumeClaim) -> String {
     format!("{BACKUPS}/{}", storage.path).trim_end_matches('/').to_owned()
 }
 
-fn claim(storage: &VolumeClaim) -> Volume {
+pub(super) fn claim(storage: &VolumeClaim) -> Volume {
     Volume {
         name: "backups".into(),
         persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
@@ -173,7 +164,7 @@ fn claim(storage: &VolumeClaim) -> Volume {
 }
 
 /// One folder with what the worker looks for: `username`, `password`, `ca.crt`, `tls.crt`, `tls.key`.
-fn credentials(secret: &str, tls: &Tls) -> Vec<VolumeProjection> {
+pub(super) fn credentials(secret: &str, tls: &Tls) -> Volume {
     let from_secret = |name: &str, items: Vec<KeyToPath>| VolumeProjection {
         secret: Some(SecretProjection { name: name.to_owned(), items: Some(items), optional: None }),
         ..VolumeProjection::default()
@@ -194,7 +185,16 @@ fn credentials(secret: &str, tls: &Tls) -> Vec<VolumeProjection> {
     all.extend(certificate.map(|it| {
         from_secret(&it.secret_ref.name, vec![key("tls.crt", "tls.crt"), key("tls.key", "tls.key")])
     }));
-    all
+    Volume {
+        name: "credentials".into(),
+        projected: Some(ProjectedVolumeSource {
+            // Readable by whatever user the image has; nothing but our own containers is in the pod.
+            default_mode: Some(0o444),
+            sources: Some(all),
+            ..ProjectedVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
 }
 
 fn key(key: &str, path: &str) -> KeyToPath {

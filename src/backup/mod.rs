@@ -3,6 +3,7 @@
 //! [`take`] and [`verify`] run inside Jobs with nothing but the engine's own tools; [`job_for_backup`] and
 //! [`job_for_verify`] make those Jobs.
 
+mod by_hand;
 mod connection;
 mod error;
 mod files;
@@ -18,6 +19,7 @@ mod take;
 mod tool;
 mod verify;
 
+pub use by_hand::{ByHand, restore_by_hand};
 pub use connection::{Connection, TlsMode};
 pub use error::{BackupError, EXIT_FAILED, EXIT_NEVER_AGAIN, EXIT_OVERTAKEN};
 pub use files::FileDigest;

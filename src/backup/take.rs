@@ -18,6 +18,12 @@ use std::{
     process::Stdio,
 };
 
+/// A server from 14 on looks every 5 s whether we are still there: a pod that was killed can't say goodbye, and its
+/// statement would go on counting, or waiting.
+const NOTICE_OUR_END: &str = "
+SELECT set_config('client_connection_check_interval', '5s', false)
+ WHERE current_setting('server_version_num')::int >= 140000";
+
 /// How long the dump waits for a lock that somebody holds on a table before it gives up, in milliseconds. Everybody
 /// was asked to leave before it began; who comes back for a minute does not go by himself.
 const LOCK_WAIT: &str = "60000";
@@ -105,6 +111,7 @@ pub async fn take(take: &Take, mut progress: impl FnMut(u64, u64, &str)) -> Resu
     refuse_if_overtaken(&mut session, take.epoch).await?;
     let folder = Attempt::make(take)?;
     probe::prepare(&mut session).await?;
+    session.run(&format!("SET lock_timeout = {LOCK_WAIT}; {NOTICE_OUR_END}")).await?;
     session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let started_at = Timestamp::now();
     let Facts { tables, source } = session.value(FACTS).await?;

@@ -92,7 +92,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         // Still running: `id` is none once the child was waited for, so the number can't be somebody else's.
         if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
-            let _ = kill_process_group(pid, Signal::TERM);
+            // The signal of Ctrl-C: on it psql and pg_dump cancel what the server is doing for them. On SIGTERM psql just
+            // ends, and its statement goes on waiting for its lock.
+            let _ = kill_process_group(pid, Signal::INT);
         }
     }
 }

@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn a_name_depends_on_plan_run_op_and_attempt_and_on_nothing_else() {
         let name = key().name();
-        assert_eq!(name, "wb-df91d4ca9a-2");
+        assert_eq!(name, "wb-bc5da0bf7a-2");
         assert_eq!(JobKey { epoch: 9, run_uid: "x".into(), plan: "y".into(), ..key() }.name(), name);
         for other in [
             JobKey { plan_uid: "9b80".into(), ..key() },

@@ -113,80 +113,101 @@ impl WorkerJob<'_> {
     }
 
     fn pod_spec(&self) -> PodSpec {
-        let pod = self.pod;
-        let users = pod.security_context.unwrap_or_default();
-        let secrets = pod.image_pull_secrets.iter().map(|it| LocalObjectReference { name: it.name.clone() });
-        let mut volumes = vec![scratch_volume("whimbrel-bin", None, None), scratch_volume("tmp", None, None)];
+        let mut volumes = vec![scratch_volume("whimbrel-bin", None, None)];
         volumes.extend(self.volumes.iter().cloned());
-        PodSpec {
-            restart_policy: Some("Never".into()),
-            automount_service_account_token: Some(false),
-            enable_service_links: Some(false),
-            security_context: Some(PodSecurityContext {
-                run_as_non_root: Some(true),
-                run_as_user: users.run_as_user,
-                run_as_group: users.run_as_group,
-                // Without it a fresh volume belongs to root and nobody in here could write to it.
-                fs_group: users.fs_group.or(users.run_as_group).or(users.run_as_user),
-                fs_group_change_policy: Some("OnRootMismatch".into()),
-                seccomp_profile: Some(SeccompProfile {
-                    type_: "RuntimeDefault".into(),
-                    ..SeccompProfile::default()
-                }),
-                ..PodSecurityContext::default()
-            }),
-            image_pull_secrets: Some(secrets.collect::<Vec<_>>()).filter(|it| !it.is_empty()),
-            node_selector: Some(pod.node_selector.clone()).filter(|it| !it.is_empty()),
-            tolerations: Some(pod.tolerations.clone()).filter(|it| !it.is_empty()),
-            affinity: pod.affinity.clone(),
-            priority_class_name: pod.priority_class_name.clone(),
-            init_containers: Some(vec![Container {
-                name: "whimbrel".into(),
-                image: Some(self.whimbrel_image.to_owned()),
-                command: Some(["/whimbrel", "worker", "install", PROGRAM].map(str::to_owned).into()),
-                volume_mounts: Some(vec![mount("whimbrel-bin", "/whimbrel-bin", false)]),
-                resources: Some(self.resources(0)),
-                security_context: Some(restricted()),
-                ..Container::default()
-            }]),
-            containers: vec![Container {
-                name: WORKER.into(),
-                image: Some(self.tools_image.to_owned()),
-                command: Some([PROGRAM, "worker"].map(str::to_owned).into()),
-                args: Some(self.arguments.clone()),
-                volume_mounts: Some(
-                    [mount("whimbrel-bin", "/whimbrel-bin", true), mount("tmp", "/tmp", false)]
-                        .into_iter()
-                        .chain(self.mounts.iter().cloned())
-                        .collect(),
-                ),
-                resources: Some(self.resources(self.node_disk)),
-                security_context: Some(restricted()),
-                ..Container::default()
-            }],
-            volumes: Some(volumes),
-            ..PodSpec::default()
-        }
-    }
-
-    /// The user's, else small requests: a quota refuses a pod that says nothing.
-    fn resources(&self, node_disk: u64) -> ResourceRequirements {
-        let mut resources = self.pod.resources.clone().unwrap_or_default();
-        let requests = resources.requests.get_or_insert_default();
-        let mut default = |name: &str, amount: String| {
-            let limited = resources.limits.as_ref().is_some_and(|limits| limits.contains_key(name));
-            // A limit alone is a request too; a request of ours above it would be refused.
-            if !limited {
-                requests.entry(name.to_owned()).or_insert(Quantity(amount));
-            }
+        let mut mounts = vec![mount("whimbrel-bin", "/whimbrel-bin", true)];
+        mounts.extend(self.mounts.iter().cloned());
+        let worker = Container {
+            name: WORKER.into(),
+            image: Some(self.tools_image.to_owned()),
+            command: Some([PROGRAM, "worker"].map(str::to_owned).into()),
+            args: Some(self.arguments.clone()),
+            volume_mounts: Some(mounts),
+            resources: Some(resources(self.pod, self.node_disk)),
+            ..Container::default()
         };
-        default("cpu", "100m".into());
-        default("memory", "128Mi".into());
-        if node_disk > 0 {
-            default("ephemeral-storage", node_disk.to_string());
-        }
-        resources
+        let install = Container {
+            name: "whimbrel".into(),
+            image: Some(self.whimbrel_image.to_owned()),
+            command: Some(["/whimbrel", "worker", "install", PROGRAM].map(str::to_owned).into()),
+            volume_mounts: Some(vec![mount("whimbrel-bin", "/whimbrel-bin", false)]),
+            resources: Some(resources(self.pod, 0)),
+            security_context: Some(restricted()),
+            ..Container::default()
+        };
+        PodSpec { init_containers: Some(vec![install]), ..restricted_pod(self.pod, worker, volumes) }
     }
+}
+
+/// A pod that holds volumes and tools ready for a person, of the same profile as the Jobs'.
+pub fn idle_pod(image: &str, pod: &Pod, volumes: Vec<Volume>, mounts: Vec<VolumeMount>) -> PodSpec {
+    let idle = Container {
+        name: WORKER.into(),
+        image: Some(image.to_owned()),
+        command: Some(vec!["sleep".into(), "infinity".into()]),
+        volume_mounts: Some(mounts),
+        resources: Some(resources(pod, 0)),
+        ..Container::default()
+    };
+    restricted_pod(pod, idle, volumes)
+}
+
+/// One container with a `/tmp` of its own, and what the user says about placing it.
+fn restricted_pod(pod: &Pod, container: Container, mut volumes: Vec<Volume>) -> PodSpec {
+    let users = pod.security_context.unwrap_or_default();
+    let secrets = pod.image_pull_secrets.iter().map(|it| LocalObjectReference { name: it.name.clone() });
+    volumes.push(scratch_volume("tmp", None, None));
+    let mut mounts = container.volume_mounts.unwrap_or_default();
+    mounts.push(mount("tmp", "/tmp", false));
+    PodSpec {
+        restart_policy: Some("Never".into()),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: users.run_as_user,
+            run_as_group: users.run_as_group,
+            // Without it a fresh volume belongs to root and nobody in here could write to it.
+            fs_group: users.fs_group.or(users.run_as_group).or(users.run_as_user),
+            fs_group_change_policy: Some("OnRootMismatch".into()),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".into(),
+                ..SeccompProfile::default()
+            }),
+            ..PodSecurityContext::default()
+        }),
+        image_pull_secrets: Some(secrets.collect::<Vec<_>>()).filter(|it| !it.is_empty()),
+        node_selector: Some(pod.node_selector.clone()).filter(|it| !it.is_empty()),
+        tolerations: Some(pod.tolerations.clone()).filter(|it| !it.is_empty()),
+        affinity: pod.affinity.clone(),
+        priority_class_name: pod.priority_class_name.clone(),
+        containers: vec![Container {
+            volume_mounts: Some(mounts),
+            security_context: Some(restricted()),
+            ..container
+        }],
+        volumes: Some(volumes),
+        ..PodSpec::default()
+    }
+}
+
+/// The user's, else small requests: a quota refuses a pod that says nothing.
+fn resources(pod: &Pod, node_disk: u64) -> ResourceRequirements {
+    let mut resources = pod.resources.clone().unwrap_or_default();
+    let requests = resources.requests.get_or_insert_default();
+    let mut default = |name: &str, amount: String| {
+        let limited = resources.limits.as_ref().is_some_and(|limits| limits.contains_key(name));
+        // A limit alone is a request too; a request of ours above it would be refused.
+        if !limited {
+            requests.entry(name.to_owned()).or_insert(Quantity(amount));
+        }
+    };
+    default("cpu", "100m".into());
+    default("memory", "128Mi".into());
+    if node_disk > 0 {
+        default("ephemeral-storage", node_disk.to_string());
+    }
+    resources
 }
 
 /// Ours, except one that the user has set.

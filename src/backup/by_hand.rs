@@ -133,7 +133,7 @@ mod tests {
         };
         let [first, second] = restore_by_hand(&input);
         assert!(first.starts_with(
-            "kubectl -n aether run wb-restore-21da84a0b4 --image=registry/pg:15 --restart=Never --overrides='{\"spec\":{"
+            "kubectl -n aether run wb-restore-a6042bc5d6 --image=registry/pg:15 --restart=Never --overrides='{\"spec\":{"
         ), "{first}");
         assert!(first.len() + second.len() < 4096, "both fit into a message: {}", first.len() + second.len());
         assert_eq!(
@@ -144,7 +144,7 @@ mod tests {
                 "export PGSSLMODE=verify-full PGSSLROOTCERT=/credentials/ca.crt; ",
                 "install -m 600 /credentials/tls.key /tmp/tls.key; ",
                 "export PGSSLCERT=/credentials/tls.crt PGSSLKEY=/tmp/tls.key; ",
-                "psql -X -d postgres -c 'ALTER DATABASE \"tas'\\''s\" RENAME TO \"wb_04f64f78_r7\"'; ",
+                "psql -X -d postgres -c 'ALTER DATABASE \"tas'\\''s\" RENAME TO \"wb_8f7c02b5_r7\"'; ",
                 "pg_restore --create --exit-on-error --no-subscriptions --jobs=2 -d postgres /backups/tas/plan/7/tas-1/data; ",
                 "psql -X -d 'tas'\\''s' -c ANALYZE",
             )

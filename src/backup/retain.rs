@@ -28,8 +28,7 @@ pub struct Summary {
 pub fn summary(root: &Path) -> Summary {
     let mut folders = vec![root.to_owned()];
     for _ in 0..DEPTH {
-        folders =
-            folders.iter().flat_map(|it| fs::read_dir(it)).flatten().flatten().map(|it| it.path()).collect();
+        folders = folders.iter().flat_map(fs::read_dir).flatten().flatten().map(|it| it.path()).collect();
         folders.retain(|it| it.is_dir());
     }
     let mut summary = Summary::default();

@@ -34,7 +34,7 @@ enum Command {
     CheckUninstall(check_uninstall::CheckUninstallArgs),
     /// Work that a Job of Whimbrel's does; nobody types this
     #[command(hide = true)]
-    Worker(worker::WorkerArgs),
+    Worker(Box<worker::WorkerArgs>),
 }
 
 impl Cli {
@@ -59,7 +59,7 @@ impl Cli {
             Command::Status(args) => status::run(&args),
             Command::Crd(args) => crd::run(&args),
             Command::CheckUninstall(args) => check_uninstall::run(&args),
-            Command::Worker(args) => worker::run(args),
+            Command::Worker(args) => worker::run(*args),
         }
     }
 }

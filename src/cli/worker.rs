@@ -136,7 +136,7 @@ async fn take(args: BackupArgs) -> Result<Value, BackupError> {
         run_folder: args.run_folder,
         jobs: args.place.jobs,
     };
-    let taken = backup::take(&take, |done, all, table| progress(done, all, table)).await?;
+    let taken = backup::take(&take, progress).await?;
     Ok(json!(taken))
 }
 

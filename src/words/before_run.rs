@@ -78,7 +78,7 @@ pub fn nothing_pending(old: &MigrationPlanStatus, plan: &PlanFacts, now: Timesta
 
 fn no_run() -> Vec<Says> {
     let mut all = vec![
-        says(ConditionType::Finished, False, Reason::Pending, "no run yet"),
+        says(ConditionType::Finished, False, Reason::Progressing, "no run yet"),
         says(ConditionType::Succeeded, Unknown, Reason::Pending, "no run yet"),
     ];
     all.extend(OF_A_RUN.map(|of| says(of, Unknown, Reason::Pending, "no run yet")));

@@ -169,7 +169,7 @@ fn backup_verified(view: &View<'_>) -> Says {
         return early;
     }
     let lowest = view.record().backups.iter().min_by_key(|backup| backup.level);
-    let reason = lowest.and_then(|backup| backup.level.as_str().parse().ok()).unwrap_or(Reason::Done);
+    let reason = lowest.and_then(|backup| backup.level.as_str().parse().ok()).unwrap_or(Reason::NotRequired);
     let list: Vec<String> = view
         .record()
         .backups

@@ -84,13 +84,13 @@ fn plan_only(view: &View<'_>) -> Vec<conditions::Says> {
         says(
             ConditionType::SpecDrift,
             yes(drift),
-            if drift { Reason::Pending } else { Reason::Done },
+            if drift { Reason::Pending } else { Reason::NotRequired },
             generations,
         ),
         says(
             ConditionType::GitOpsRevertRequired,
             yes(reverted),
-            if reverted { Reason::RolledBack } else { Reason::NotRequired },
+            if reverted { Reason::AwaitingPerson } else { Reason::NotRequired },
             git,
         ),
         says(ConditionType::BackgroundComplete, True, Reason::NotRequired, "the plan has no background jobs"),

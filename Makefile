@@ -82,7 +82,9 @@ test-engine: | target ## Engine and backup against real PostgreSQL servers
 .PHONY: test-cluster
 test-cluster: | target ## API, rights, policy and controllers against a real API server
 	$(call say,test-cluster: a real API server)
-	@$(WITH_CLUSTER); testbed/testbed image demo-app >/dev/null; $(TEST) --test apiserver --test cluster --test chart_on_cluster
+	@$(WITH_CLUSTER); testbed/testbed image demo-app postgresql >/dev/null; \
+	  WHIMBREL_TEST_IMAGE=$$(testbed/testbed image whimbrel); export WHIMBREL_TEST_IMAGE; \
+	  $(TEST) --test apiserver --test cluster --test chart_on_cluster
 
 .PHONY: test-e2e
 test-e2e: | target ## The acts of the demo, from `helm install` to the last byte

@@ -142,7 +142,7 @@ impl Platform {
 
     pub(crate) fn psql(&self, statement: &str) -> String {
         shell(&format!(
-            "kubectl -n {} exec db -- psql -h 127.0.0.1 -U postgres -X -q -A -t -v ON_ERROR_STOP=1 -d shop -c '{statement}'",
+            "kubectl -n {} exec db -- psql -U postgres -X -q -A -t -v ON_ERROR_STOP=1 -d shop -c '{statement}'",
             self.place.namespace
         ))
     }

@@ -90,9 +90,13 @@ struct Holder(Child);
 
 impl Holder {
     fn of(database: &str, table: &str) -> Self {
-        let mut child = psql(database).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut child = psql(database)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program can be started");
         let text = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;\n");
-        child.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+        child.stdin.as_mut().expect("it was asked for").write_all(text.as_bytes()).expect("it listens");
         until("the lock is held", || {
             sql(
                 database,
@@ -123,7 +127,10 @@ fn waiting_dumps(world: &World) -> String {
 }
 
 fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    let status = Command::new("kill")
+        .args([name, &child.id().to_string()])
+        .status()
+        .expect("the program can be started");
     assert!(status.success());
 }
 

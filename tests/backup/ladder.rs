@@ -95,7 +95,7 @@ fn small(name: &str) -> (World, Value) {
 /// The biggest file of the dump is the one with data.
 fn data_file(world: &World, taken: &Value) -> std::path::PathBuf {
     let folder = world.backup_folder(taken).join("data");
-    let name = files(&folder).into_iter().find(|it| it.ends_with(".dat.gz")).unwrap();
+    let name = files(&folder).into_iter().find(|it| it.ends_with(".dat.gz")).expect("there is data");
     folder.join(name.trim_start_matches("./"))
 }
 

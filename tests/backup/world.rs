@@ -50,11 +50,16 @@ fn variable(name: &str) -> String {
 /// Runs SQL as the superuser and gives what it prints.
 pub(crate) fn sql(database: &str, text: &str) -> String {
     let mut psql = psql(database);
-    let mut child = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let mut child = psql
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    child.stdin.take().expect("it was asked for").write_all(text.as_bytes()).expect("it listens");
+    let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    String::from_utf8(output.stdout).expect("it prints text").trim().to_owned()
 }
 
 /// The superuser's psql.
@@ -83,19 +88,21 @@ impl World {
         sql("postgres", &format!("DROP DATABASE IF EXISTS \"{database}\" WITH (FORCE)"));
         sql("postgres", &format!("CREATE DATABASE \"{database}\""));
         sql(database, schema);
-        let folder = tempfile::Builder::new().prefix("wb").tempdir_in("/tmp").unwrap();
+        let folder = tempfile::Builder::new().prefix("wb").tempdir_in("/tmp").expect("the folder is ours");
         let role = (variable("WHIMBREL_TEST_POSTGRES_USER"), variable("WHIMBREL_TEST_POSTGRES_PASSWORD"));
         let world = Self { database: database.to_owned(), folder, role };
         for name in ["", "credentials", "private", "backups", "scratch"] {
             let path = world.path(name);
-            fs::create_dir_all(&path).unwrap();
+            fs::create_dir_all(&path).expect("the folder is ours");
             if let Some((user, group)) = worker_user() {
-                chown(&path, Some(user), Some(group)).unwrap();
+                chown(&path, Some(user), Some(group)).expect("the folder is ours");
             }
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("the folder is ours");
         }
-        fs::copy(variable("WHIMBREL_TEST_POSTGRES_CA"), world.path("credentials/ca.crt")).unwrap();
-        fs::set_permissions(world.path("credentials/ca.crt"), fs::Permissions::from_mode(0o644)).unwrap();
+        fs::copy(variable("WHIMBREL_TEST_POSTGRES_CA"), world.path("credentials/ca.crt"))
+            .expect("the folder is ours");
+        fs::set_permissions(world.path("credentials/ca.crt"), fs::Permissions::from_mode(0o644))
+            .expect("the folder is ours");
         world.write_credentials();
         world
     }
@@ -115,8 +122,8 @@ impl World {
     }
 
     pub(crate) fn write_credentials(&self) {
-        fs::write(self.path("credentials/username"), &self.role.0).unwrap();
-        fs::write(self.path("credentials/password"), &self.role.1).unwrap();
+        fs::write(self.path("credentials/username"), &self.role.0).expect("the folder is ours");
+        fs::write(self.path("credentials/password"), &self.role.1).expect("the folder is ours");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -125,7 +132,7 @@ impl World {
 
     /// Folder of a backup by the path that the result says.
     pub(crate) fn backup_folder(&self, taken: &Value) -> PathBuf {
-        self.path("backups").join(taken["path"].as_str().unwrap())
+        self.path("backups").join(taken["path"].as_str().expect("it has one"))
     }
 
     /// `whimbrel worker backup` of this database, not started yet.
@@ -170,12 +177,16 @@ impl World {
     }
 
     pub(crate) fn run(&self, mut command: Command) -> Done {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program can be started");
         self.done(child)
     }
 
     pub(crate) fn done(&self, child: Child) -> Done {
-        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
         let result = fs::read_to_string(self.path("private/result")).unwrap_or_default();
         let _ = fs::remove_file(self.path("private/result"));
         Done {
@@ -215,9 +226,10 @@ pub(crate) fn worker() -> Command {
 /// The user of Debian's package when we are root.
 fn worker_user() -> Option<(u32, u32)> {
     let number = |flag: &str| {
-        let output = Command::new("id").args([flag, "postgres"]).output().unwrap();
+        let output =
+            Command::new("id").args([flag, "postgres"]).output().expect("the program can be started");
         String::from_utf8(output.stdout)
-            .unwrap()
+            .expect("it prints text")
             .trim()
             .parse()
             .expect("the package postgresql has made the user")
@@ -226,13 +238,21 @@ fn worker_user() -> Option<(u32, u32)> {
 }
 
 pub(crate) fn is_root() -> bool {
-    String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0"
+    String::from_utf8(Command::new("id").arg("-u").output().expect("the program can be started").stdout)
+        .expect("it prints text")
+        .trim()
+        == "0"
 }
 
 /// Every file below a folder, relative, sorted.
 pub(crate) fn files(root: &Path) -> Vec<String> {
-    let output = Command::new("find").args([".", "-type", "f"]).current_dir(root).output().unwrap();
-    let mut all: Vec<_> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    let output = Command::new("find")
+        .args([".", "-type", "f"])
+        .current_dir(root)
+        .output()
+        .expect("the program can be started");
+    let mut all: Vec<_> =
+        String::from_utf8(output.stdout).expect("it prints text").lines().map(str::to_owned).collect();
     all.sort();
     all
 }

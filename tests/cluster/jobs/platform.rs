@@ -49,16 +49,19 @@ impl Platform {
             json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
         let all: kube::Api<k8s_openapi::api::core::v1::Namespace> =
             kube::Api::all(place.own().client().clone());
-        all.patch(&place.namespace, &PatchParams::default(), &Patch::Merge(restricted)).await.unwrap();
-        let from = |value| serde_json::from_value(value).unwrap();
+        all.patch(&place.namespace, &PatchParams::default(), &Patch::Merge(restricted))
+            .await
+            .expect("the cluster answers");
+        let from = |value| serde_json::from_value(value).expect("the fixture fits its type");
         let host = format!("db.{}.svc", place.namespace);
         Self {
             postgresql: serde_json::from_value(
                 json!({"host": host, "database": "shop", "tls": {"mode": "Disable"}}),
             )
-            .unwrap(),
+            .expect("the fixture fits its type"),
             storage: from(json!({"name": "backups", "path": "shop"})),
-            pod: serde_json::from_value(json!({"securityContext": {"runAsUser": 999}})).unwrap(),
+            pod: serde_json::from_value(json!({"securityContext": {"runAsUser": 999}}))
+                .expect("the fixture fits its type"),
             image: std::env::var("WHIMBREL_TEST_IMAGE")
                 .expect("WHIMBREL_TEST_IMAGE names the product's image"),
             place,
@@ -87,7 +90,7 @@ impl Platform {
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}});
         place.create::<Pod>(server).await;
         until("the database is ready", async || {
-            let pod: Pod = place.api().get("db").await.unwrap();
+            let pod: Pod = place.api().get("db").await.expect("the cluster answers");
             let ready = pod.status?.conditions?.iter().any(|it| it.type_ == "Ready" && it.status == "True");
             ready.then_some(())
         })
@@ -118,10 +121,11 @@ impl Platform {
 
     /// Makes the Job and waits for its end.
     pub(crate) async fn run(&self, job: &Job) -> JobState {
-        let name = job.metadata.name.as_deref().unwrap();
-        job::create(self.place.own(), job).await.unwrap();
+        let name = job.metadata.name.as_deref().expect("it has one");
+        job::create(self.place.own(), job).await.expect("the cluster answers");
         until("the Job ends", async || {
-            let state = job::look(self.place.own(), &self.place.namespace, name).await.unwrap();
+            let state =
+                job::look(self.place.own(), &self.place.namespace, name).await.expect("the cluster answers");
             matches!(state, JobState::Succeeded { .. } | JobState::Failed { .. }).then_some(state)
         })
         .await
@@ -129,10 +133,11 @@ impl Platform {
 
     /// Waits for the reason for which the Job does not start.
     pub(crate) async fn why(&self, job: &Job, contains: &str) -> String {
-        let name = job.metadata.name.as_deref().unwrap();
-        job::create(self.place.own(), job).await.unwrap();
+        let name = job.metadata.name.as_deref().expect("it has one");
+        job::create(self.place.own(), job).await.expect("the cluster answers");
         until(contains, async || {
-            match job::look(self.place.own(), &self.place.namespace, name).await.unwrap() {
+            match job::look(self.place.own(), &self.place.namespace, name).await.expect("the cluster answers")
+            {
                 JobState::Pending { why } if why.contains(contains) => Some(why),
                 _ => None,
             }
@@ -150,7 +155,11 @@ impl Platform {
 
 /// Runs a line as a person would, and gives what it prints.
 pub(crate) fn shell(line: &str) -> String {
-    let output = Command::new("sh").args(["-c", line]).env("KUBECONFIG", kubeconfig()).output().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", line])
+        .env("KUBECONFIG", kubeconfig())
+        .output()
+        .expect("the program can be started");
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    String::from_utf8(output.stdout).expect("it prints text").trim().to_owned()
 }

@@ -43,7 +43,7 @@ down: ## Take the cluster and the database server down, without a trace
 ##@ To check it
 
 .PHONY: test
-test: lint test-pure test-sim test-tools test-engine test-cluster test-e2e test-crash-sample ## All that must pass; CI runs exactly this
+test: lint test-pure test-sim test-tools test-engine test-cluster test-e2e ## All that must pass; CI runs exactly this
 	@.ci/warm-target keep
 	$(call say,test: all layers passed)
 
@@ -87,29 +87,14 @@ test-cluster: | target ## API, rights, policy and controllers against a real API
 	  $(TEST) --test apiserver --test cluster --test chart_on_cluster
 
 .PHONY: test-e2e
-test-e2e: | target ## The acts of the demo, from `helm install` to the last byte
+test-e2e: | target ## The four acts of the demo, from `helm install` to the last byte
 	$(call say,test-e2e: the acts on a real cluster)
-	@$(WITH_CLUSTER); $(TEST) --test e2e
-
-.PHONY: test-crash-sample
-test-crash-sample: | target ## 30 crash points, another 30 at each commit
-	$(call say,test-crash-sample: 30 of all crash points, chosen by the commit)
-	@$(WITH_CLUSTER); tests/crash/run sample 30
-
-.PHONY: crash
-crash: | target ## Every crash point of the acts, hours; SHARD=i/n for a part
-	$(call say,crash: every crash point $(if $(SHARD),(part $(SHARD)),))
-	@$(WITH_CLUSTER); tests/crash/run all $(SHARD)
+	@examples/demo/run --check
 
 .PHONY: sim
 sim: | target ## 100,000 seeds
 	$(call say,sim: 100 000 seeds)
 	@WHIMBREL_SIM_SEEDS=100000 $(TEST) --release --test sim
-
-.PHONY: bench
-bench: | target ## Ratios against the same work by hand, in one run
-	$(call say,bench: against the same steps by hand)
-	@bench/run
 
 .PHONY: deny
 deny: ## Licences, advisories and sources of all dependencies

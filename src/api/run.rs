@@ -1,10 +1,13 @@
 //! `MigrationRun`: one execution of one compiled plan; written by the operator only, read by people.
 
+// Each printed column of a kind says its type: for the lint that is the same attribute again.
+#![allow(clippy::duplicated_attributes)]
+
 mod status;
 
 pub use status::{
     AcceptedVerb, ApprovalRecord, BackupRecord, Direction, Fingerprint, MigrationRunStatus, OpRecord,
-    OpState, Original, OriginalSettings, TurnedAround, Watermark,
+    OpState, Original, TurnedAround, Watermark,
 };
 
 use super::bounds::{HASH, PLAN_NAME};

@@ -26,6 +26,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the operator; normally started by the Helm chart
+    Operator(OperatorArgs),
     /// Shows how plans stand, once or live, with the next action
     Status(status::StatusArgs),
     /// Prints the CRDs, or keeps the files that are generated from the types
@@ -56,6 +58,7 @@ impl Cli {
     /// Does what was asked; the exit code is the answer.
     pub fn run(self) -> ExitCode {
         match self.command {
+            Command::Operator(args) => operator::run(args),
             Command::Status(args) => status::run(&args),
             Command::Crd(args) => crd::run(&args),
             Command::CheckUninstall(args) => check_uninstall::run(&args),

@@ -3,6 +3,7 @@
 use crate::serve::logs::LogFormat;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Runs the operator: watches plans and drives their runs. Normally started by the Helm chart.
@@ -41,6 +42,25 @@ pub struct OperatorArgs {
     /// Seconds after which a Lease that nobody renews may be taken; short ones are for tests that kill the leader
     #[arg(long, env = "WHIMBREL_LEASE_SECONDS", default_value_t = 15, hide = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub lease_seconds: u64,
+}
+
+/// Runs until told to stop. Losing leadership ends the process with a failure, so that it is started anew.
+pub(super) fn run(args: OperatorArgs) -> ExitCode {
+    crate::serve::logs::start(args.log_format);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "no runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(crate::controller::run(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the operator ends");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 impl OperatorArgs {

@@ -1,1 +1,18 @@
 //! The kube-rs controllers, and the sweeper. Thin.
+//!
+//! - [`start`]: the process; [`plan`], [`target`]: one look at a plan, at a target;
+//! - [`looking`]: what compile is shown; [`targets`]: a target opened;
+//! - [`drivers`], [`world`], [`signals`], [`telling`]: the drivers, what they act on, what they hear and what they tell.
+
+mod drivers;
+mod looking;
+mod operator;
+mod plan;
+mod signals;
+mod start;
+mod target;
+mod targets;
+mod telling;
+mod world;
+
+pub use start::{OperatorError, run};

@@ -33,6 +33,9 @@ pub fn intent_hash(spec: &impl Serialize, bundles: &BTreeMap<String, String>) ->
     digest_parts(&[("spec", &spec), ("bundles", &json(bundles))])
 }
 
+/// What of a script is approved: its key, its checksum, that of its undo.
+type Sums<'a> = (&'a str, &'a str, Option<&'a str>);
+
 /// "What was approved?": the compiled ops with the checksums of what they run. No credentials, no replica counts,
 /// no times.
 pub(super) fn plan_hash(
@@ -40,7 +43,7 @@ pub(super) fn plan_hash(
     back: &[Vec<BackOp>],
     bundles: &BTreeMap<String, Pending>,
 ) -> String {
-    let scripts: BTreeMap<&String, Vec<(&str, &str, Option<&str>)>> = bundles
+    let scripts: BTreeMap<&String, Vec<Sums<'_>>> = bundles
         .iter()
         .map(|(step, pending)| {
             let scripts = pending.scripts.iter();

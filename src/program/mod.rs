@@ -10,14 +10,16 @@ pub mod hash;
 mod intent;
 pub mod next;
 mod op;
+mod parse;
 mod pending;
 mod seen;
 
 pub use compile::{Compiled, Refusal, compile};
 pub use hash::digest;
 pub use intent::{Action, Intent, Step};
-pub use next::{Cause, Decision, Signals, next};
+pub use next::{Cause, Decision, Exit, Signals, next};
 pub use op::{Gate, Kind, Op, OpId, QueryCheck, RolloutOp, WorkloadRef};
+pub use parse::{parse, workload};
 pub use pending::{Drift, Pending, history_digest};
 pub use seen::{Seen, TargetSeen, WorkloadSeen};
 
@@ -65,6 +67,8 @@ pub struct TargetPlan {
     pub lease: String,
     /// How long silence must hold, in milliseconds.
     pub quiet_for_ms: u64,
+    /// Size of the database in bytes when it was looked at: a restore test needs room for it.
+    pub bytes: u64,
     /// The level its backup must reach.
     pub verification: VerificationLevel,
 }

@@ -7,6 +7,7 @@ use super::op::{Gate, Kind, Op, OpId};
 use super::{BackOp, Program, When};
 use crate::api::Outcome;
 use crate::api::run::{Direction, MigrationRunStatus as Record, OpState};
+use std::collections::BTreeMap;
 
 /// What people, clocks and the cluster ask of a run, read before each decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub struct Signals {
     pub downtime: bool,
     /// The plan was edited. Matters only before Freeze.
     pub superseded: bool,
-    /// Steps and the plan that are approved; the plan's own name here is the empty string.
-    pub approved: std::collections::BTreeSet<String>,
+    /// The planHash that was approved, by step; the plan's own approval stands under the empty string.
+    pub approved: BTreeMap<String, String>,
     /// `override.data-loss` names this run.
     pub accept_data_loss: bool,
     /// `resolve` or `abandon` names this Held run.
@@ -126,7 +127,7 @@ fn forward(program: &Program, record: &Record, signals: &Signals) -> Decision {
     if signals.paused {
         return Decision::Paused;
     }
-    if let Some(gate) = group.iter().find_map(|op| closed_gate(op, signals)) {
+    if let Some(gate) = group.iter().find_map(|op| closed_gate(op, &program.plan_hash, signals)) {
         return Decision::AwaitApproval(gate);
     }
     Decision::Perform(open(group.iter(), record))
@@ -217,13 +218,13 @@ pub fn holds(when: &When, record: &Record) -> bool {
     }
 }
 
-fn closed_gate(op: &Op, signals: &Signals) -> Option<Gate> {
+fn closed_gate(op: &Op, plan_hash: &str, signals: &Signals) -> Option<Gate> {
     let Kind::Gate(gate) = &op.kind else { return None };
     let name = match gate {
         Gate::Plan => "",
         Gate::Step { name, .. } => name,
     };
-    (!signals.approved.contains(name)).then(|| gate.clone())
+    (signals.approved.get(name).map(String::as_str) != Some(plan_hash)).then(|| gate.clone())
 }
 
 fn open<'a>(ops: impl Iterator<Item = &'a Op>, record: &Record) -> Vec<OpId> {

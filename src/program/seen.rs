@@ -27,6 +27,8 @@ pub struct TargetSeen {
     pub lease: String,
     /// How long silence must hold, in milliseconds.
     pub quiet_for_ms: u64,
+    /// Size of the database in bytes.
+    pub bytes: u64,
     /// The level that the target asks of backups.
     pub verification: VerificationLevel,
     /// Rows by history.

@@ -111,6 +111,8 @@ pub enum JobWork {
         path: String,
         /// Artifact, Structure or Restored.
         level: VerificationLevel,
+        /// Size of the database in bytes: a scratch server needs room for it.
+        bytes: u64,
     },
 }
 
@@ -205,7 +207,11 @@ pub trait Cluster: Send + Sync + 'static {
     /// Its pods (a CronJob: those of its Jobs), live, Terminating and Unknown too, each as a person would name it.
     fn pods(&self, of: &WorkloadRef) -> impl Future<Output = Result<Vec<String>, ClusterError>> + Send;
     /// Way back only: removes a StatefulSet's pod that is stuck in a revision that is gone.
-    fn remove_stuck_pod(&self, of: &WorkloadRef) -> impl Future<Output = Result<(), ClusterError>> + Send;
+    fn remove_stuck_pod(
+        &self,
+        of: &WorkloadRef,
+        holder: &Holder,
+    ) -> impl Future<Output = Result<(), ClusterError>> + Send;
 
     /// Whether the Job would be admitted (server-side dry-run).
     fn try_job(&self, job: &JobRequest) -> impl Future<Output = Result<(), ClusterError>> + Send;

@@ -130,6 +130,7 @@ impl Walk {
             {
                 status.down_to = Some(Time(now));
             }
+            Kind::Claim => status.claimed_at = Some(Time(now)),
             _ => {}
         }
     }
@@ -150,10 +151,19 @@ impl Walk {
         }
         if self.saved.status.outcome.is_some_and(|outcome| outcome == Outcome::Held) && self.reopens(ids) {
             self.saved.status.outcome = None;
-            self.saved.status.failure = None;
+            self.saved.status.failure = self.first_failure();
             self.saved.status.finished_at = None;
             self.dirty = true;
         }
+    }
+
+    /// What turned the run around, from its op: a failure on the way back stood in its place while the run was Held.
+    fn first_failure(&self) -> Option<Failure> {
+        let turned = self.record().turned_around.as_ref()?;
+        let record = self.record().ops.get(&turned.op)?;
+        let step = self.op(&turned.op).and_then(|op| op.step).unwrap_or_default();
+        let (code, message) = (record.code.clone()?, record.note.clone()?);
+        Some(Failure { step, class: turned.cause.clone(), code, message, ..Failure::default() })
     }
 
     /// Ops of the way back open a Held run again; those of `resolve` leave the outcome as it is.

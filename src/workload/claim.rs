@@ -39,7 +39,7 @@ pub(super) struct OriginalNote {
 ///
 /// # Errors
 /// [`WriteError::NotOurs`] naming the other holder or the newer epoch; [`WorkloadError::Leftover`] if originals of
-/// another run stand there; [`WorkloadError::Controlled`] if another controller owns it; [`WorkloadError::ClaimLost`] if ours were removed; a refusal; no answer.
+/// another run stand there; [`WorkloadError::ClaimLost`] if ours were removed; a refusal; no answer.
 pub async fn claim(acting: &Acting, key: &WorkloadKey, holder: &Holder) -> Result<Original, WorkloadError> {
     let claimed = change(acting, key, Merge::Strategic, |found| claim_patch(found, holder)).await?;
     let note = original_note(&claimed)?.ok_or_else(|| WorkloadError::ClaimLost { what: key.clone() })?;
@@ -69,10 +69,6 @@ fn claim_patch(found: &Workload, holder: &Holder) -> Result<Option<Value>, Workl
     let what = found.key.to_string();
     let standing = found.annotations.get(CLAIMED_BY).map(String::as_str);
     holder.may_write_over(&what, standing).map_err(WriteError::NotOurs)?;
-    // Only before it is ours: a run that is under way must be able to be taken up.
-    if let (None, Some(owner)) = (standing, &found.controller) {
-        return Err(WorkloadError::Controlled { what: found.key.clone(), owner: owner.clone() });
-    }
     let run = run_of(holder);
     let note = match original_note(found)? {
         Some(note) if note.run == run => None,
@@ -139,7 +135,7 @@ annotations:
             note.images,
             fixture::images([("app", "web:1"), ("sidecar", "proxy:7"), ("wait", "busybox:1")])
         );
-        let cron = claim_patch(&fixture::cron_job(""), &me(3)).unwrap().unwrap();
+        let cron = claim_patch(&fixture::cron_job(), &me(3)).unwrap().unwrap();
         let note = cron["metadata"]["annotations"][ORIGINAL].as_str().unwrap();
         assert_eq!(note, r#"{"run":"uid-a/7","images":{"sync":"sync:1"},"suspend":false}"#);
     }
@@ -181,16 +177,6 @@ annotations:
         assert_eq!(
             text("annotations: {whimbrel.dev/original: three}"),
             "Deployment aether/web carries an annotation whimbrel.dev/original that can't be read: expected ident at line 1 column 2"
-        );
-    }
-
-    #[test]
-    fn what_another_controller_owns_is_left_to_it() {
-        let owner =
-            "ownerReferences: [{apiVersion: x/v1, kind: Platform, name: aether, uid: p, controller: true}]";
-        assert_eq!(
-            claim_patch(&fixture::cron_job(owner), &me(3)).unwrap_err().to_string(),
-            "CronJob aether/nightly belongs to Platform aether, which would undo every change: take it out of the plan, and stop and start it through Platform aether"
         );
     }
 

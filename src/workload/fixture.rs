@@ -67,27 +67,25 @@ status:
     live.into()
 }
 
-/// CronJob aether/nightly, with more lines of metadata.
-pub(super) fn cron_job(metadata: &str) -> Workload {
-    let yaml = format!(
-        "
+/// CronJob aether/nightly, owned by another controller.
+pub(super) fn cron_job() -> Workload {
+    let yaml = "
 metadata:
   name: nightly
   namespace: aether
   uid: uid-nightly
   resourceVersion: '3'
-{}spec:
+  ownerReferences: [{apiVersion: x/v1, kind: Platform, name: aether, uid: p, controller: true}]
+spec:
   schedule: '0 3 * * *'
   jobTemplate:
     spec:
       template:
         spec:
-          containers: [{{name: sync, image: 'sync:1'}}]
-",
-        indented(metadata, 2)
-    );
+          containers: [{name: sync, image: 'sync:1'}]
+";
     let live: k8s_openapi::api::batch::v1::CronJob =
-        serde_saphyr::from_str(&yaml).expect("the fixture is YAML");
+        serde_saphyr::from_str(yaml).expect("the fixture is YAML");
     live.into()
 }
 

@@ -270,8 +270,9 @@ mod tests {
 
     #[test]
     fn a_cron_job_has_images_and_no_replicas() {
-        let nightly = fixture::cron_job("");
+        let nightly = fixture::cron_job();
         assert_eq!((nightly.replicas, nightly.suspend), (None, Some(false)));
         assert_eq!(nightly.containers, images([("sync", "sync:1")]));
+        assert_eq!(nightly.controller.as_deref(), Some("Platform aether"));
     }
 }

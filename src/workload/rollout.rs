@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(spec(&web, web.images(), Some(3)), None, "nothing to do");
         assert_eq!(spec(&web, Images::new(), Some(0)), Some(json!({"replicas": 0})));
         assert_eq!(
-            spec(&fixture::cron_job(""), images([("sync", "sync:2")]), None).unwrap(),
+            spec(&fixture::cron_job(), images([("sync", "sync:2")]), None).unwrap(),
             json!({"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"name": "sync", "image": "sync:2"}]}}}}})
         );
     }
@@ -186,7 +186,7 @@ mod tests {
         };
         let why = "0 of 3 pods are new, and it is paused: its pods are not replaced";
         assert_eq!(counted(paused), Readiness::Failing(why.to_owned()));
-        assert_eq!(readiness(&fixture::cron_job(""), &[]), Readiness::Ready, "nothing to wait for");
+        assert_eq!(readiness(&fixture::cron_job(), &[]), Readiness::Ready, "nothing to wait for");
     }
 
     #[test]

@@ -74,10 +74,10 @@ mod tests {
     fn replicas_and_schedules_go_off_and_on() {
         let off = |workload: &Workload| silence_spec(workload, Volumes::MustStay).unwrap();
         assert_eq!(off(&fixture::deployment("")), Some(json!({"replicas": 0})));
-        assert_eq!(off(&fixture::cron_job("")), Some(json!({"suspend": true})));
+        assert_eq!(off(&fixture::cron_job()), Some(json!({"suspend": true})));
         assert_eq!(back_spec(&fixture::deployment(""), BackTo::Replicas(3)), None, "as it is");
         assert_eq!(back_spec(&fixture::deployment(""), BackTo::Replicas(0)), Some(json!({"replicas": 0})));
-        assert_eq!(back_spec(&fixture::cron_job(""), BackTo::Suspend(false)), None);
+        assert_eq!(back_spec(&fixture::cron_job(), BackTo::Suspend(false)), None);
     }
 
     #[test]

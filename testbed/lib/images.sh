@@ -109,17 +109,16 @@ build_whimbrel() {
 }
 
 # whimbrel_program: prints the path of the static program, compiled with the features in WHIMBREL_IMAGE_FEATURES, if any.
-# All checkouts share the compiled dependencies; the lock keeps one from taking another's program. Incremental, since what
-# changes between two images is usually one file.
+# All checkouts share the compiled dependencies; the lock keeps one from taking another's program.
 whimbrel_program() (
   host=$(rustc -vV | sed -n 's/^host: //p')
   target=$CACHE/target/image
   mkdir -p "$target" "$CACHE/locks"
   exec 9>"$CACHE/locks/target-image"
-  flock -n 9 || { say "waiting for another checkout that compiles its program" && flock 9; }
+  flock 9
   say "compiling the static program (minutes the first time)"
   cd "$CHECKOUT" || exit
-  CARGO_INCREMENTAL=1 RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile image --target "$host" \
+  RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile image --target "$host" \
     --bin whimbrel --features "${WHIMBREL_IMAGE_FEATURES:-}" --target-dir "$target" >&2 9>&-
   touch "$target"
   key=$(digest_of "$target/$host/image/whimbrel")

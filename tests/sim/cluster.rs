@@ -190,7 +190,7 @@ impl Cluster for SimCluster {
         .await
     }
 
-    async fn remove_stuck_pod(&self, _: &WorkloadRef) -> Answer<()> {
+    async fn remove_stuck_pod(&self, _: &WorkloadRef, _: &Holder) -> Answer<()> {
         self.call("remove_stuck_pod", |_| Ok(())).await
     }
 

@@ -129,6 +129,7 @@ pub fn platform(keeps_data: bool, bugs: Bugs) -> State {
     let target = TargetSeen {
         lease: "wb-0123456789".into(),
         quiet_for_ms: 2000,
+        bytes: 1,
         verification: VerificationLevel::Structure,
         histories: BTreeMap::from([("default".into(), history.clone())]),
         server: None,

@@ -187,7 +187,7 @@ impl World {
     /// How long a statement runs: mostly short, sometimes longer than everything else.
     pub fn statement_time(&self) -> Duration {
         let time = self.random(1..400);
-        if time.as_millis() % 17 == 0 { time * 60 } else { time }
+        if time.as_millis().is_multiple_of(17) { time * 60 } else { time }
     }
 
     pub fn calls(&self) -> u64 {

@@ -198,7 +198,7 @@ pub enum Work {
     /// Scripts that Whimbrel applies.
     Scripts(Scripts),
     /// The team's Alembic.
-    Alembic(Alembic),
+    Alembic(Box<Alembic>),
 }
 
 impl TryFrom<&Migrate> for Work {
@@ -208,7 +208,10 @@ impl TryFrom<&Migrate> for Work {
         exactly_one(
             "migrate",
             "work",
-            [migrate.scripts.clone().map(Self::Scripts), migrate.alembic.clone().map(Self::Alembic)],
+            [
+                migrate.scripts.clone().map(Self::Scripts),
+                migrate.alembic.clone().map(|alembic| Self::Alembic(Box::new(alembic))),
+            ],
         )
     }
 }

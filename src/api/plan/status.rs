@@ -172,7 +172,7 @@ words! {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
-    /// The step, or the op where no step is at hand.
+    /// The step; empty where none is at hand.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub step: String,
     /// What kind of failure: a reason of the conditions.

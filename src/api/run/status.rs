@@ -36,10 +36,6 @@ pub struct MigrationRunStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 350))]
     pub originals: Vec<Original>,
-    /// Keys of ConfigMaps as they were before a configure step.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 250))]
-    pub original_settings: Vec<OriginalSettings>,
     /// What people approved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<ApprovalRecord>,
@@ -110,7 +106,6 @@ impl Default for MigrationRunStatus {
             turned_around: None,
             ops: BTreeMap::new(),
             originals: Vec::new(),
-            original_settings: Vec::new(),
             approvals: Vec::new(),
             verbs: Vec::new(),
             backups: Vec::new(),
@@ -236,27 +231,6 @@ pub struct Original {
     /// Whether a CronJob was suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
-}
-
-/// Keys of a ConfigMap as they were before a configure step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct OriginalSettings {
-    /// Its namespace.
-    #[schemars(length(max = NAME))]
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Its uid.
-    #[schemars(length(max = NAME))]
-    pub uid: String,
-    /// Keys that were there, with their values.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "write_marks")]
-    pub data: BTreeMap<String, String>,
-    /// Keys that were not there.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub absent: Vec<String>,
 }
 
 /// What a person approved.

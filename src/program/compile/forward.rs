@@ -208,6 +208,7 @@ fn targets(intent: &Intent, seen: &Seen, work: &Work, applied: &[String]) -> BTr
             let plan = TargetPlan {
                 lease: look.lease.clone(),
                 quiet_for_ms: look.quiet_for_ms,
+                bytes: look.bytes,
                 verification: level,
             };
             Some((name.clone(), plan))
@@ -219,7 +220,8 @@ fn targets(intent: &Intent, seen: &Seen, work: &Work, applied: &[String]) -> BTr
 fn level(intent: &Intent, target: VerificationLevel, work: &Work, name: &str) -> VerificationLevel {
     let asked = intent.verification.unwrap_or(VerificationLevel::None).max(target);
     let mut scripts = work.bundles.values().filter(|p| p.target == name).flat_map(|p| &p.scripts);
-    let risky = scripts.any(|script| script.undo.is_none() || script.undo_loses_data());
+    let risky =
+        scripts.any(|script| script.undo.is_none() || script.undo_loses_data() || script.is_irreversible());
     if risky { VerificationLevel::Restored } else { asked }
 }
 

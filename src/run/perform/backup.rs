@@ -15,7 +15,11 @@ impl<W: World> Driver<W> {
     pub(super) async fn trial(&self, walk: &Walk, op: &Op, target: &str) -> Facts {
         let level =
             walk.program.targets.get(target).map_or(VerificationLevel::None, |target| target.verification);
-        for work in [JobWork::Backup, JobWork::Verify { path: "trial".into(), level }] {
+        let mut works = vec![JobWork::Backup];
+        if level > VerificationLevel::None {
+            works.push(JobWork::Verify { path: "trial".into(), level, bytes: self.bytes(walk, target) });
+        }
+        for work in works {
             let job = self.request(walk, op, target, work);
             let mut failures = 0;
             loop {
@@ -52,9 +56,13 @@ impl<W: World> Driver<W> {
         let Some(path) = path else {
             return Err(self.job_failed(op, "the record names no backup of this run".to_owned()));
         };
-        let work = JobWork::Verify { path, level };
+        let work = JobWork::Verify { path, level, bytes: self.bytes(walk, target) };
         self.run_job(walk, op, &self.request(walk, op, target, work)).await?;
         Ok(vec![Fact::Proven(target.to_owned(), level)])
+    }
+
+    fn bytes(&self, walk: &Walk, target: &str) -> u64 {
+        walk.program.targets.get(target).map_or(0, |target| target.bytes)
     }
 
     fn request(&self, walk: &Walk, op: &Op, target: &str, work: JobWork) -> JobRequest {

@@ -61,7 +61,7 @@ pub(super) fn failure(
     next_action: impl Into<String>,
 ) -> Failure {
     Failure {
-        step: op.step.clone().unwrap_or_else(|| op.id.clone()),
+        step: op.step.clone().unwrap_or_default(),
         class: class(op, code).to_owned(),
         code: code.to_owned(),
         message: message.into(),

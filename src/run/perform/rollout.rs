@@ -69,7 +69,7 @@ impl<W: World> Driver<W> {
             let Some(why) = seen.not_ready else { return Ok(Vec::new()) };
             if back {
                 // A pod of the bad revision never becomes ready, and an ordered StatefulSet waits for it for ever.
-                if let Err(error) = self.world.cluster().remove_stuck_pod(of).await {
+                if let Err(error) = self.world.cluster().remove_stuck_pod(of, &self.holder(walk)).await {
                     self.wait_out(op, error, &mut failures).await?;
                 }
             }

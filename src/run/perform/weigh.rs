@@ -24,9 +24,10 @@ impl<W: World> Driver<W> {
             let message = "scripts are applied, and onFailure.schema is Hold".to_owned();
             return Err(held(op, self.run.number, "SchemaHeld", message));
         }
-        let without: Vec<&Script> = applied.iter().filter(|script| script.undo.is_none()).copied().collect();
+        let without: Vec<&Script> = applied.iter().filter(|script| !can_be_undone(script)).copied().collect();
         if !without.is_empty() {
-            let message = format!("{} can't be undone: no undo script", files(&without));
+            let message =
+                format!("{} can't be undone: no undo script brings back what is gone", files(&without));
             return Err(held(op, self.run.number, "NoUndo", message));
         }
         let destructive: Vec<&Script> =
@@ -89,6 +90,11 @@ fn held(op: &Op, run: u64, code: &str, message: String) -> Stop {
         "keep the new schema: make the data fit the old images, then resolve: \"{run} by <you>\""
     ));
     Stop::Failed(Box::new(failure(op, code, message, ways.join("; or "))))
+}
+
+/// A script that drops or deletes is not undone by one that makes an empty column again, unless its author says so.
+fn can_be_undone(script: &Script) -> bool {
+    script.undo.as_ref().is_some_and(|undo| undo.directives.undo_keeps_data || !script.is_irreversible())
 }
 
 fn files(scripts: &[&Script]) -> String {

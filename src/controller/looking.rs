@@ -1,0 +1,320 @@
+//! Looking: everything that compile is shown, read live and with nothing held.
+
+use super::operator::Operator;
+use super::targets::OpenTarget;
+use crate::api::plan::{ScriptSource, Work};
+use crate::api::{self, MigrationPlan, not_built};
+use crate::cluster::lease::{self, TargetKey};
+use crate::cluster::source::{self, SourceError};
+use crate::cluster::{Acting, ReadError, get_if_there};
+use crate::engine::{Engine, EngineError, Look};
+use crate::program::{
+    Action, Compiled, Intent, Refusal, Seen, TargetSeen, WorkloadRef, WorkloadSeen, compile, hash, parse,
+    workload,
+};
+use crate::script::{Bundle, Dialect, read_bundle};
+use crate::workload::{self as hands, WorkloadError, WorkloadKey};
+use k8s_openapi::api::core::v1::ConfigMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A plan, looked at.
+pub(super) struct Looked {
+    /// What it means, whatever is applied already.
+    pub(super) intent_hash: String,
+    /// What it comes to.
+    pub(super) compiled: Compiled,
+}
+
+/// Why a plan can't be compiled now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// The reason of the condition.
+    pub(super) reason: &'static str,
+    /// One line.
+    pub(super) message: String,
+    /// The intent, as far as it could be known.
+    pub(super) intent_hash: Option<String>,
+}
+
+impl Refused {
+    fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), intent_hash: None }
+    }
+
+    /// The first reason decides; all sentences are shown.
+    fn all(refusals: &[Refusal]) -> Self {
+        let reason = refusals.first().map_or("InvalidSpec", |refusal| refusal.reason);
+        let messages: Vec<&str> = refusals.iter().map(|refusal| refusal.message.as_str()).collect();
+        Self::new(reason, messages.join("; "))
+    }
+}
+
+impl From<Vec<Refusal>> for Refused {
+    fn from(refusals: Vec<Refusal>) -> Self {
+        Self::all(&refusals)
+    }
+}
+
+/// Looks at everything a plan names, and compiles it.
+pub(super) async fn look(
+    operator: &Operator,
+    plan: &MigrationPlan,
+    run: Option<(&str, u64)>,
+    succeeded_before: impl Fn(&str) -> bool,
+) -> Result<Looked, Refused> {
+    let namespace = plan.metadata.namespace.clone().unwrap_or_default();
+    if let Some(refusal) = not_built::refusals_plan(&plan.spec).into_iter().next() {
+        return Err(Refused::new("NotBuilt", format!("{}: {}", refusal.field, refusal.sentence)));
+    }
+    let intent = parse(&plan.spec, &namespace)?;
+    let acting = operator.for_plan(plan);
+    let bundles = bundles(&acting, plan, &namespace).await?;
+    let digests: BTreeMap<String, String> =
+        bundles.iter().map(|(step, bundle)| (step.clone(), bundle.digest.clone())).collect();
+    let intent_hash = hash::intent_hash(&plan.spec, &digests);
+    let looking = async {
+        let targets = open(operator, plan, &namespace, &intent).await?;
+        let mut seen = Seen {
+            bundles,
+            workloads: workloads(&acting, &intent).await?,
+            flags: flags(&acting, &intent).await?,
+            succeeded_before: succeeded_before(&intent_hash),
+            ..Seen::default()
+        };
+        for (name, target) in &targets {
+            free(operator, name, target, run).await?;
+            seen.targets.insert(name.clone(), look_at(name, target, &namespace).await?);
+        }
+        let compiled = compile(&intent, &seen, &intent_hash)?;
+        Ok(compiled)
+    };
+    match looking.await {
+        Ok(compiled) => Ok(Looked { intent_hash, compiled }),
+        Err(refused) => Err(Refused { intent_hash: Some(intent_hash), ..refused }),
+    }
+}
+
+/// Opens the targets that a plan names.
+pub(super) async fn open(
+    operator: &Operator,
+    plan: &MigrationPlan,
+    namespace: &str,
+    intent: &Intent,
+) -> Result<BTreeMap<String, OpenTarget>, Refused> {
+    let mut targets = BTreeMap::new();
+    for name in named(intent) {
+        let target = OpenTarget::open(operator, namespace, &name).await;
+        let target = target.map_err(|error| Refused::new(error.reason(), error.to_string()))?;
+        targets.insert(name, target);
+    }
+    let specs = targets.iter().map(|(name, target)| (name.clone(), target.object.spec.clone())).collect();
+    match not_built::refusals_together(namespace, &plan.spec, &specs).into_iter().next() {
+        Some(refusal) => Err(Refused::new("NotBuilt", format!("{}: {}", refusal.field, refusal.sentence))),
+        None => Ok(targets),
+    }
+}
+
+/// The targets that an intent names, of checks too.
+fn named(intent: &Intent) -> BTreeSet<String> {
+    let steps = intent.steps.iter().flatten().filter_map(|step| match &step.action {
+        Action::Migrate { target, .. } => Some(target.clone()),
+        Action::Verify(check) => Some(check.target.clone()),
+        _ => None,
+    });
+    steps.chain(intent.preflight.iter().map(|(_, check)| check.target.clone())).collect()
+}
+
+/// A target that another run has claimed is not connected to.
+async fn free(
+    operator: &Operator,
+    name: &str,
+    target: &OpenTarget,
+    run: Option<(&str, u64)>,
+) -> Result<(), Refused> {
+    let Some(key) = known_key(target) else { return Ok(()) };
+    let claim = lease::look(operator.own(), &operator.namespace, &key).await;
+    let claim = claim.map_err(|error| Refused::new("Forbidden", error.to_string()))?;
+    let ours =
+        |holder: &str| run.is_some_and(|(uid, number)| holder.starts_with(&format!("{uid}/{number}/")));
+    match claim.holder.filter(|holder| !ours(holder)) {
+        Some(holder) => {
+            Err(Refused::new("Queued", format!("target {name} is held by {holder} until its Release")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The Lease of a target whose identity was pinned when it was first seen.
+fn known_key(target: &OpenTarget) -> Option<TargetKey> {
+    let engine = target.object.status.as_ref()?.engine.as_ref()?;
+    (!engine.identity.is_empty()).then(|| target_key(&engine.identity, &target_name(target)))
+}
+
+/// The Lease that stands for a database.
+pub(super) fn target_key(identity: &str, what: &str) -> TargetKey {
+    TargetKey::new(identity, "", what)
+}
+
+fn target_name(target: &OpenTarget) -> String {
+    let metadata = &target.object.metadata;
+    format!(
+        "{}/{}",
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref().unwrap_or_default()
+    )
+}
+
+async fn look_at(name: &str, target: &OpenTarget, namespace: &str) -> Result<TargetSeen, Refused> {
+    let look = target.engine.look().await.map_err(|error| Refused::new(reason(&error), error.to_string()))?;
+    if let Some(pinned) = target.object.status.as_ref().and_then(|status| status.engine.as_ref())
+        && !pinned.identity.is_empty()
+        && pinned.identity != look.identity
+    {
+        let message = format!(
+            "target {name}: the server is another one than before: identity {} was pinned, {} answers; if that is meant, make another target",
+            pinned.identity, look.identity
+        );
+        return Err(Refused::new("TargetIdentityMismatch", message));
+    }
+    Ok(TargetSeen {
+        lease: target_key(&look.identity, name).name,
+        quiet_for_ms: u64::try_from(target.object.spec.quiet.for_.get().as_millis()).unwrap_or(u64::MAX),
+        bytes: look.bytes,
+        verification: target.object.spec.backup.verification,
+        server: target.object.spec.server.as_ref().map(|server| workload(&server.workload(), namespace)),
+        histories: provable(name, look)?,
+    })
+}
+
+fn provable(name: &str, look: Look) -> Result<BTreeMap<String, Vec<crate::script::HistoryRow>>, Refused> {
+    if let Err(why) = &look.quiet_provable {
+        return Err(Refused::new("TargetNotReady", format!("target {name}: quiet can't be proven: {why}")));
+    }
+    Ok(look.histories)
+}
+
+/// The reason of the condition for an engine's error before a run.
+pub(super) fn reason(error: &EngineError) -> &'static str {
+    match error {
+        EngineError::Identity { .. } => "TargetIdentityMismatch",
+        EngineError::Foreign { .. } => "HistoryDrift",
+        _ => "TargetNotReady",
+    }
+}
+
+/// Reads the source of every migrate step.
+async fn bundles(
+    acting: &Acting,
+    plan: &MigrationPlan,
+    namespace: &str,
+) -> Result<BTreeMap<String, Bundle>, Refused> {
+    let mut bundles = BTreeMap::new();
+    for (_, step) in plan.spec.steps() {
+        let Some(migrate) = &step.migrate else { continue };
+        let Ok(Work::Scripts(scripts)) = Work::try_from(migrate) else { continue };
+        let invalid = |why: String| Refused::new("InvalidSpec", format!("step {}: {why}", step.name));
+        let from = ScriptSource::try_from(&scripts).map_err(|error| invalid(error.to_string()))?;
+        let files = source::scripts(acting, namespace, &from)
+            .await
+            .map_err(|error| source_refused(&step.name, &error))?;
+        let layout = scripts.layout.map(layout).transpose().map_err(invalid)?;
+        let bundle = read_bundle(files, layout, Dialect::Postgresql).map_err(|errors| {
+            invalid(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        })?;
+        if let Some(pinned) = scripts.digest.as_ref().filter(|pinned| **pinned != bundle.digest) {
+            let message = format!(
+                "step {}: the source has digest {}, the plan pins {pinned}: the source is not the one that the plan means, or not there yet",
+                step.name, bundle.digest
+            );
+            return Err(Refused::new("SourceNotReady", message));
+        }
+        bundles.insert(step.name.clone(), bundle);
+    }
+    Ok(bundles)
+}
+
+fn source_refused(step: &str, error: &SourceError) -> Refused {
+    let reason = if error.forbidden().is_some() { "Forbidden" } else { "SourceNotReady" };
+    Refused::new(reason, format!("step {step}: {error}"))
+}
+
+fn layout(layout: api::plan::Layout) -> Result<crate::script::Layout, String> {
+    serde_json::from_value(serde_json::json!(layout.as_str()))
+        .map_err(|_| format!("layout {layout} is not one of SQL files"))
+}
+
+/// Every workload that an intent names, as it is.
+async fn workloads(acting: &Acting, intent: &Intent) -> Result<BTreeMap<WorkloadRef, WorkloadSeen>, Refused> {
+    let rolled = intent.steps.iter().flatten().filter_map(|step| match &step.action {
+        Action::Rollout { workload, .. } => Some(workload),
+        _ => None,
+    });
+    let all: BTreeSet<&WorkloadRef> = intent.dependents.iter().chain(rolled).collect();
+    let mut seen = BTreeMap::new();
+    for of in all {
+        match look_workload(acting, of).await {
+            Ok(Some(workload)) => {
+                seen.insert(of.clone(), workload);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let forbidden = matches!(error, WorkloadError::Read(ReadError::Forbidden(_)));
+                let reason = if forbidden { "Forbidden" } else { "TargetNotReady" };
+                return Err(Refused::new(reason, error.to_string()));
+            }
+        }
+    }
+    Ok(seen)
+}
+
+/// The same workload in the words of the workload room.
+pub(super) fn key(of: &WorkloadRef) -> WorkloadKey {
+    WorkloadKey { kind: of.kind, namespace: of.namespace.clone(), name: of.name.clone() }
+}
+
+/// One workload, live; none when it is not there.
+pub(super) async fn look_workload(
+    acting: &Acting,
+    of: &WorkloadRef,
+) -> Result<Option<WorkloadSeen>, WorkloadError> {
+    let Some(found) = hands::look_if_there(acting, &key(of)).await? else { return Ok(None) };
+    let scaler = if of.is_cron() { None } else { hands::look_for_scaler(acting, &found.key).await? };
+    let not_ready = if of.is_cron() {
+        None
+    } else {
+        match hands::readiness(&found, &hands::pods(acting, &found).await?) {
+            hands::Readiness::Ready => None,
+            hands::Readiness::Waiting(why) | hands::Readiness::Failing(why) => Some(why),
+        }
+    };
+    Ok(Some(WorkloadSeen {
+        of: of.clone(),
+        uid: found.uid.clone(),
+        version: found.resource_version.clone(),
+        replicas: found.replicas.unwrap_or(0),
+        images: found.images(),
+        suspend: found.suspend.unwrap_or(false),
+        claimed_by: found.annotations.get(hands::CLAIMED_BY).cloned(),
+        hpa_min: scaler.map(|scaler| scaler.min),
+        deletes_volumes: found.drops_volumes,
+        not_ready,
+        scaled_by: hands::replicas_owners(&found.managed_fields).into_iter().next(),
+    }))
+}
+
+/// The ConfigMaps that an intent sets keys of.
+async fn flags(
+    acting: &Acting,
+    intent: &Intent,
+) -> Result<BTreeMap<(String, String), BTreeMap<String, String>>, Refused> {
+    let mut flags = BTreeMap::new();
+    for step in intent.steps.iter().flatten() {
+        let Action::Configure { namespace, name, .. } = &step.action else { continue };
+        let found = get_if_there::<ConfigMap>(acting, namespace, name).await;
+        let found = found.map_err(|error| Refused::new("Forbidden", error.to_string()))?;
+        if let Some(found) = found {
+            flags.insert((namespace.clone(), name.clone()), found.data.unwrap_or_default());
+        }
+    }
+    Ok(flags)
+}

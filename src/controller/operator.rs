@@ -1,0 +1,58 @@
+//! What every part of the controller holds: the API server, as whom things are done, and whom to tell.
+
+use crate::api::{DatabaseTarget, MigrationPlan, MigrationRun};
+use crate::cluster::events::Recorder;
+use crate::cluster::{Account, Acting, ApiServer};
+use crate::serve::Metrics;
+use std::sync::Arc;
+
+/// The operator.
+#[derive(Clone)]
+pub(super) struct Operator {
+    /// The API server.
+    pub(super) server: ApiServer,
+    /// The operator's own namespace: its Leases are there.
+    pub(super) namespace: String,
+    /// The account of plans and targets that name none; none: the operator's own rights.
+    pub(super) default_account: Option<String>,
+    /// Image that Jobs copy this program from.
+    pub(super) image: String,
+    /// Uid of the cluster: of its namespace kube-system.
+    pub(super) cluster: String,
+    /// Events.
+    pub(super) recorder: Recorder,
+    /// Numbers.
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Operator {
+    /// The operator's own client.
+    pub(super) fn own(&self) -> &Acting {
+        self.server.own()
+    }
+
+    fn acting(&self, namespace: &str, account: Option<&str>) -> Acting {
+        let name = account.or(self.default_account.as_deref()).unwrap_or_default();
+        self.server.acting_as(&Account::of(namespace, name))
+    }
+
+    /// As whom everything is done for a plan.
+    pub(super) fn for_plan(&self, plan: &MigrationPlan) -> Acting {
+        let namespace = plan.metadata.namespace.as_deref().unwrap_or_default();
+        self.acting(namespace, plan.spec.service_account_name.as_deref())
+    }
+
+    /// As whom everything is done for a target.
+    pub(super) fn for_target(&self, target: &DatabaseTarget) -> Acting {
+        let namespace = target.metadata.namespace.as_deref().unwrap_or_default();
+        self.acting(namespace, target.spec.service_account_name.as_deref())
+    }
+}
+
+/// Finalizer of live runs, of plans with one, and of targets in use.
+pub(super) const FINALIZER: &str = "whimbrel.dev/run";
+
+/// Whether a run has ended for good.
+pub(super) fn has_ended(run: &MigrationRun) -> bool {
+    run.status.as_ref().is_some_and(|status| status.outcome.is_some())
+}

@@ -1,0 +1,347 @@
+//! The plan's controller: which run there must be, and which driver. Thin: compile and the driver do the work.
+
+use super::drivers::Drivers;
+use super::looking::{self, Refused, open};
+use super::operator::{FINALIZER, Operator, has_ended};
+use super::signals::{retry, signals};
+use super::telling::write_status;
+use crate::api::plan::MigrationPlanStatus;
+use crate::api::run::{MigrationRunSpec, OpState, RunPlan};
+use crate::api::{MigrationPlan, MigrationRun, Outcome, Reason};
+use crate::cluster::{ReadError, SwapError, WriteError, list_all, record};
+use crate::program::{Compiled, parse};
+use crate::run::Report;
+use crate::words::{self, PlanFacts, RunFacts};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::runtime::controller::Action;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A plan that can't be compiled is looked at again after this long at the latest: what it waits for (a server, a
+/// right, a Secret) does not wake us.
+const LOOK_AGAIN: Duration = Duration::from_secs(20);
+
+/// How long what usually passes by itself counts as waiting, not as stalled.
+const GRACE: Duration = Duration::from_secs(120);
+
+/// How often a live run's driver is seen to be there: one that panicked, or was overtaken, wakes nobody.
+const DRIVER_ALIVE: Duration = Duration::from_secs(30);
+
+/// What the controller holds.
+pub(super) struct Context {
+    /// The operator.
+    pub(super) operator: Operator,
+    /// The drivers of this process.
+    pub(super) drivers: Drivers,
+}
+
+/// Why a look at a plan did not come to an end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The cluster could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The cluster could not be written.
+    #[error(transparent)]
+    Swap(#[from] SwapError),
+    /// The cluster could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// One look at a plan.
+pub(super) async fn reconcile(plan: Arc<MigrationPlan>, context: Arc<Context>) -> Result<Action, Error> {
+    let runs = runs_of(&context.operator, &plan).await?;
+    let newest = runs.last();
+    if let Some(run) = newest.filter(|run| wants_driver(&plan, run)) {
+        return drive(&context, &plan, run).await;
+    }
+    for run in &runs {
+        settle(&context.operator, run).await?;
+    }
+    if plan.metadata.deletion_timestamp.is_some() {
+        return leave(&context, &plan, newest).await;
+    }
+    match newest.filter(|run| latched(&plan, run)) {
+        Some(run) => {
+            project(&context.operator, &plan, run).await;
+            Ok(Action::await_change())
+        }
+        None if nothing_was_pending(&plan) => Ok(Action::await_change()),
+        None => begin(&context, &plan, &runs).await,
+    }
+}
+
+/// What is done after an error: soon again, for as long as it takes.
+pub(super) fn again(plan: Arc<MigrationPlan>, error: &Error, _: Arc<Context>) -> Action {
+    tracing::warn!(plan = plan.metadata.name, %error, "looking at the plan again");
+    Action::requeue(Duration::from_secs(5))
+}
+
+/// The runs of a plan's name, oldest first. A re-created plan goes on counting where its forerunner stopped.
+async fn runs_of(operator: &Operator, plan: &MigrationPlan) -> Result<Vec<MigrationRun>, Error> {
+    let namespace = plan.metadata.namespace.as_deref().unwrap_or_default();
+    let mut runs: Vec<MigrationRun> = list_all(operator.own(), namespace, "").await?;
+    runs.retain(|run| Some(&run.spec.plan.name) == plan.metadata.name.as_ref());
+    runs.sort_by_key(|run| run.spec.number);
+    Ok(runs)
+}
+
+fn of_this_plan(plan: &MigrationPlan, run: &MigrationRun) -> bool {
+    Some(&run.spec.plan.uid) == plan.metadata.uid.as_ref()
+}
+
+/// A run that has not ended, or that is Held and was told how to go on.
+fn wants_driver(plan: &MigrationPlan, run: &MigrationRun) -> bool {
+    let Some(status) = &run.status else { return true };
+    match status.outcome {
+        None => true,
+        Some(Outcome::Held) if !released(run) => {
+            let (signals, _) =
+                signals(plan, run.spec.number, run.spec.plan.generation, status, Timestamp::now());
+            signals.exit.is_some() || signals.accept_data_loss
+        }
+        Some(_) => false,
+    }
+}
+
+/// Whether a Held run has given up its claims.
+fn released(run: &MigrationRun) -> bool {
+    let ops = run.status.iter().flat_map(|status| &status.ops);
+    ops.filter(|(id, _)| id.ends_with("release")).any(|(_, op)| op.state == OpState::Done)
+}
+
+/// A generation whose run has ended is never compiled again, unless a person wants it; and nothing new begins over a
+/// schema that is Held.
+fn latched(plan: &MigrationPlan, run: &MigrationRun) -> bool {
+    let outcome = run.status.as_ref().and_then(|status| status.outcome);
+    if outcome == Some(Outcome::Held) && !released(run) {
+        return true;
+    }
+    of_this_plan(plan, run)
+        && outcome.is_some_and(|outcome| outcome != Outcome::Superseded)
+        && Some(run.spec.plan.generation) == plan.metadata.generation
+        && retry(plan) != Some(run.spec.number)
+}
+
+/// A generation that had nothing pending is latched too.
+fn nothing_was_pending(plan: &MigrationPlan) -> bool {
+    let Some(status) = &plan.status else { return false };
+    status.conditions.iter().any(|condition| {
+        condition.type_ == "Ready"
+            && condition.status == "True"
+            && condition.reason == Reason::NothingPending.as_str()
+            && condition.observed_generation == plan.metadata.generation
+    })
+}
+
+/// Makes sure that the run has its driver, and that the driver has the newest signals.
+async fn drive(context: &Context, plan: &MigrationPlan, run: &MigrationRun) -> Result<Action, Error> {
+    let status = run.status.clone().unwrap_or_default();
+    let (number, generation) = (run.spec.number, run.spec.plan.generation);
+    let (mut signals, next) = signals(plan, number, generation, &status, Timestamp::now());
+    if !of_this_plan(plan, run) {
+        // The plan of this run is gone, and another has its name: as if it were being deleted.
+        signals.deleted = true;
+    }
+    let uid = run.metadata.uid.clone().unwrap_or_default();
+    if !context.drivers.signal(&uid, &signals) {
+        let namespace = plan.metadata.namespace.clone().unwrap_or_default();
+        let opened = match parse(&plan.spec, &namespace) {
+            Ok(intent) => open(&context.operator, plan, &namespace, &intent).await,
+            Err(refusals) => Err(refusals.into()),
+        };
+        match opened {
+            Ok(targets) => {
+                record::add_finalizer::<MigrationPlan>(
+                    context.operator.own(),
+                    &namespace,
+                    plan.metadata.name.as_deref().unwrap_or_default(),
+                    FINALIZER,
+                )
+                .await?;
+                context.drivers.start(&context.operator, plan, run, targets, signals);
+            }
+            Err(refused) => return refuse(context, plan, &refused).await,
+        }
+    }
+    Ok(Action::requeue(next.map_or(DRIVER_ALIVE, |next| next.min(DRIVER_ALIVE))))
+}
+
+/// An ended run drops its finalizer; one that gave way to a newer generation goes.
+async fn settle(operator: &Operator, run: &MigrationRun) -> Result<(), Error> {
+    let (namespace, name) = (
+        run.metadata.namespace.as_deref().unwrap_or_default(),
+        run.metadata.name.as_deref().unwrap_or_default(),
+    );
+    let uid = run.metadata.uid.as_deref().unwrap_or_default();
+    let outcome = run.status.as_ref().and_then(|status| status.outcome);
+    let held = outcome == Some(Outcome::Held) && !released(run);
+    if has_ended(run) && !held && run.metadata.finalizers.iter().flatten().any(|it| it == FINALIZER) {
+        record::remove_finalizer::<MigrationRun>(operator.own(), namespace, name, FINALIZER).await?;
+    }
+    if outcome == Some(Outcome::Superseded) && run.metadata.deletion_timestamp.is_none() {
+        record::delete::<MigrationRun>(operator.own(), namespace, name, uid).await?;
+    }
+    Ok(())
+}
+
+/// A plan that is being deleted goes once nothing of it is live. A Held one waits for `resolve` or `abandon`.
+async fn leave(
+    context: &Context,
+    plan: &MigrationPlan,
+    newest: Option<&MigrationRun>,
+) -> Result<Action, Error> {
+    if let Some(run) = newest.filter(|run| {
+        of_this_plan(plan, run)
+            && run.status.as_ref().is_some_and(|s| s.outcome == Some(Outcome::Held))
+            && !released(run)
+    }) {
+        project(&context.operator, plan, run).await;
+        return Ok(Action::await_change());
+    }
+    record::remove_finalizer::<MigrationPlan>(
+        context.operator.own(),
+        plan.metadata.namespace.as_deref().unwrap_or_default(),
+        plan.metadata.name.as_deref().unwrap_or_default(),
+        FINALIZER,
+    )
+    .await?;
+    Ok(Action::await_change())
+}
+
+/// Looks, compiles, and makes a run when there is something to do.
+async fn begin(context: &Context, plan: &MigrationPlan, runs: &[MigrationRun]) -> Result<Action, Error> {
+    if plan.spec.paused {
+        let sentence = "paused before anything was looked at; set spec.paused to false";
+        say(context, plan, |old, facts, now| words::waiting(old, facts, Reason::Paused, sentence, now)).await;
+        return Ok(Action::await_change());
+    }
+    let succeeded = |intent: &str| {
+        let mut same = runs.iter().filter(|run| run.spec.intent_hash == intent);
+        same.any(|run| run.status.as_ref().is_some_and(|s| s.outcome == Some(Outcome::Succeeded)))
+    };
+    let looked = match looking::look(&context.operator, plan, None, succeeded).await {
+        Ok(looked) => looked,
+        Err(refused) => return refuse(context, plan, &refused).await,
+    };
+    if let Some(failed) = failed_before(plan, runs, &looked.intent_hash) {
+        let sentence = format!(
+            "the same plan failed in run {failed}; change it, or run it again: kubectl annotate mplan {} --namespace={} --overwrite whimbrel.dev/retry=\"{failed} by <you>\"",
+            plan.metadata.name.as_deref().unwrap_or_default(),
+            plan.metadata.namespace.as_deref().unwrap_or_default(),
+        );
+        say(context, plan, |old, facts, now| {
+            words::stalled(old, facts, Reason::AlreadyFailed, &sentence, now)
+        })
+        .await;
+        return Ok(Action::await_change());
+    }
+    match looked.compiled {
+        Compiled::NothingPending => {
+            say(context, plan, words::nothing_pending).await;
+            Ok(Action::await_change())
+        }
+        Compiled::Program(_) => {
+            let run = make_run(context, plan, runs, looked.intent_hash).await?;
+            drive(context, plan, &run).await
+        }
+    }
+}
+
+/// The newest run of the same intent, if it failed and nobody asked for it again.
+fn failed_before(plan: &MigrationPlan, runs: &[MigrationRun], intent: &str) -> Option<i64> {
+    let last = runs.iter().rev().find(|run| run.spec.intent_hash == intent)?;
+    let failed = matches!(
+        last.status.as_ref().and_then(|status| status.outcome),
+        Some(Outcome::RolledBack | Outcome::Held | Outcome::Aborted)
+    );
+    (failed && retry(plan) != Some(last.spec.number)).then_some(last.spec.number)
+}
+
+async fn make_run(
+    context: &Context,
+    plan: &MigrationPlan,
+    runs: &[MigrationRun],
+    intent_hash: String,
+) -> Result<MigrationRun, Error> {
+    let shown = plan.status.as_ref().and_then(|status| status.run.as_ref()).map_or(0, |run| run.number);
+    let number = 1 + runs.last().map_or(0, |run| run.spec.number).max(shown);
+    let name = plan.metadata.name.clone().unwrap_or_default();
+    let run = MigrationRun {
+        metadata: ObjectMeta {
+            name: Some(format!("{name}-{number}")),
+            namespace: plan.metadata.namespace.clone(),
+            finalizers: Some(vec![FINALIZER.into()]),
+            ..ObjectMeta::default()
+        },
+        spec: MigrationRunSpec {
+            plan: RunPlan {
+                name,
+                uid: plan.metadata.uid.clone().unwrap_or_default(),
+                generation: plan.metadata.generation.unwrap_or_default(),
+            },
+            number,
+            intent_hash,
+            program: None,
+        },
+        status: None,
+    };
+    let same = |found: &MigrationRun| found.spec == run.spec;
+    Ok(record::create(context.operator.own(), &run, same).await?)
+}
+
+/// A plan that can't be compiled now: for a while what usually passes by itself is waited for, then it is stalled.
+async fn refuse(context: &Context, plan: &MigrationPlan, refused: &Refused) -> Result<Action, Error> {
+    let reason: Reason = refused.reason.parse().unwrap_or(Reason::InvalidSpec);
+    let passes = matches!(
+        reason,
+        Reason::SourceNotReady | Reason::TargetNotReady | Reason::Forbidden | Reason::Queued
+    );
+    let since = plan.status.as_ref().and_then(|status| {
+        let said = status
+            .conditions
+            .iter()
+            .find(|c| c.type_ == "Ready" && c.observed_generation == plan.metadata.generation);
+        said.filter(|c| c.reason == reason.as_str()).map(|c| c.last_transition_time.0)
+    });
+    let now = Timestamp::now();
+    let patient =
+        since.is_none_or(|since| now.duration_since(since).as_secs() < GRACE.as_secs().cast_signed());
+    if passes && (patient || reason == Reason::Queued) {
+        say(context, plan, |old, facts, now| words::waiting(old, facts, reason, &refused.message, now)).await;
+    } else {
+        say(context, plan, |old, facts, now| words::stalled(old, facts, reason, &refused.message, now)).await;
+    }
+    Ok(Action::requeue(if reason == Reason::Queued { Duration::from_secs(5) } else { LOOK_AGAIN }))
+}
+
+async fn say(
+    context: &Context,
+    plan: &MigrationPlan,
+    words: impl Fn(&MigrationPlanStatus, &PlanFacts, Timestamp) -> MigrationPlanStatus,
+) {
+    let old = plan.status.clone().unwrap_or_default();
+    let new = words(&old, &PlanFacts::of(plan), Timestamp::now());
+    if words::differs(&old, &new) || old.message != new.message {
+        write_status(&context.operator, plan, &old, &new).await;
+    }
+}
+
+/// The status of a plan whose newest run has ended, made again from the record.
+async fn project(operator: &Operator, plan: &MigrationPlan, run: &MigrationRun) {
+    let record = run.status.clone().unwrap_or_default();
+    let report = Report { record, program: None, doing: Default::default(), waiting: None };
+    let old = plan.status.clone().unwrap_or_default();
+    if old.run.as_ref().is_some_and(|shown| shown.number == run.spec.number)
+        && Some(old.observed_generation) == plan.metadata.generation
+        && old.phase != crate::api::Phase::Pending
+    {
+        return;
+    }
+    let new = words::plan_status(&old, &PlanFacts::of(plan), &RunFacts::of(run), &report, Timestamp::now());
+    if words::differs(&old, &new) {
+        write_status(operator, plan, &old, &new).await;
+    }
+}

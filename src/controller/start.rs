@@ -1,0 +1,233 @@
+//! The operator's process: gates, servers, leadership, controllers, drivers; and how they end.
+
+use super::drivers::Drivers;
+use super::operator::Operator;
+use super::plan::{self, Context};
+use super::target;
+use crate::api::{DatabaseTarget, MigrationPlan, MigrationRun, crd};
+use crate::cli::OperatorArgs;
+use crate::cluster::events::Recorder;
+use crate::cluster::leader::{Election, Timing};
+use crate::cluster::{ApiServer, ConnectError};
+use crate::serve::{self, Gate, Gates, Metrics, ServeError};
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::{Controller, watcher};
+use kube::{Api, Client};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Name of the Lease that the leader holds.
+const LEADER: &str = "whimbrel-operator";
+
+/// Why the operator could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// No API server.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// An address is in use.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The signal handler.
+    #[error("signals can't be handled: {0}")]
+    Signal(#[from] std::io::Error),
+    /// The cluster's id.
+    #[error("namespace kube-system, whose uid names the cluster, can't be read: {0}")]
+    Cluster(Box<kube::Error>),
+    /// Another operator leads now: this one must do nothing more.
+    #[error("leadership is lost; the process ends so that nothing of it goes on")]
+    LeadershipLost,
+}
+
+/// Runs the operator until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting; the loss of leadership.
+pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
+    let stop = CancellationToken::new();
+    let (gates, metrics) = (Gates::default(), Arc::new(Metrics::new()));
+    let (_, health) =
+        serve::listen(args.health_address, serve::health_routes(gates.clone()), stop.clone()).await?;
+    let numbers = serve::metrics_routes(metrics.clone());
+    let (_, numbers) = serve::listen(args.metrics_address, numbers, stop.clone()).await?;
+    tokio::spawn(health);
+    tokio::spawn(numbers);
+    end_on_signal(&stop)?;
+    let server = ApiServer::connect().await?;
+    wait_for_crds(server.own().client(), &gates, &stop).await;
+    wait_for_key(&args, &gates, &stop).await;
+    let cluster = cluster_uid(server.own().client()).await?;
+    let operator = Operator {
+        recorder: Recorder::new(server.own().clone(), args.name.clone()),
+        server,
+        namespace: args.namespace.clone(),
+        default_account: args.default_account().map(str::to_owned),
+        image: args.image.clone(),
+        cluster,
+        metrics: metrics.clone(),
+    };
+    let timing = Timing::of_lease(args.lease());
+    gates.open(Gate::Watches);
+    let election = Election::new(operator.own().clone(), &args.namespace, LEADER, &args.name, timing);
+    let Some(leadership) = election.win(&stop).await else { return Ok(()) };
+    // A standby is ready too: it has nothing to watch until it leads.
+    metrics.leads(true);
+    let lost = leadership.lost().clone();
+    let ended = tokio::select! {
+        biased;
+        () = lost.cancelled() => Err(OperatorError::LeadershipLost),
+        () = lead(&operator, &args, &stop) => Ok(()),
+    };
+    if ended.is_ok() {
+        leadership.give_up().await;
+    }
+    ended
+}
+
+/// Controllers and drivers, until `stop`. Drivers end between two effects; nothing is dropped in the middle.
+async fn lead(operator: &Operator, args: &OperatorArgs, stop: &CancellationToken) {
+    let drivers = Drivers::new(stop.clone());
+    let context = Arc::new(Context { operator: operator.clone(), drivers: drivers.clone() });
+    let mut controllers = futures::stream::FuturesUnordered::new();
+    for namespace in watched(args) {
+        controllers.push(tokio::spawn(plans(
+            operator.clone(),
+            context.clone(),
+            namespace.clone(),
+            stop.clone(),
+        )));
+        controllers.push(tokio::spawn(targets(operator.clone(), namespace, stop.clone())));
+    }
+    while controllers.next().await.is_some() {}
+    drivers.ended().await;
+}
+
+/// The namespaces to watch; none means all.
+fn watched(args: &OperatorArgs) -> Vec<Option<String>> {
+    let named = args.watched();
+    if named.is_empty() { vec![None] } else { named.into_iter().map(Some).collect() }
+}
+
+fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+async fn plans(
+    operator: Operator,
+    context: Arc<Context>,
+    namespace: Option<String>,
+    stop: CancellationToken,
+) {
+    let client = operator.own().client();
+    let namespace = namespace.as_deref();
+    Controller::new(scoped::<MigrationPlan>(client, namespace), watcher::Config::default())
+        .watches(scoped::<MigrationRun>(client, namespace), watcher::Config::default(), plan_of)
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(plan::reconcile, plan::again, context)
+        .for_each(|result| async move {
+            if let Err(error) = result {
+                tracing::debug!(%error, "a look at a plan");
+            }
+        })
+        .await;
+}
+
+/// A run's changes are looked at through its plan.
+fn plan_of(run: MigrationRun) -> Option<ObjectRef<MigrationPlan>> {
+    Some(ObjectRef::new(&run.spec.plan.name).within(run.metadata.namespace.as_deref()?))
+}
+
+async fn targets(operator: Operator, namespace: Option<String>, stop: CancellationToken) {
+    let api = scoped::<DatabaseTarget>(operator.own().client(), namespace.as_deref());
+    Controller::new(api, watcher::Config::default())
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(target::reconcile, target::again, Arc::new(operator))
+        .for_each(|result| async move {
+            if let Err(error) = result {
+                tracing::debug!(%error, "a look at a target");
+            }
+        })
+        .await;
+}
+
+fn end_on_signal(stop: &CancellationToken) -> Result<(), std::io::Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to stop: no new op, running statements are awaited or cancelled");
+        stop.cancel();
+    });
+    Ok(())
+}
+
+/// Waits until the served CRDs are those of this operator: an older schema drops fields of the record without a word.
+async fn wait_for_crds(client: &Client, gates: &Gates, stop: &CancellationToken) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    loop {
+        let mut wrong = None;
+        for ours in crd::crds() {
+            let name = ours.metadata.name.clone().unwrap_or_default();
+            let hash = |crd: &CustomResourceDefinition| {
+                crd.metadata.annotations.as_ref().and_then(|all| all.get(crd::SCHEMA_HASH).cloned())
+            };
+            wrong = match api.get_opt(&name).await {
+                Ok(Some(served)) if hash(&served) == hash(&ours) => continue,
+                Ok(Some(_)) => Some(format!("CRD {name} is of another release: apply the CRDs of this one")),
+                Ok(None) => Some(format!("CRD {name} is not there: apply the CRDs of this release")),
+                Err(error) => Some(format!("CRD {name} can't be read: {error}")),
+            };
+            break;
+        }
+        match wrong {
+            None => return gates.open(Gate::Crds),
+            Some(why) => {
+                tracing::warn!(why, "waiting for the CRDs");
+                gates.close(Gate::Crds, why);
+            }
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+        }
+    }
+}
+
+/// Waits until the key for hashes of secret values can be read.
+async fn wait_for_key(args: &OperatorArgs, gates: &Gates, stop: &CancellationToken) {
+    loop {
+        match tokio::fs::read(&args.hmac_key_file).await {
+            Ok(key) if !key.is_empty() => return gates.open(Gate::Key),
+            Ok(_) => gates.close(Gate::Key, format!("{} is empty", args.hmac_key_file.display())),
+            Err(error) => {
+                gates.close(Gate::Key, format!("{} can't be read: {error}", args.hmac_key_file.display()))
+            }
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+        }
+    }
+}
+
+async fn cluster_uid(client: &Client) -> Result<String, OperatorError> {
+    let system = Api::<Namespace>::all(client.clone()).get("kube-system").await;
+    let system = system.map_err(|error| OperatorError::Cluster(Box::new(error)))?;
+    Ok(system.metadata.uid.unwrap_or_default())
+}

@@ -1,0 +1,169 @@
+//! A DatabaseTarget opened: the engine that reaches it, and what Jobs need to know of it.
+
+use super::operator::Operator;
+use crate::api::target::{EngineSpec, Postgresql as PostgresqlSpec, TlsMode as TlsModeSpec};
+use crate::api::{DatabaseTarget, not_built};
+use crate::cluster::source::{self, SourceError};
+use crate::cluster::{Acting, ReadError, get};
+use crate::engine::AnyEngine;
+use crate::engine::postgresql::{
+    ClientCertificate, Credentials, CredentialsError, CredentialsSource, History, Ignore, Postgresql,
+    Settings, Tls, TlsMode,
+};
+use std::sync::Arc;
+
+/// Why a target can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TargetError {
+    /// It, its Secret or its certificates can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A Secret or ConfigMap lacks something.
+    #[error("target {target}: {source}")]
+    Source {
+        /// The target.
+        target: String,
+        /// What.
+        source: SourceError,
+    },
+    /// It names what is not built yet.
+    #[error("target {target}: {field}: {sentence}")]
+    NotBuilt {
+        /// The target.
+        target: String,
+        /// The field.
+        field: String,
+        /// What is not built.
+        sentence: &'static str,
+    },
+}
+
+impl TargetError {
+    /// The reason of the condition.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Read(ReadError::Forbidden(_)) => "Forbidden",
+            Self::Source { source, .. } if source.forbidden().is_some() => "Forbidden",
+            Self::Read(_) | Self::Source { .. } => "TargetNotReady",
+            Self::NotBuilt { .. } => "NotBuilt",
+        }
+    }
+}
+
+/// An opened target.
+#[derive(Clone)]
+pub(super) struct OpenTarget {
+    /// The object.
+    pub(super) object: DatabaseTarget,
+    /// As whom its Secrets are read and its Jobs run.
+    pub(super) acting: Acting,
+    /// The database.
+    pub(super) engine: AnyEngine,
+}
+
+impl OpenTarget {
+    /// Reads a target and everything that it refers to.
+    pub(super) async fn open(operator: &Operator, namespace: &str, name: &str) -> Result<Self, TargetError> {
+        let object: DatabaseTarget = get(operator.own(), namespace, name).await?;
+        Self::of(operator, object).await
+    }
+
+    /// Opens a target that was read.
+    pub(super) async fn of(operator: &Operator, object: DatabaseTarget) -> Result<Self, TargetError> {
+        let name = object.metadata.name.clone().unwrap_or_default();
+        if let Some(refusal) = not_built::refusals_target(&object.spec).into_iter().next() {
+            return Err(TargetError::NotBuilt {
+                target: name,
+                field: refusal.field,
+                sentence: refusal.sentence,
+            });
+        }
+        let acting = operator.for_target(&object);
+        let engine = match object.spec.engine() {
+            Ok(EngineSpec::Postgresql(spec)) => {
+                AnyEngine::Postgresql(Postgresql::new(settings(&acting, &object, spec).await?))
+            }
+            // The table of what is not built refuses every other engine above; a target without one is refused by CEL.
+            _ => {
+                let sentence = "exactly one engine that is built is needed";
+                return Err(TargetError::NotBuilt { target: name, field: "spec".into(), sentence });
+            }
+        };
+        Ok(Self { object, acting, engine })
+    }
+
+    /// The PostgreSQL block.
+    pub(super) fn postgresql(&self) -> Option<&PostgresqlSpec> {
+        self.object.spec.postgresql.as_ref()
+    }
+}
+
+async fn settings(
+    acting: &Acting,
+    target: &DatabaseTarget,
+    spec: &PostgresqlSpec,
+) -> Result<Settings, TargetError> {
+    let namespace = target.metadata.namespace.clone().unwrap_or_default();
+    let name = target.metadata.name.clone().unwrap_or_default();
+    let failed = |source| TargetError::Source { target: name.clone(), source };
+    let ca = match &spec.tls.ca {
+        Some(from) => Some(source::value(acting, &namespace, from).await.map_err(failed)?),
+        None => None,
+    };
+    let client = match &spec.tls.client_certificate {
+        Some(secret) => {
+            let found = source::client_certificate(acting, &namespace, &secret.secret_ref.name)
+                .await
+                .map_err(failed)?;
+            Some(ClientCertificate { certificate: found.certificate, key: found.key })
+        }
+        None => None,
+    };
+    let timeouts = &target.spec.timeouts;
+    Ok(Settings {
+        target: format!("{namespace}/{name}"),
+        host: spec.host.clone(),
+        port: spec.port,
+        database: spec.database.clone(),
+        tls: Tls { mode: tls_mode(spec.tls.mode), ca, client },
+        credentials: credentials(acting, &namespace, target),
+        histories: spec.histories.iter().map(|history| History { name: history.name.clone() }).collect(),
+        identity_expect: target.spec.identity.as_ref().map(|identity| identity.expect.clone()),
+        connect_timeout: timeouts.connect.get(),
+        lock_timeout: timeouts.lock.get(),
+        statement_timeout: timeouts.statement.get(),
+        quiet_ignore: target
+            .spec
+            .quiet
+            .ignore
+            .iter()
+            .map(|rule| Ignore { user: rule.user.clone(), application_name: rule.application_name.clone() })
+            .collect(),
+        diagnostics_full: target.spec.diagnostics == crate::api::outcome::Diagnostics::Full,
+    })
+}
+
+fn tls_mode(mode: TlsModeSpec) -> TlsMode {
+    match mode {
+        TlsModeSpec::VerifyFull => TlsMode::VerifyFull,
+        TlsModeSpec::VerifyCA => TlsMode::VerifyCa,
+        TlsModeSpec::Disable => TlsMode::Disable,
+    }
+}
+
+/// Reads the Secret at every connect: passwords rotate in the middle of a run.
+fn credentials(acting: &Acting, namespace: &str, target: &DatabaseTarget) -> CredentialsSource {
+    let (acting, namespace) = (acting.clone(), namespace.to_owned());
+    let secret = target.spec.credentials.as_ref().map(|whole| whole.secret_ref.name.clone());
+    Arc::new(move || {
+        let (acting, namespace, secret) = (acting.clone(), namespace.clone(), secret.clone());
+        Box::pin(async move {
+            let Some(secret) = secret else {
+                return Err(CredentialsError("spec.credentials names no Secret".into()));
+            };
+            let found = source::credentials(&acting, &namespace, &secret).await;
+            let found = found.map_err(|error| CredentialsError(error.to_string()))?;
+            Ok(Credentials { user: found.username, password: found.password })
+        })
+    })
+}

@@ -1,0 +1,161 @@
+//! Telling people: the plan's status as a projection of the run, and an event per transition.
+
+use super::operator::Operator;
+use crate::api::run::MigrationRunStatus;
+use crate::api::{MigrationPlan, Outcome};
+use crate::cluster::events::{Severity, Transition};
+use crate::cluster::{FIELD_MANAGER, get_if_there};
+use crate::program::Program;
+use crate::run::Report;
+use crate::words::{self, PlanFacts, Related, RunFacts, Told};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Progress alone is written this often at most: a counter would write the status every second.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+
+/// Tells of one run.
+pub(super) struct Teller {
+    operator: Operator,
+    plan: PlanFacts,
+    run: RunFacts,
+    told: Mutex<Told>,
+    written: Mutex<Option<Instant>>,
+    program: Mutex<Option<Arc<Program>>>,
+}
+
+impl Teller {
+    /// Tells of a run of a plan.
+    pub(super) fn new(operator: Operator, plan: PlanFacts, run: RunFacts) -> Self {
+        Self {
+            operator,
+            plan,
+            run,
+            told: Mutex::default(),
+            written: Mutex::default(),
+            program: Mutex::default(),
+        }
+    }
+
+    /// The record with all that people read in it.
+    pub(super) fn dressed(&self, status: &MigrationRunStatus) -> MigrationRunStatus {
+        let program = lock(&self.program).clone();
+        let report = Report { record: status.clone(), program, doing: Default::default(), waiting: None };
+        words::run_status(&self.plan, &self.run, &report, Timestamp::now())
+    }
+
+    /// Writes the plan's status when it says something new, and publishes what has happened since the last time.
+    pub(super) async fn tell(&self, report: &Report) {
+        lock(&self.program).clone_from(&report.program);
+        let own = self.operator.own();
+        let plan = match get_if_there::<MigrationPlan>(own, &self.plan.namespace, &self.plan.name).await {
+            Ok(Some(plan)) => plan,
+            // Gone: there is nobody to tell; the run goes on.
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the plan can't be read, its status is written later");
+                return;
+            }
+        };
+        let mut facts = PlanFacts::of(&plan);
+        let held = report.record.outcome == Some(Outcome::Held);
+        if report.record.outcome.is_some() && !held {
+            // What ended is that generation. A newer one has not been looked at yet, and nobody who waits for it may
+            // take this for its end.
+            facts.generation = self.run.plan_generation;
+        }
+        self.write(&plan, &facts, report).await;
+        self.publish(&plan, &facts, report).await;
+    }
+
+    async fn write(&self, plan: &MigrationPlan, facts: &PlanFacts, report: &Report) {
+        let old = plan.status.clone().unwrap_or_default();
+        let new = words::plan_status(&old, facts, &self.run, report, Timestamp::now());
+        let recently = lock(&self.written).is_some_and(|at| at.elapsed() < PROGRESS_EVERY);
+        if old == new || (recently && !words::differs(&old, &new)) {
+            return;
+        }
+        write_status(&self.operator, plan, &old, &new).await;
+        *lock(&self.written) = Some(Instant::now());
+        let key = crate::serve::PlanKey { namespace: facts.namespace.clone(), plan: facts.name.clone() };
+        self.operator.metrics.phase_is(&key, new.phase.as_str());
+    }
+
+    async fn publish(&self, plan: &MigrationPlan, facts: &PlanFacts, report: &Report) {
+        let happened = {
+            let mut told = lock(&self.told);
+            let happened = words::transitions(&told, facts, &self.run, report);
+            *told = Told::of(report);
+            happened
+        };
+        let regarding = reference(plan);
+        for transition in happened {
+            let related = transition.related.as_ref().map(|related| self.related(related));
+            let severity = if transition.warning { Severity::Warning } else { Severity::Normal };
+            self.operator
+                .recorder
+                .publish(&Transition {
+                    regarding: &regarding,
+                    related: related.as_ref(),
+                    severity,
+                    reason: transition.reason.as_str(),
+                    note: &transition.note,
+                    once: &transition.once,
+                })
+                .await;
+        }
+    }
+
+    fn related(&self, related: &Related) -> ObjectReference {
+        let (api_version, kind, namespace, name) = match related {
+            Related::Workload(of) if of.is_cron() => ("batch/v1", of.kind.as_str(), &of.namespace, &of.name),
+            Related::Workload(of) => ("apps/v1", of.kind.as_str(), &of.namespace, &of.name),
+            Related::Target(name) => ("whimbrel.dev/v1alpha1", "DatabaseTarget", &self.plan.namespace, name),
+        };
+        ObjectReference {
+            api_version: Some(api_version.into()),
+            kind: Some(kind.into()),
+            namespace: Some(namespace.clone()),
+            name: Some(name.clone()),
+            ..ObjectReference::default()
+        }
+    }
+}
+
+/// The plan, as events regard it.
+pub(super) fn reference(plan: &MigrationPlan) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("whimbrel.dev/v1alpha1".into()),
+        kind: Some("MigrationPlan".into()),
+        namespace: plan.metadata.namespace.clone(),
+        name: plan.metadata.name.clone(),
+        uid: plan.metadata.uid.clone(),
+        ..ObjectReference::default()
+    }
+}
+
+/// Writes a plan's status: a projection, so what is lost now is written the next time.
+pub(super) async fn write_status(
+    operator: &Operator,
+    plan: &MigrationPlan,
+    old: &crate::api::MigrationPlanStatus,
+    new: &crate::api::MigrationPlanStatus,
+) {
+    let namespace = plan.metadata.namespace.as_deref().unwrap_or_default();
+    let name = plan.metadata.name.as_deref().unwrap_or_default();
+    let patch = super::world::merge_patch(&json!(old), &json!(new));
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    let api = operator.own().api::<MigrationPlan>(namespace);
+    let patch = json!({ "status": patch });
+    if let Err(error) = api.patch_status(name, &parameters, &Patch::Merge(&patch)).await {
+        tracing::warn!(plan = name, %error, "the plan's status was not written");
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,485 @@
+//! The real world, as the driver's seams see it.
+
+use super::looking::{self, key, look_workload};
+use super::operator::Operator;
+use super::targets::OpenTarget;
+use super::telling::Teller;
+use crate::api::plan::MigrationPlan;
+use crate::api::run::{BackupRecord, FrozenPart, FrozenProgram, MigrationRun, MigrationRunStatus, Original};
+use crate::api::target::VerificationLevel;
+use crate::backup::{self, BackupJob, BackupSource, Level};
+use crate::cluster::lease::{self, TargetKey};
+use crate::cluster::secret::{self, Part, Shelf};
+use crate::cluster::{Acting, Holder, NotOurs, ReadError, SwapError, WriteError, get, get_if_there, record};
+use crate::engine::postgresql::tool_name;
+use crate::engine::{AnyEngine, Fence};
+use crate::job::{self, JobKey, JobState, Removal};
+use crate::program::{Compiled, Program, WorkloadRef, WorkloadSeen};
+use crate::run::seam::{
+    Clock, Cluster, ClusterError, Flags, JobRequest, JobSeen, JobWork, Looked, Saved, WorkloadChange, World,
+};
+use crate::run::{Report, RunRef};
+use crate::workload::{self as hands, BackTo, Rollout, Volumes, WorkloadError};
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Everything one driver acts on.
+pub(super) struct RealWorld {
+    cluster: RealCluster,
+    clock: RealClock,
+}
+
+/// The clock on the wall.
+pub(super) struct RealClock;
+
+/// The cluster, for one run.
+pub(super) struct RealCluster {
+    operator: Operator,
+    run: RunRef,
+    /// Name of the run's record.
+    name: String,
+    /// As whom everything is done for the plan.
+    acting: Acting,
+    targets: BTreeMap<String, OpenTarget>,
+    /// The status as it was last read or written: what a merge patch is made against.
+    last: Mutex<Value>,
+    teller: Teller,
+}
+
+impl RealWorld {
+    /// The world of a run, with its targets opened.
+    pub(super) fn new(
+        operator: Operator,
+        run: RunRef,
+        acting: Acting,
+        targets: BTreeMap<String, OpenTarget>,
+        teller: Teller,
+    ) -> Self {
+        let name = format!("{}-{}", run.plan, run.number);
+        let last = Mutex::new(Value::Null);
+        Self { cluster: RealCluster { operator, run, name, acting, targets, last, teller }, clock: RealClock }
+    }
+}
+
+impl World for RealWorld {
+    type Cluster = RealCluster;
+    type Engine = AnyEngine;
+    type Clock = RealClock;
+
+    fn cluster(&self) -> &RealCluster {
+        &self.cluster
+    }
+
+    fn engine(&self, target: &str) -> Result<&AnyEngine, ClusterError> {
+        Ok(&self.cluster.target(target)?.engine)
+    }
+
+    fn clock(&self) -> &RealClock {
+        &self.clock
+    }
+}
+
+impl Clock for RealClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+type Answer<T> = Result<T, ClusterError>;
+
+impl RealCluster {
+    fn target(&self, name: &str) -> Answer<&OpenTarget> {
+        self.targets.get(name).ok_or_else(|| ClusterError::Gone(format!("DatabaseTarget {name}")))
+    }
+
+    fn own(&self) -> &Acting {
+        self.operator.own()
+    }
+
+    fn lease_key(&self, lease: &str) -> TargetKey {
+        TargetKey { name: lease.to_owned(), what: format!("the target of Lease {lease}") }
+    }
+
+    async fn record(&self) -> Answer<MigrationRun> {
+        get(self.own(), &self.run.namespace, &self.name).await.map_err(read)
+    }
+
+    fn owner(&self) -> OwnerReference {
+        OwnerReference {
+            api_version: "whimbrel.dev/v1alpha1".into(),
+            kind: "MigrationRun".into(),
+            name: self.name.clone(),
+            uid: self.run.uid.clone(),
+            ..OwnerReference::default()
+        }
+    }
+
+    fn job_key(&self, request: &JobRequest) -> JobKey {
+        JobKey {
+            plan_uid: self.run.plan_uid.clone(),
+            plan: self.run.plan.clone(),
+            run: self.run.number,
+            run_uid: self.run.uid.clone(),
+            target: request.target.clone(),
+            op: request.op.clone(),
+            epoch: request.epoch,
+            attempt: request.attempt,
+        }
+    }
+
+    /// The Job that a request means, and as whom it is made.
+    fn job_of(&self, request: &JobRequest) -> Answer<(Acting, Job)> {
+        let target = self.target(&request.target)?;
+        let spec = &target.object.spec;
+        let missing = |field: &str| {
+            ClusterError::Refused(format!("target {}: spec.{field} is needed for a backup", request.target))
+        };
+        let key = self.job_key(request);
+        let storage = spec.backup.storage.as_ref().and_then(|storage| storage.volume_claim.as_ref());
+        let pod = spec.backup.pod.clone().unwrap_or_default();
+        let input = BackupJob {
+            key: &key,
+            namespace: &self.run.namespace,
+            owner: Some(self.owner()),
+            whimbrel_image: &self.operator.image,
+            tools_image: spec.backup.image.as_deref().ok_or_else(|| missing("backup.image"))?,
+            storage: storage.ok_or_else(|| missing("backup.storage.volumeClaim"))?,
+            pod: &pod,
+            within: spec.backup.within.get(),
+        };
+        let job = match &request.work {
+            JobWork::Backup => {
+                let secret = spec.credentials.as_ref().ok_or_else(|| missing("credentials"))?;
+                let fence = Fence {
+                    target: format!("{}/{}", self.run.namespace, request.target),
+                    run_uid: self.run.uid.clone(),
+                    run: self.run.number,
+                    plan: format!("{}/{}", self.run.namespace, self.run.plan),
+                    cluster: self.run.cluster.clone(),
+                    token: request.epoch,
+                };
+                let source = BackupSource {
+                    postgresql: target.postgresql().ok_or_else(|| missing("postgresql"))?,
+                    credentials: &secret.secret_ref.name,
+                    application_name: &tool_name(&fence, "pgdump"),
+                };
+                backup::job_for_backup(&input, &source)
+            }
+            JobWork::Verify { path, level, bytes } => {
+                backup::job_for_verify(&input, path, proof(*level)?, *bytes)
+            }
+        };
+        Ok((target.acting.clone(), job))
+    }
+
+    /// A driver writes what changed since it last read or wrote; nulls remove what is gone.
+    fn last(&self) -> std::sync::MutexGuard<'_, Value> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn proof(level: VerificationLevel) -> Answer<Level> {
+    match level {
+        VerificationLevel::Artifact => Ok(Level::Artifact),
+        VerificationLevel::Structure => Ok(Level::Structure),
+        VerificationLevel::Restored => Ok(Level::Restored),
+        VerificationLevel::None => Err(ClusterError::Refused("there is nothing to verify".into())),
+    }
+}
+
+impl Cluster for RealCluster {
+    async fn load(&self) -> Answer<Saved> {
+        let run = self.record().await?;
+        let status = run.status.unwrap_or_default();
+        *self.last() = json!(status);
+        Ok(Saved { version: run.metadata.resource_version.unwrap_or_default(), status })
+    }
+
+    async fn save(&self, status: &MigrationRunStatus, version: &str) -> Answer<String> {
+        let status = self.teller.dressed(status);
+        let new = json!(status);
+        let patch = merge_patch(&self.last(), &new);
+        let saved: MigrationRun =
+            record::write_status(self.own(), &self.run.namespace, &self.name, version, &patch)
+                .await
+                .map_err(swap)?;
+        *self.last() = new;
+        Ok(saved.metadata.resource_version.unwrap_or_default())
+    }
+
+    async fn look(&self) -> Answer<Looked> {
+        let plan: Option<MigrationPlan> =
+            get_if_there(self.own(), &self.run.namespace, &self.run.plan).await.map_err(read)?;
+        let Some(plan) = plan else { return Ok(Looked::NothingPending) };
+        let ours = Some((self.run.plan_uid.as_str(), self.run.number));
+        match looking::look(&self.operator, &plan, ours, |_| false).await {
+            Ok(looked) => Ok(match looked.compiled {
+                Compiled::Program(program) => Looked::Program(program),
+                Compiled::NothingPending => Looked::NothingPending,
+            }),
+            Err(refused) => {
+                Ok(Looked::Refused { reason: refused.reason.to_owned(), message: refused.message })
+            }
+        }
+    }
+
+    async fn freeze(&self, program: &Program) -> Answer<()> {
+        let run = self.record().await?;
+        if run.spec.program.is_some() {
+            return Ok(());
+        }
+        let bytes = serde_json::to_vec(program).map_err(|error| ClusterError::Refused(error.to_string()))?;
+        let shelf = Shelf {
+            namespace: self.run.namespace.clone(),
+            prefix: self.name.clone(),
+            owner: self.owner(),
+            labels: BTreeMap::from([(job::RUN_UID.to_owned(), self.run.uid.clone())]),
+        };
+        let parts = secret::write_parts(&self.acting, &shelf, &bytes)
+            .await
+            .map_err(|error| ClusterError::Refused(error.to_string()))?;
+        let frozen = FrozenProgram {
+            plan_hash: program.plan_hash.clone(),
+            format: i32::try_from(program.format).unwrap_or(i32::MAX),
+            parts: parts
+                .into_iter()
+                .map(|part| FrozenPart { secret: part.secret, sha256: part.sha256 })
+                .collect(),
+        };
+        let version = run.metadata.resource_version.unwrap_or_default();
+        let spec = json!({ "program": frozen });
+        record::write_spec::<MigrationRun>(self.own(), &self.run.namespace, &self.name, &version, &spec)
+            .await
+            .map(drop)
+            .map_err(swap)
+    }
+
+    async fn thaw(&self) -> Answer<Option<Program>> {
+        let Some(frozen) = self.record().await?.spec.program else { return Ok(None) };
+        let parts: Vec<Part> =
+            frozen.parts.into_iter().map(|part| Part { secret: part.secret, sha256: part.sha256 }).collect();
+        let bytes = secret::read_parts(&self.acting, &self.run.namespace, &parts)
+            .await
+            .map_err(|error| ClusterError::Lost(error.to_string()))?;
+        let program = serde_json::from_slice(&bytes)
+            .map_err(|error| ClusterError::Lost(format!("the frozen program can't be read: {error}")))?;
+        Ok(Some(program))
+    }
+
+    async fn token(&self, lease: &str) -> Answer<u64> {
+        let claim = lease::look(self.own(), &self.operator.namespace, &self.lease_key(lease)).await;
+        claim.map(|claim| claim.token).map_err(read)
+    }
+
+    async fn take_lease(&self, lease: &str, holder: &Holder) -> Answer<()> {
+        let key = self.lease_key(lease);
+        lease::take(self.own(), &self.operator.namespace, &key, holder).await.map_err(swap)
+    }
+
+    async fn drop_lease(&self, lease: &str, holder: &Holder) -> Answer<()> {
+        let key = self.lease_key(lease);
+        lease::release(self.own(), &self.operator.namespace, &key, holder).await.map_err(swap)
+    }
+
+    async fn workload(&self, of: &WorkloadRef) -> Answer<WorkloadSeen> {
+        let found = look_workload(&self.acting, of).await.map_err(workload)?;
+        found.ok_or_else(|| ClusterError::Gone(of.to_string()))
+    }
+
+    async fn claim(&self, of: &WorkloadRef, holder: &Holder) -> Answer<Original> {
+        hands::claim(&self.acting, &key(of), holder).await.map_err(workload)
+    }
+
+    async fn change(&self, seen: &WorkloadSeen, holder: &Holder, change: &WorkloadChange) -> Answer<()> {
+        let (acting, key) = (&self.acting, key(&seen.of));
+        let done = match change {
+            WorkloadChange::Scale(0) | WorkloadChange::Suspend(true) => {
+                hands::silence(acting, &key, holder, Volumes::MustStay).await.map(drop)
+            }
+            WorkloadChange::Scale(replicas) => {
+                hands::give_back(acting, &key, holder, BackTo::Replicas(*replicas)).await.map(drop)
+            }
+            WorkloadChange::Suspend(suspend) => {
+                hands::give_back(acting, &key, holder, BackTo::Suspend(*suspend)).await.map(drop)
+            }
+            WorkloadChange::Roll(images, replicas) => {
+                let rollout = Rollout { images: images.clone(), replicas: *replicas };
+                hands::roll_out(acting, &key, holder, &rollout).await.map(drop)
+            }
+            WorkloadChange::Release => hands::release(acting, &key, holder).await,
+        };
+        done.map_err(workload)
+    }
+
+    async fn pods(&self, of: &WorkloadRef) -> Answer<Vec<String>> {
+        let found = hands::look(&self.acting, &key(of)).await.map_err(workload)?;
+        let remaining = hands::remaining(&self.acting, &found).await.map_err(workload)?;
+        Ok(remaining.iter().map(ToString::to_string).collect())
+    }
+
+    async fn remove_stuck_pod(&self, of: &WorkloadRef, holder: &Holder) -> Answer<()> {
+        let found = hands::look(&self.acting, &key(of)).await.map_err(workload)?;
+        hands::unstick(&self.acting, &found, holder).await.map(drop).map_err(workload)
+    }
+
+    async fn try_job(&self, request: &JobRequest) -> Answer<()> {
+        let (acting, job) = self.job_of(request)?;
+        job::dry_run(&acting, &job).await.map_err(write)
+    }
+
+    async fn start_job(&self, request: &JobRequest) -> Answer<()> {
+        let (acting, job) = self.job_of(request)?;
+        job::create(&acting, &job).await.map(drop).map_err(swap)
+    }
+
+    async fn job(&self, request: &JobRequest) -> Answer<JobSeen> {
+        let acting = &self.target(&request.target)?.acting;
+        let name = self.job_key(request).name();
+        Ok(match job::look(acting, &self.run.namespace, &name).await.map_err(read)? {
+            JobState::Absent => JobSeen::Absent,
+            JobState::Pending { why } => JobSeen::Pending(why),
+            JobState::Running { progress } => JobSeen::Running(progress.unwrap_or_default()),
+            JobState::Succeeded { result } => JobSeen::Succeeded(outcome(&request.target, result)?),
+            JobState::Failed { why, .. } => JobSeen::Failed(why),
+        })
+    }
+
+    async fn end_job(&self, request: &JobRequest) -> Answer<bool> {
+        let acting = &self.target(&request.target)?.acting;
+        let name = self.job_key(request).name();
+        let removal = job::remove(acting, &self.run.namespace, &name).await.map_err(swap)?;
+        Ok(matches!(removal, Removal::Gone))
+    }
+
+    async fn flags(&self, namespace: &str, name: &str) -> Answer<Flags> {
+        let found: ConfigMap = get(&self.acting, namespace, name).await.map_err(read)?;
+        Ok(Flags {
+            version: found.metadata.resource_version.unwrap_or_default(),
+            data: found.data.unwrap_or_default(),
+        })
+    }
+
+    async fn set_flags(
+        &self,
+        namespace: &str,
+        name: &str,
+        version: &str,
+        keys: &BTreeMap<String, Option<String>>,
+    ) -> Answer<()> {
+        let patch = json!({ "metadata": { "resourceVersion": version }, "data": keys });
+        let parameters = PatchParams {
+            field_manager: Some(crate::cluster::FIELD_MANAGER.into()),
+            ..PatchParams::default()
+        };
+        let api = self.acting.api::<ConfigMap>(namespace);
+        match api.patch(name, &parameters, &Patch::Merge(&patch)).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(write(WriteError::of(error, self.acting.account()))),
+        }
+    }
+
+    async fn report(&self, report: &Report) {
+        self.teller.tell(report).await;
+    }
+}
+
+/// What a Job left, in the words of the record.
+fn outcome(target: &str, result: Value) -> Answer<Value> {
+    let Some(taken) = result.get("backup") else { return Ok(Value::Null) };
+    let taken: backup::Taken = serde_json::from_value(taken.clone())
+        .map_err(|error| ClusterError::Refused(format!("the backup Job's result can't be read: {error}")))?;
+    Ok(json!(BackupRecord {
+        target: target.to_owned(),
+        path: taken.path,
+        at: crate::api::Time(taken.at),
+        level: VerificationLevel::None,
+        bytes: i64::try_from(taken.bytes).unwrap_or(i64::MAX),
+        sha256: taken.sha256,
+    }))
+}
+
+/// The JSON merge patch that makes `old` into `new`: only what changed, null for what is gone, lists whole.
+pub(super) fn merge_patch(old: &Value, new: &Value) -> Value {
+    let (Value::Object(before), Value::Object(after)) = (old, new) else { return new.clone() };
+    let mut patch = serde_json::Map::new();
+    for key in before.keys().filter(|key| !after.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    for (key, value) in after {
+        match before.get(key) {
+            Some(same) if same == value => {}
+            Some(old) => drop(patch.insert(key.clone(), merge_patch(old, value))),
+            None => drop(patch.insert(key.clone(), value.clone())),
+        }
+    }
+    Value::Object(patch)
+}
+
+fn read(error: ReadError) -> ClusterError {
+    match error {
+        ReadError::NotFound { .. } => ClusterError::Gone(error.to_string()),
+        ReadError::Forbidden(forbidden) => ClusterError::Forbidden(forbidden.to_string()),
+        ReadError::Unavailable(error) => ClusterError::Lost(error.to_string()),
+    }
+}
+
+fn write(error: WriteError) -> ClusterError {
+    if let Some(forbidden) = error.forbidden() {
+        return ClusterError::Forbidden(forbidden.to_string());
+    }
+    if error.is_not_found() {
+        return ClusterError::Gone(error.to_string());
+    }
+    match error {
+        WriteError::Stale => ClusterError::Stale,
+        WriteError::NotOurs(NotOurs::NewerEpoch { epoch, .. }) => ClusterError::Newer(epoch),
+        WriteError::NotOurs(NotOurs::Claimed { holder, .. }) => ClusterError::Held(holder),
+        WriteError::NotOurs(exists) => ClusterError::Refused(exists.to_string()),
+        WriteError::Refused(refused) => ClusterError::Refused(refused.to_string()),
+        WriteError::Lost(error) => ClusterError::Lost(error.to_string()),
+    }
+}
+
+fn swap(error: SwapError) -> ClusterError {
+    match error {
+        SwapError::Read(error) => read(error),
+        SwapError::Write(error) => write(error),
+    }
+}
+
+fn workload(error: WorkloadError) -> ClusterError {
+    match error {
+        WorkloadError::Read(error) => read(error),
+        WorkloadError::Write(error) => write(error),
+        other => ClusterError::Refused(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_says_only_what_changed() {
+        let old =
+            json!({"epoch": 1, "ops": {"a": {"state": "Intent"}, "b": {"state": "Done"}}, "outcome": "Held"});
+        let new = json!({"epoch": 2, "ops": {"a": {"state": "Done"}, "c": {"state": "Intent"}}});
+        let patch = json!({
+            "epoch": 2,
+            "ops": {"a": {"state": "Done"}, "b": null, "c": {"state": "Intent"}},
+            "outcome": null
+        });
+        assert_eq!(merge_patch(&old, &new), patch);
+    }
+}

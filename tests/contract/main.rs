@@ -17,7 +17,7 @@ use judges::{argo, kstatus};
 use phases::{Phased, phases};
 use serde_json::json;
 use std::collections::BTreeSet;
-use whimbrel::api::{ConditionType, Phase, Reason};
+use whimbrel::api::{ConditionType, Phase, Reason, condition::Status, contract::legal};
 
 #[test]
 fn kstatus_agrees() {
@@ -56,16 +56,23 @@ fn the_phases_are_complete_and_in_the_words_of_the_api() {
     let seen: BTreeSet<&str> = all.iter().filter_map(|it| it.status["phase"].as_str()).collect();
     let known: BTreeSet<&str> = Phase::ALL.iter().map(|it| it.as_str()).collect();
     assert_eq!(seen, known);
+    let mut said = BTreeSet::new();
     for it in &all {
         for condition in it.conditions() {
             let of: ConditionType = condition["type"].as_str().unwrap().parse().unwrap();
-            let _: Reason = condition["reason"].as_str().unwrap().parse().unwrap();
-            let absent_unless_true = [ConditionType::Reconciling, ConditionType::Stalled].contains(&of);
-            assert!(!absent_unless_true || condition["status"] == "True", "{}: {of}", it.name);
+            let status: Status = condition["status"].as_str().unwrap().parse().unwrap();
+            let reason: Reason = condition["reason"].as_str().unwrap().parse().unwrap();
+            assert!(legal(of, status).contains(&reason), "{}: {of}={status}/{reason}", it.name);
+            said.insert((of, reason));
         }
         let has =
             |of: ConditionType| it.conditions().iter().any(|condition| condition["type"] == of.as_str());
         assert!(!(has(ConditionType::Reconciling) && has(ConditionType::Stalled)), "{}: never both", it.name);
+    }
+    for of in [ConditionType::Reconciling, ConditionType::Stalled] {
+        for &reason in legal(of, Status::True) {
+            assert!(said.contains(&(of, reason)), "phases.yaml has no place where {of} says {reason}");
+        }
     }
 }
 

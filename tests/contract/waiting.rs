@@ -44,7 +44,7 @@ fn put(namespace: &Namespace, all: &[(String, Phased)]) {
     for paused in [true, false, true] {
         kubectl_with(&apply, &list(&|name, _| plan(name, json!({"spec": spec(paused)}))));
     }
-    let status = list(&|name, it| plan(name, json!({"status": dated(&it.status)})));
+    let status = list(&|name, it| plan(name, json!({"spec": spec(true), "status": dated(&it.status)})));
     kubectl_with(&[&apply[..], &["--subresource=status"]].concat(), &status);
 
     let served: Value =
@@ -79,7 +79,8 @@ fn spec(paused: bool) -> Value {
 /// The conditions with the time that the API demands.
 fn dated(status: &Value) -> Value {
     let mut status = status.clone();
-    for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+    let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
+    for condition in conditions.into_iter().flatten() {
         condition["lastTransitionTime"] = json!("2026-11-20T02:14:05Z");
     }
     status

@@ -43,7 +43,7 @@ down: ## Take the cluster and the database server down, without a trace
 ##@ To check it
 
 .PHONY: test
-test: lint test-pure test-sim test-tools test-engine test-cluster test-e2e ## All that must pass; CI runs exactly this
+test: lint test-pure test-sim test-chart test-engine test-apiserver test-cluster test-contract test-e2e ## All that must pass; CI runs exactly this
 	@.ci/warm-target keep
 	$(call say,test: all layers passed)
 
@@ -69,22 +69,32 @@ test-sim: | target ## The real driver in a simulated world: 10,000 seeds of faul
 	$(call say,test-sim: 10 000 seeds)
 	@$(TEST) --test sim
 
-.PHONY: test-tools
-test-tools: | target ## Chart and contracts: helm, kubeconform, kstatus, the Lua sandbox of Argo CD
-	$(call say,test-tools: chart and contracts)
-	@$(TEST) --test chart --test contract
+.PHONY: test-chart
+test-chart: | target ## The chart as Helm renders it, the kustomize bases, alerts and dashboard
+	$(call say,test-chart: rights with reasons; restricted pods; values)
+	@$(TEST) --test chart
 
 .PHONY: test-engine
 test-engine: | target ## Engine and backup against real PostgreSQL servers
 	$(call say,test-engine: a real PostgreSQL)
 	@$(WITH_POSTGRES); $(TEST) --test engine --test backup
 
+.PHONY: test-apiserver
+test-apiserver: | target ## The three kinds against a real API server: bounds, rules, texts
+	$(call say,test-apiserver: the three kinds on a real API server)
+	@$(WITH_CLUSTER); $(TEST) --test apiserver
+
 .PHONY: test-cluster
-test-cluster: | target ## API, rights, policy and controllers against a real API server
-	$(call say,test-cluster: a real API server)
+test-cluster: | target ## Claims, fenced writes, Leases, workloads and Jobs on a real cluster
+	$(call say,test-cluster: workloads and Jobs on a real cluster)
 	@$(WITH_CLUSTER); testbed/testbed image demo-app postgresql >/dev/null; \
 	  WHIMBREL_TEST_IMAGE=$$(testbed/testbed image whimbrel); export WHIMBREL_TEST_IMAGE; \
-	  $(TEST) --test apiserver --test cluster --test chart_on_cluster
+	  $(TEST) --test cluster
+
+.PHONY: test-contract
+test-contract: | target ## kstatus, Argo CD, kubectl wait and the approval policies, by their own programs
+	$(call say,test-contract: kstatus; Argo CD; kubectl; approval policies)
+	@$(WITH_CLUSTER); $(TEST) --test contract
 
 .PHONY: test-e2e
 test-e2e: | target ## The four acts of the demo, from `helm install` to the last byte

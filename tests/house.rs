@@ -174,6 +174,42 @@ fn the_map_names_every_room() {
 }
 
 #[test]
+fn every_dependency_is_used_and_has_its_reason() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let product: String = sources().iter().map(|source| source.text.as_str()).collect();
+    let tests: String = rust_files(&root().join("tests"))
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .chain([product.clone()])
+        .collect();
+    let mut broken = String::new();
+    let (mut section, mut reasoned) = ("", false);
+    for line in manifest.lines() {
+        if let Some(title) = line.strip_prefix('[') {
+            section = title.trim_end_matches(']');
+            reasoned = false;
+        }
+        reasoned |= line.starts_with("# ");
+        let code = match section {
+            "dependencies" => &product,
+            "dev-dependencies" => &tests,
+            _ => continue,
+        };
+        let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with(['#', '['])) else {
+            continue;
+        };
+        let path = format!("{}::", name.replace('-', "_"));
+        if !code.lines().any(|line| whole_word(line, &path)) {
+            let _ = writeln!(broken, "Cargo.toml: nothing says `{path}`: {name} is not used");
+        }
+        if !reasoned {
+            let _ = writeln!(broken, "Cargo.toml: no comment in [{section}] above {name} says why it is here");
+        }
+    }
+    assert!(broken.is_empty(), "\n{broken}");
+}
+
+#[test]
 fn a_name_is_found_as_a_whole_word_only() {
     assert!(names("    tokio::spawn(x)", "tokio"));
     assert!(names("use kube::{Api, Client};", "kube::Client"), "inside braces too");
@@ -264,25 +300,32 @@ fn root() -> PathBuf {
 
 fn sources() -> Vec<Source> {
     let src = root().join("src");
+    let found: Vec<Source> = rust_files(&src)
+        .into_iter()
+        .map(|path| {
+            let below = path.strip_prefix(&src).expect("found under it").to_path_buf();
+            let shown = format!("src/{}", below.display());
+            Source { shown, text: fs::read_to_string(&path).expect("sources are UTF-8"), path: below }
+        })
+        .collect();
+    assert!(found.len() > 10, "no sources found under {}", src.display());
+    found
+}
+
+/// All Rust files below a folder, sorted.
+fn rust_files(top: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![src.clone()];
+    let mut folders = vec![top.to_path_buf()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a folder of sources") {
             let path = entry.expect("readable").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|it| it == "rs") {
-                let below = path.strip_prefix(&src).expect("found under it").to_path_buf();
-                let shown = format!("src/{}", below.display());
-                found.push(Source {
-                    shown,
-                    text: fs::read_to_string(&path).expect("sources are UTF-8"),
-                    path: below,
-                });
+                found.push(path);
             }
         }
     }
-    assert!(found.len() > 10, "no sources found under {}", src.display());
-    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found.sort();
     found
 }

@@ -203,7 +203,8 @@ fn every_dependency_is_used_and_has_its_reason() {
             let _ = writeln!(broken, "Cargo.toml: nothing says `{path}`: {name} is not used");
         }
         if !reasoned {
-            let _ = writeln!(broken, "Cargo.toml: no comment in [{section}] above {name} says why it is here");
+            let _ =
+                writeln!(broken, "Cargo.toml: no comment in [{section}] above {name} says why it is here");
         }
     }
     assert!(broken.is_empty(), "\n{broken}");

@@ -131,6 +131,8 @@ struct Known {
     phases: BTreeMap<PlanKey, &'static str>,
     backups: BTreeMap<TargetKey, (Timestamp, &'static str)>,
     down: BTreeMap<PlanKey, (Timestamp, Option<Timestamp>)>,
+    waits: BTreeMap<PlanKey, (Wait, Timestamp)>,
+    waited: BTreeMap<PlanKey, Duration>,
 }
 
 /// The numbers of one operator. Every method is cheap and can't fail.
@@ -273,6 +275,8 @@ impl Metrics {
             self.run_info.remove(&run_labels(plan, old));
         }
         known.down.remove(plan);
+        known.waits.remove(plan);
+        known.waited.remove(plan);
         self.quiesced.remove(plan);
         self.contention.remove(plan);
         self.not_given_back.remove(plan);
@@ -296,9 +300,28 @@ impl Metrics {
         self.step_duration.get_or_create(labels).observe(took.as_secs_f64());
     }
 
-    /// A wait for a person ended after `took`.
-    pub fn waited(&self, what: Wait, took: Duration) {
-        self.manual_wait.get_or_create(&WaitLabels { r#for: what }).observe(took.as_secs_f64());
+    /// Whom the run of a plan waits for from `now` on; a wait is counted when it ends. What a process that has ended
+    /// since has seen of it is not counted.
+    pub fn waits_for(&self, plan: &PlanKey, whom: Option<Wait>, now: Timestamp) {
+        let mut known = self.known();
+        let before = known.waits.get(plan).copied();
+        if before.map(|(wait, _)| wait) == whom {
+            return;
+        }
+        if let Some((wait, since)) = before {
+            let took: Duration = now.duration_since(since).try_into().unwrap_or_default();
+            self.manual_wait.get_or_create(&WaitLabels { r#for: wait }).observe(took.as_secs_f64());
+            *known.waited.entry(plan.clone()).or_default() += took;
+        }
+        match whom {
+            Some(wait) => known.waits.insert(plan.clone(), (wait, now)),
+            None => known.waits.remove(plan),
+        };
+    }
+
+    /// How long the run of a plan has waited for people in all, and from here on it has not: the run has ended.
+    pub(super) fn waited_in_all(&self, plan: &PlanKey) -> Duration {
+        self.known().waited.remove(plan).unwrap_or_default()
     }
 
     /// The dependents of a plan are down since `from`, and were back at `to`.
@@ -393,7 +416,8 @@ mod tests {
         let labels = StepLabels { engine: "postgresql", stage: "Data", outcome: StepEnd::Failed };
         metrics.step_took(&labels, Duration::ZERO);
         metrics.run_ended("Succeeded", Duration::ZERO);
-        metrics.waited(Wait::Approval, Duration::ZERO);
+        metrics.waits_for(&plan(), Some(Wait::Approval), from);
+        metrics.waits_for(&plan(), None, from);
         metrics.down(&plan(), from, None);
         metrics.backup(&target, from, "Restored");
         metrics.restore_tested(&target, true);

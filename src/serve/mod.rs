@@ -9,6 +9,7 @@ mod gates;
 mod http;
 pub mod logs;
 mod metrics;
+mod told;
 
 pub use gates::{Gate, Gates};
 pub use http::{ServeError, health_routes, listen, metrics_routes};

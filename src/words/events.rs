@@ -45,6 +45,20 @@ impl Told {
     }
 }
 
+impl Told {
+    pub(super) fn state(&self, op: &str) -> Option<OpState> {
+        self.ops.get(op).copied()
+    }
+
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        self.outcome
+    }
+
+    pub(super) fn contended(&self) -> bool {
+        self.contended
+    }
+}
+
 /// What else had a part in a transition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Related {

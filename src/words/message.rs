@@ -163,8 +163,19 @@ fn stay_down(workloads: usize) -> String {
     }
 }
 
-/// The ways on from Held, each with its command: what a person at three in the morning copies.
+/// The ways on from Held, each with its command: what a person at three in the morning copies. The commands that
+/// restore a backup are long: they stand in `failure.nextAction` only.
 pub fn ways_on(plan: &PlanFacts, run: &RunFacts, code: &str) -> Vec<String> {
+    ways(plan, run, code, "the commands are in status.failure.nextAction")
+}
+
+/// The ways on from Held with every command in full.
+pub fn ways_on_in_full(plan: &PlanFacts, run: &RunFacts, code: &str) -> Vec<String> {
+    ways(plan, run, code, &plan.by_hand.join("; "))
+}
+
+/// What is long comes last: only that may be cut.
+fn ways(plan: &PlanFacts, run: &RunFacts, code: &str, by_hand: &str) -> Vec<String> {
     let number = run.number;
     let resolve = annotate(plan, "resolve", &format!("{number} by <you>"));
     let mut ways = Vec::new();
@@ -173,14 +184,14 @@ pub fn ways_on(plan: &PlanFacts, run: &RunFacts, code: &str) -> Vec<String> {
         ways.push(format!("give up what was written: {}", annotate(plan, "override.data-loss", &value)));
     }
     ways.push(format!("keep the data, make them fit the old images, then {resolve}"));
-    if !plan.by_hand.is_empty() {
-        ways.push(format!("restore the backup by hand: {}; then {resolve}", plan.by_hand.join("; ")));
-    }
     if code != DATA_LOSS {
         ways.push(format!(
             "leave everything as it is and give up the claims: {}",
             annotate(plan, "abandon", &format!("{number} by <you>"))
         ));
+    }
+    if !plan.by_hand.is_empty() {
+        ways.push(format!("restore the backup by hand, then the same resolve: {by_hand}"));
     }
     ways
 }

@@ -3,7 +3,7 @@
 //! - [`PlanFacts`], [`RunFacts`]: what is known besides the run's own report;
 //! - [`plan_status`], [`waiting`], [`stalled`], [`nothing_pending`]: `MigrationPlan.status`, made anew from the facts;
 //! - [`run_status`]: what people read in the run's record;
-//! - [`events`]: what is told once, when it happens;
+//! - [`transitions`]: what is told once, when it happens; [`measures`]: what is counted;
 //! - [`message`]: every sentence, in one place. The same sentence stands in status, event and terminal;
 //! - [`text`]: how instants and the texts of others stand in a sentence.
 //!
@@ -17,6 +17,7 @@ mod events_tests;
 mod facts;
 #[cfg(test)]
 mod fixture;
+mod measures;
 pub mod message;
 mod phase;
 mod preview;
@@ -31,5 +32,6 @@ mod view;
 pub use before_run::{nothing_pending, stalled, waiting};
 pub use events::{Related, Told, Transition, transitions};
 pub use facts::{PlanFacts, RunFacts};
+pub use measures::{Measure, Person, measures};
 pub use run_status::run_status;
 pub use status::{differs, plan_status};

@@ -418,14 +418,23 @@ fn an_edited_plan_shows_its_newest_generation_and_the_drift() {
 fn a_held_run_with_a_proven_backup_prints_how_to_restore_it_by_hand() {
     let mut plan = plan();
     plan.by_hand = vec!["kubectl a".into(), "kubectl b".into()];
-    assert_eq!(
-        message::ways_on(&plan, &run(), "NoUndo"),
-        [
-            "keep the data, make them fit the old images, then kubectl annotate mplan -n aether platform --overwrite whimbrel.dev/resolve=\"3 by <you>\"",
-            "restore the backup by hand: kubectl a; kubectl b; then kubectl annotate mplan -n aether platform --overwrite whimbrel.dev/resolve=\"3 by <you>\"",
-            "leave everything as it is and give up the claims: kubectl annotate mplan -n aether platform --overwrite whimbrel.dev/abandon=\"3 by <you>\"",
-        ]
-    );
+    let annotate = |verb: &str| {
+        format!("kubectl annotate mplan -n aether platform --overwrite whimbrel.dev/{verb}=\"3 by <you>\"")
+    };
+    let mut ways = vec![
+        format!("keep the data, make them fit the old images, then {}", annotate("resolve")),
+        format!("leave everything as it is and give up the claims: {}", annotate("abandon")),
+        "restore the backup by hand, then the same resolve: kubectl a; kubectl b".to_owned(),
+    ];
+    assert_eq!(message::ways_on_in_full(&plan, &run(), "NoUndo"), ways);
+    let at_the_end = "the commands are in status.failure.nextAction";
+    ways[2] = format!("restore the backup by hand, then the same resolve: {at_the_end}");
+    assert_eq!(message::ways_on(&plan, &run(), "NoUndo"), ways);
+
+    let story = data_loss();
+    let status = plan_status(&MigrationPlanStatus::default(), &plan, &run(), &story.report, at("02:20:00"));
+    assert!(status.message.ends_with(at_the_end), "{}", status.message);
+    assert!(status.failure.unwrap().next_action.ends_with("kubectl a; kubectl b"));
 }
 
 #[test]

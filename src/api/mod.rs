@@ -16,6 +16,8 @@ pub mod pod;
 pub mod reason;
 pub mod reference;
 pub mod review;
+#[cfg(test)]
+mod rules_tests;
 pub mod run;
 pub mod target;
 pub mod verb;

@@ -21,7 +21,7 @@ pub enum EngineError {
         reason: String,
     },
     /// The server does not accept who we are, or we have no credentials to show.
-    #[error("{at} refused the login: {reason}. Check the Secret in spec.credentials.")]
+    #[error("{at}: no login: {reason}. Check the Secret in spec.credentials.")]
     Authentication {
         /// Where.
         at: String,

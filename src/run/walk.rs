@@ -98,6 +98,12 @@ impl Walk {
         self.touched(|kind| matches!(kind, Kind::Apply { target: t, .. } if t == target))
     }
 
+    /// Whether the run itself has let a dependent in again.
+    pub(super) fn let_in(&self) -> bool {
+        let forward = self.program.forward.iter().flatten();
+        forward.filter(|op| op.kind.lets_in()).any(|op| self.record().ops.contains_key(&op.id))
+    }
+
     /// Whether the run still goes forward.
     pub(super) fn is_forward(&self) -> bool {
         self.record().direction == Direction::Forward

@@ -79,7 +79,8 @@ impl Bed {
             credentials: credentials(&self.role, &self.password),
             histories: vec![History { name: HISTORY.to_owned() }],
             identity_expect: None,
-            connect_timeout: Settings::CONNECT_TIMEOUT,
+            // The tests' own machine may be busy.
+            connect_timeout: Duration::from_secs(60),
             lock_timeout: Settings::LOCK_TIMEOUT,
             statement_timeout: Settings::STATEMENT_TIMEOUT,
             quiet_ignore: Vec::new(),

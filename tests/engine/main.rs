@@ -1,4 +1,13 @@
-//! The engines against real servers. Needs `eval "$(testbed/postgres env)"`.
+//! The engines against real servers. Needs `testbed/postgres replica` and `eval "$(testbed/postgres env)"`.
 
 mod apply;
 mod bed;
+mod check;
+mod enter;
+mod hostile;
+mod login;
+mod lost;
+mod proxy;
+mod quiet;
+mod undo;
+mod witness;

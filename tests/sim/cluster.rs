@@ -86,13 +86,10 @@ impl Cluster for SimCluster {
             if let Some(foreign) = foreign {
                 return Err(ClusterError::Held(foreign.to_string()));
             }
-            if token > holder.epoch && !state.bugs.tokens_ignored {
+            if token > holder.epoch {
                 return Err(ClusterError::Newer(token));
             }
             state.writes += 1;
-            if token > holder.epoch {
-                state.violation(format!("the token of lease {lease} ran backwards"));
-            }
             state.leases.insert(lease.to_owned(), (Some(holder.clone()), holder.epoch));
             Ok(())
         })
@@ -126,11 +123,10 @@ impl Cluster for SimCluster {
     async fn claim(&self, of: &WorkloadRef, holder: &Holder) -> Answer<Original> {
         self.call("claim", |state| {
             state.writes += 1;
-            let overwrites = state.bugs.originals_overwritten;
             let w = state.workloads.get_mut(of).expect("workloads are never deleted here");
             w.version += 1;
             w.claimed_by = Some(holder.to_string());
-            if w.original.is_none() || overwrites {
+            if w.original.is_none() {
                 w.original = Some(Original {
                     kind: of.kind,
                     namespace: of.namespace.clone(),
@@ -300,8 +296,10 @@ fn seen(of: &WorkloadRef, w: &Workload, broken: &[String]) -> WorkloadSeen {
 
 fn apply(w: &mut Workload, change: &WorkloadChange, bugs: super::world::Bugs) {
     match change {
-        WorkloadChange::Scale(replicas) => w.replicas = *replicas,
-        WorkloadChange::Suspend(suspend) => w.suspend = *suspend,
+        WorkloadChange::Scale(replicas) => {
+            w.replicas = if bugs.back_to_one { 1.min(*replicas) } else { *replicas }
+        }
+        WorkloadChange::Suspend(suspend) => w.suspend = *suspend || bugs.never_resumes,
         WorkloadChange::Roll(images, replicas) => {
             if !bugs.old_images_lost || images.values().all(|image| image.ends_with(":2")) {
                 w.images.extend(images.clone());

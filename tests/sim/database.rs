@@ -105,7 +105,8 @@ impl Engine for SimEngine {
         self.world
             .call(self.driver, "quiet", || {
                 let mut state = self.world.state();
-                let writers = state.connected_pods();
+                let writers =
+                    if state.bugs.terminating_is_gone { Vec::new() } else { state.connected_pods() };
                 let db = state.database(&self.target);
                 let foreign = writers.into_iter().map(foreign).collect();
                 let mark = Some(format!("{}/{}", db.foreign_writes, db.history.len()));
@@ -161,7 +162,9 @@ impl SimEngine {
         let mut state = self.world.state();
         let naive = state.bugs.naive_fence;
         let db = state.database(&self.target);
-        if let Some(holder) = db.lock {
+        if let Some(holder) = db.lock
+            && !naive
+        {
             let busy = db.sessions.get(&holder).is_some_and(|session| session.client || session.running);
             if busy {
                 let by = BlockedBy { what: "another session".into(), since: None, sql: None, pid: None };

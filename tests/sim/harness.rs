@@ -117,7 +117,7 @@ async fn play(seed: u64, faults: Faults, bugs: Bugs, trace: bool) -> Result {
             () = tokio::time::sleep_until(until) => {}
         }
     }
-    finish(&mut stage, outcome).await;
+    finish(&mut stage, &mut inbox, outcome).await;
     if trace {
         println!("{:#?}", world.state().record);
     }
@@ -161,13 +161,26 @@ async fn obey(stage: &mut Stage, driver: u64, fault: Fault) {
 }
 
 /// Rivals that are still about find out that the run has ended; then a driver of the finished run writes nothing.
-async fn finish(stage: &mut Stage, outcome: Option<Outcome>) {
+async fn finish(
+    stage: &mut Stage,
+    inbox: &mut mpsc::UnboundedReceiver<(u64, Fault)>,
+    outcome: Option<Outcome>,
+) {
     if outcome.is_none() {
         return;
     }
     while !stage.drivers.is_empty() {
-        stage.ended().await;
+        tokio::select! {
+            biased;
+            Some((driver, fault)) = inbox.recv() => {
+                if matches!(fault, Fault::AbortBefore | Fault::AbortAfter) {
+                    stage.drivers.remove(&driver);
+                }
+            }
+            _ = stage.ended() => {}
+        }
     }
+    stage.world.no_more_faults();
     let before = stage.world.state().writes;
     stage.start();
     let (_, ended) = stage.ended().await;

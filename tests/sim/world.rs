@@ -19,18 +19,18 @@ use whimbrel::run::seam::{Clock, ClusterError};
 /// What the test asks the world to break on purpose, to see that the oracles notice.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bugs {
-    /// The fence is looked at, not locked: an older epoch may commit.
+    /// Neither lock nor fence: whoever comes enters, and an older epoch may commit.
     pub naive_fence: bool,
     /// The record is written without compare-and-swap.
     pub blind_record: bool,
     /// Workloads are written without their version.
     pub blind_workloads: bool,
-    /// Pods that stop do not count as pods.
+    /// Pods that stop do not count as pods, nor do their sessions.
     pub terminating_is_gone: bool,
-    /// Claiming overwrites the originals that are there.
-    pub originals_overwritten: bool,
-    /// A Lease can be taken with a token below the one it has seen.
-    pub tokens_ignored: bool,
+    /// Whoever comes back comes back with one replica, as after a field that was dropped.
+    pub back_to_one: bool,
+    /// A CronJob that is resumed stays suspended.
+    pub never_resumes: bool,
     /// A backup that failed counts as taken.
     pub backup_unproven: bool,
     /// Release leaves workloads claimed.
@@ -188,6 +188,11 @@ impl World {
     pub fn statement_time(&self) -> Duration {
         let time = self.random(1..400);
         if time.as_millis().is_multiple_of(17) { time * 60 } else { time }
+    }
+
+    /// What is left of the faults is not met any more.
+    pub fn no_more_faults(&self) {
+        self.faults.lock().expect("no panic").clear();
     }
 
     pub fn calls(&self) -> u64 {

@@ -83,7 +83,7 @@ pub(super) async fn settle(
 ) -> Result<(), EngineError> {
     let busy = |by| EngineError::Busy { at: settings.at(), by };
     if let Some(running) = older.iter().find(|session| judge(session, fence) == Verdict::Wait) {
-        return Err(busy(running.blocks("executing a script")));
+        return Err(busy(running.blocks("is executing a script")));
     }
     for session in older.iter().filter(|session| judge(session, fence) == Verdict::End) {
         end(connection, settings, session).await?;
@@ -106,7 +106,7 @@ fn judge(session: &Older, fence: &Fence) -> Verdict {
 async fn end(connection: &mut Connection, settings: &Settings, session: &Older) -> Result<(), EngineError> {
     let busy = |by| EngineError::Busy { at: settings.at(), by };
     let Some(started) = &session.started else {
-        return Err(busy(session.blocks("of a role that ours may not end")));
+        return Err(busy(session.blocks("can't be ended by our role")));
     };
     // Asked by start as well: the number may belong to somebody else by now.
     let same = format!("a.pid = {} AND {MICROSECONDS} = {started}", session.pid);
@@ -114,7 +114,7 @@ async fn end(connection: &mut Connection, settings: &Settings, session: &Older) 
     match connection.read(settings, &terminate).await {
         Ok(_) => {}
         Err(EngineError::Server { code, .. }) if code == "42501" => {
-            return Err(busy(session.blocks("of a role that ours may not end")));
+            return Err(busy(session.blocks("can't be ended by our role")));
         }
         Err(error) => return Err(error),
     }
@@ -126,7 +126,7 @@ async fn end(connection: &mut Connection, settings: &Settings, session: &Older) 
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(busy(session.blocks("that does not end")));
+            return Err(busy(session.blocks("does not end")));
         }
         sleep(GONE_POLL).await;
     }
@@ -137,7 +137,7 @@ impl Older {
         let Self { pid, writer, user, since, .. } = self;
         BlockedBy {
             what: format!(
-                "pid {pid}, a session of run {} epoch {} (role {user}) {how}",
+                "pid {pid}, a session of run {} epoch {} (role {user}), {how}",
                 writer.run, writer.token
             ),
             since: *since,
@@ -226,10 +226,10 @@ mod tests {
 
     #[test]
     fn the_sentence_says_who_and_what_to_run() {
-        let by = session("0f5d7a1c", 4, Some("active")).blocks("executing a script");
+        let by = session("0f5d7a1c", 4, Some("active")).blocks("is executing a script");
         assert_eq!(
             by.to_string(),
-            "pid 412, a session of run 0f5d7a1c epoch 4 (role app) executing a script, since 2001-09-09T01:46:40Z. \
+            "pid 412, a session of run 0f5d7a1c epoch 4 (role app), is executing a script, since 2001-09-09T01:46:40Z. \
              To end it: SELECT pg_terminate_backend(412);"
         );
     }

@@ -11,7 +11,7 @@ use crate::engine::Fence;
 use crate::script::{HistoryRow, Isolation};
 
 /// How many statements complete before the first of the script.
-pub(super) const OPENING: usize = 8;
+pub(super) const OPENING: usize = 7;
 
 /// One message and where the script's own text begins in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +64,10 @@ pub(super) fn open_undo(fence: &Fence, history: &str, rank: u64, key: &str) -> S
 pub(super) fn guarded(opening: &str, isolation: Option<Isolation>, text: &str, close: &str) -> Message {
     let level = isolation.map_or_else(String::new, |level| format!(" ISOLATION LEVEL {}", level.sql()));
     let opening = format!(
-        "RESET ALL; SET SESSION AUTHORIZATION DEFAULT; UNLISTEN *; BEGIN{level}; \
+        "RESET ALL; SET SESSION AUTHORIZATION DEFAULT; BEGIN{level}; \
          CLOSE ALL; DEALLOCATE ALL; DISCARD TEMP; {opening};\n"
     );
-    let closing = format!("\n;SET SESSION AUTHORIZATION DEFAULT; RESET ALL; {close}; COMMIT");
+    let closing = format!("\n;SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; {close}; COMMIT");
     Message { opening_chars: opening.chars().count(), text: opening + text + &closing }
 }
 

@@ -10,6 +10,10 @@ use crate::cluster::Holder;
 use crate::engine::{Claim, Engine, EngineError, Session};
 use crate::program::{Op, WorkloadRef, WorkloadSeen};
 
+/// How often a target that this run has not changed is asked to forget its claim: a minute of an outage, not more,
+/// since services wait for nothing but this.
+const RELEASE_TRIES: u32 = 10;
+
 /// What rewriting our entries with a new epoch came to.
 pub(in crate::run) enum Rewritten {
     /// Every entry that was ours carries the new epoch.
@@ -143,8 +147,8 @@ impl<W: World> Driver<W> {
         Ok(Vec::new())
     }
 
-    /// Gives the claim in the fence row up. A target that can't be reached and that this run has not changed does
-    /// not keep workloads claimed: its row is overruled by the Lease, and the next run raises the token.
+    /// Gives the claim in the fence row up. A target that stays away and that this run has not changed does not keep
+    /// workloads claimed for ever.
     async fn release_fence(
         &self,
         walk: &Walk,
@@ -168,7 +172,7 @@ impl<W: World> Driver<W> {
                 Err(EngineError::Overtaken { token, .. }) => return Err(self.overtaken(token)),
                 // Never ours, or given up already.
                 Err(EngineError::Claimed { .. }) => return Ok(()),
-                Err(error) if !changed => {
+                Err(error) if !changed && *failures >= RELEASE_TRIES => {
                     tracing::warn!(target, %error, "the fence row keeps a claim of a run that changed nothing");
                     return Ok(());
                 }

@@ -3,7 +3,7 @@
 use super::super::driver::Driver;
 use super::super::patience::PODS_GONE_WITHIN;
 use super::super::seam::{Cluster, WorkloadChange, World};
-use super::super::walk::{Walk, original};
+use super::super::walk::{Fact, Walk, original};
 use super::call::Facts;
 use super::claim::ClaimedError;
 use super::{Stop, failure};
@@ -14,11 +14,15 @@ use crate::program::{Op, WorkloadRef, WorkloadSeen};
 impl<W: World> Driver<W> {
     /// To zero (a CronJob: suspended), and every pod seen gone: a Terminating one is still a writer.
     pub(super) async fn quiesce(&self, walk: &Walk, op: &Op, of: &WorkloadRef) -> Facts {
-        let mut failures = 0;
+        let (mut failures, mut facts) = (0, Vec::new());
         loop {
             self.boundary(walk, op)?;
             let Some(seen) = self.look_claimed(walk, op, of, &mut failures).await? else { continue };
             if let Some(change) = down(&seen) {
+                // On the way back, before anything was let in: somebody else brought it up.
+                if !walk.is_forward() && !walk.let_in() {
+                    facts.push(Fact::QuietBroken);
+                }
                 self.write(walk, op, &seen, &change, &mut failures).await?;
                 continue;
             }
@@ -30,7 +34,7 @@ impl<W: World> Driver<W> {
                 }
             };
             if pods.is_empty() {
-                return Ok(Vec::new());
+                return Ok(facts);
             }
             self.wait_for_pods(walk, op, of, &pods).await?;
         }

@@ -9,7 +9,7 @@ use super::quiesce::{down, listed};
 use super::{Stop, failure};
 use crate::api::run::Fingerprint;
 use crate::engine::{BlockedBy, Engine, ForeignSession, Proof, Quiet};
-use crate::program::{Kind, Op, WorkloadRef, digest};
+use crate::program::{Op, WorkloadRef, digest};
 use std::time::Duration;
 
 impl<W: World> Driver<W> {
@@ -71,6 +71,7 @@ impl<W: World> Driver<W> {
     pub(super) async fn mark_writes(&self, walk: &Walk, op: &Op) -> Facts {
         let mut facts = Vec::new();
         for target in walk.program.applied_targets() {
+            facts.extend(self.hold_quiet(walk, op, target).await?);
             let mark = self.write_mark(walk, op, target).await?;
             facts.push(Fact::WriteMark(target.to_owned(), mark.unwrap_or_default()));
         }
@@ -164,7 +165,7 @@ impl<W: World> Driver<W> {
 
     /// The dependents that must be down at this point of the run: all, until the first one is let in.
     fn down_now<'w>(&self, walk: &'w Walk) -> &'w [WorkloadRef] {
-        if walk.is_forward() && walk.touched(Kind::lets_in) { &[] } else { &walk.program.dependents }
+        if walk.is_forward() && walk.let_in() { &[] } else { &walk.program.dependents }
     }
 
     /// Samples foreign sessions while a statement runs; ends with a sentence when quiet is broken.

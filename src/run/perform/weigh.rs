@@ -66,6 +66,10 @@ impl<W: World> Driver<W> {
     /// Whether anybody wrote since the write mark that was taken right before the first give-back. A mark that
     /// can't be read, then or now, counts as written.
     async fn written_since(&self, walk: &Walk, op: &Op) -> Result<bool, Stop> {
+        // Somebody may have written while it should have been quiet: into what a script had just made, too.
+        if walk.record().quiet_unbroken == Some(false) {
+            return Ok(true);
+        }
         if !walk.is_done(|kind| *kind == Kind::MarkWrites) {
             return Ok(false);
         }

@@ -1,0 +1,2 @@
+-- expect: applied
+CREATE TABLE effect (); SET standard_conforming_strings = off;

@@ -1,0 +1,2 @@
+-- expect: applied
+BEGIN; CREATE TABLE effect ();

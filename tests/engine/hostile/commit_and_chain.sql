@@ -1,0 +1,2 @@
+-- expect: unknown
+CREATE TABLE effect (); COMMIT AND CHAIN; CREATE TABLE after_it ();

@@ -1,0 +1,2 @@
+-- expect: failed 2D000
+CREATE TABLE effect (); DO $$ BEGIN COMMIT; END $$;

@@ -1,0 +1,2 @@
+-- expect: unknown
+CREATE TABLE effect (); COMMIT; SELECT 1/0;

@@ -1,0 +1,2 @@
+-- expect: failed 57014
+CREATE TABLE effect (); COPY effect FROM STDIN;

@@ -1,0 +1,2 @@
+-- expect: applied
+CREATE TABLE effect (); COPY (SELECT 1) TO STDOUT;

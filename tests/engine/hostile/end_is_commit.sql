@@ -1,0 +1,2 @@
+-- expect: unknown
+CREATE TABLE effect (); END;

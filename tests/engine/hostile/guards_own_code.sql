@@ -1,0 +1,2 @@
+-- expect: failed WB001
+CREATE TABLE effect (); DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'WB001', MESSAGE = 'x'; END $$;

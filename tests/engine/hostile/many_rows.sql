@@ -1,0 +1,2 @@
+-- expect: applied
+CREATE TABLE effect (); SELECT * FROM generate_series(1, 100000);

@@ -1,0 +1,2 @@
+-- expect: applied no effect
+/* nothing */

@@ -1,0 +1,2 @@
+-- expect: applied
+CREATE TABLE effect (); SET client_encoding = 'LATIN1';

@@ -1,0 +1,2 @@
+-- expect: failed 0A000
+CREATE TABLE effect (); PREPARE TRANSACTION $$hostile$$;

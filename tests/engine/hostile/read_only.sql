@@ -1,0 +1,2 @@
+-- expect: failed 25006
+CREATE TABLE effect (); SET TRANSACTION READ ONLY;

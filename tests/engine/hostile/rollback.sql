@@ -1,0 +1,2 @@
+-- expect: failed WB003
+CREATE TABLE effect (); ROLLBACK;

@@ -1,0 +1,2 @@
+-- expect: unknown
+ROLLBACK; BEGIN; CREATE TABLE effect (); COMMIT;

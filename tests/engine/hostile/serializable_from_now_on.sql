@@ -1,0 +1,2 @@
+-- expect: applied
+CREATE TABLE effect (); SET default_transaction_isolation = 'serializable';

@@ -1,0 +1,3 @@
+-- expect: applied
+CREATE TABLE effect (); LISTEN birds; PREPARE q AS SELECT 1; DECLARE c CURSOR WITH HOLD FOR SELECT 1;
+CREATE TEMP TABLE held ();

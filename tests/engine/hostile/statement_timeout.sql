@@ -1,0 +1,2 @@
+-- expect: applied
+CREATE TABLE effect (); SET statement_timeout = 200;

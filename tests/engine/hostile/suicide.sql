@@ -1,0 +1,2 @@
+-- expect: lost
+CREATE TABLE effect (); SELECT pg_terminate_backend(pg_backend_pid());

@@ -1,0 +1,2 @@
+-- expect: applied
+CREATE TABLE effect (); -- and no newline

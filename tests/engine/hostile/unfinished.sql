@@ -1,0 +1,2 @@
+-- expect: failed 42601
+CREATE TABLE effect (); SELECT 1 +

@@ -1,0 +1,3 @@
+-- expect: failed 42601
+CREATE TABLE effect ();
+CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1;

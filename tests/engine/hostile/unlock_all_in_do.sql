@@ -1,0 +1,2 @@
+-- expect: applied
+CREATE TABLE effect (); DO $$ BEGIN PERFORM pg_advisory_unlock_all(); END $$;

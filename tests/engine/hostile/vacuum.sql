@@ -1,0 +1,2 @@
+-- expect: failed 25001
+CREATE TABLE effect (); VACUUM effect;

@@ -24,6 +24,9 @@ pub(super) const PODS_GONE_WITHIN: Duration = Duration::from_secs(900);
 /// How often replicas are taken down again before a run turns around: a fight is lost by then, not noise.
 pub(super) const CONTENTIONS: u32 = 3;
 
+/// How many writes to one workload need no pause between them: no op needs more than two.
+pub(super) const WRITES_AT_ONCE: u32 = 3;
+
 /// How often a waiting run looks whether what it waits for has changed without telling us.
 pub(super) const GATE_LOOK: Duration = Duration::from_secs(30);
 

@@ -246,7 +246,7 @@ fn commit(
 ) -> Result<(), ScriptFailure> {
     let mut state = world.state();
     let pods = state.connected_pods();
-    let backed_up = state.proven(target);
+    let backed_up = state.proven(target) && !world.scenario.backup_fails;
     let naive = state.bugs.naive_fence;
     let forgets = state.bugs.row_forgotten;
     let contended = state.contended;

@@ -1,7 +1,7 @@
 //! Scaling dependents to zero, and giving them back.
 
 use super::super::driver::Driver;
-use super::super::patience::PODS_GONE_WITHIN;
+use super::super::patience::{PODS_GONE_WITHIN, WRITES_AT_ONCE, pause};
 use super::super::seam::{Cluster, WorkloadChange, World};
 use super::super::walk::{Fact, Walk, original};
 use super::call::Facts;
@@ -119,7 +119,14 @@ impl<W: World> Driver<W> {
         failures: &mut u32,
     ) -> Result<(), Stop> {
         match self.world.cluster().change(seen, &self.holder(walk), change).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                // A write that is taken back at once (a webhook, a person) is not sent again as fast as we can.
+                *failures += 1;
+                if *failures > WRITES_AT_ONCE {
+                    self.until_changed(pause(*failures)).await;
+                }
+                Ok(())
+            }
             Err(error) => self.wait_out(op, error, failures).await,
         }
     }

@@ -43,12 +43,12 @@ down: ## Take the cluster and the database server down, without a trace
 ##@ To check it
 
 .PHONY: test
-test: lint test-pure test-sim test-chart test-engine test-e2e ## All that must pass; CI runs exactly this
+test: lint test-pure test-sim test-chart test-engine ## All that must pass; CI runs exactly this
 	@.ci/warm-target keep
 	$(call say,test: all layers passed)
 
 .PHONY: test-all
-test-all: test test-apiserver test-cluster test-contract ## The above, and the layers that look at a cluster's answers one by one
+test-all: test test-apiserver test-cluster test-contract test-e2e ## The above, and everything on a real cluster, the acts of the demo last
 
 .PHONY: lint
 lint: | target ## Formatting, clippy, shell scripts, generated files

@@ -192,6 +192,9 @@ impl Walk {
         if let Some(failure) = failure {
             op.code = Some(failure.code.clone());
             op.note = Some(failure.message.clone());
+            if failure.class == "NotQuiet" {
+                status.quiet_unbroken = Some(false);
+            }
             // The first failure explains the run; what follows from it does not replace it. One on the way back
             // does: it is what a person must act on now.
             if status.failure.is_none() || status.direction == Direction::Back {

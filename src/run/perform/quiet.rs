@@ -109,8 +109,8 @@ impl<W: World> Driver<W> {
                 Ok(quiet) if risen.is_none() && is_quiet(&quiet) => return Ok(facts),
                 Ok(quiet) => {
                     facts.push(Fact::QuietBroken);
-                    fights += u32::from(risen.is_some());
-                    let why = risen.unwrap_or_else(|| who(&quiet));
+                    fights += u32::from(risen.as_ref().is_some_and(|risen| risen.again));
+                    let why = risen.map_or_else(|| who(&quiet), |risen| risen.why);
                     if fights > CONTENTIONS {
                         let message = format!("quiet is broken again and again: {why}");
                         let action =
@@ -144,23 +144,26 @@ impl<W: World> Driver<W> {
     }
 
     /// Takes dependents down that somebody brought up, and waits for their pods; who did it, in one sentence.
-    async fn risen(&self, walk: &Walk, op: &Op, failures: &mut u32) -> Result<Option<String>, Stop> {
-        let mut who = None;
+    async fn risen(&self, walk: &Walk, op: &Op, failures: &mut u32) -> Result<Option<Risen>, Stop> {
+        let mut found: Option<Risen> = None;
         for of in self.down_now(walk) {
             let Some(seen) = self.look_claimed(walk, op, of, failures).await? else { continue };
             if let Some(change) = down(&seen) {
                 let by = seen.scaled_by.as_deref().unwrap_or("somebody");
-                who = Some(format!("{of} was brought up again by {by}"));
+                found = Some(Risen { again: true, why: format!("{of} was brought up again by {by}") });
                 self.write(walk, op, &seen, &change, failures).await?;
             }
             match self.world.cluster().pods(of).await {
                 Ok(pods) if pods.is_empty() => {}
-                Ok(pods) => who = who.or(Some(format!("pods of {of} are there: {}", listed(&pods)))),
+                Ok(pods) => {
+                    let why = format!("pods of {of} are there: {}", listed(&pods));
+                    found = found.or(Some(Risen { again: false, why }));
+                }
                 Err(ClusterError::Gone(_)) => {}
                 Err(error) => self.wait_out(op, error, failures).await?,
             }
         }
-        Ok(who)
+        Ok(found)
     }
 
     /// The dependents that must be down at this point of the run: all, until the first one is let in.
@@ -195,6 +198,14 @@ pub(super) fn fingerprint(proof: &Proof) -> Fingerprint {
         history: digest(&histories.collect::<Vec<_>>().join("\n")),
         structure: proof.structure.clone(),
     }
+}
+
+/// A dependent that is not down.
+struct Risen {
+    /// Somebody brought it up; else its pods still stop.
+    again: bool,
+    /// Which, and by whom.
+    why: String,
 }
 
 fn is_quiet(quiet: &Quiet) -> bool {

@@ -130,7 +130,7 @@ mod tests {
     fn golden_so_that_an_upgrade_does_not_make_every_failed_plan_new() {
         assert_eq!(
             hash(json!({"version": "2026.11.0", "dependents": [{"kind": "Deployment", "name": "web"}]})),
-            "sha256:GOLDEN"
+            "sha256:179370e2482aed360feed04099edd7fd46357dc7b4ea2a5b096599e1b964e52d"
         );
     }
 }

@@ -100,7 +100,8 @@ const LONGEST_FILE: usize = 600;
 #[test]
 fn each_room_knows_only_what_it_may() {
     let mut broken = String::new();
-    for source in sources() {
+    // A file of tests reads its fixtures from files; it is compiled for tests only.
+    for source in sources().into_iter().filter(|source| !source.shown.ends_with("tests.rs")) {
         for rule in RULES.iter().filter(|rule| rule.rooms.iter().any(|room| source.is_in(room))) {
             for (number, line) in source.product_lines() {
                 for name in rule.without.iter().filter(|name| names(line, name)) {

@@ -10,6 +10,9 @@ use crate::proxy::{Proxy, Way};
 use crate::witness::Witness;
 
 const LOCK: &str = "8604243006615348588";
+/// How many sessions of this database wait for an advisory lock.
+const WAITS: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = \
+                     (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 fn at(bed: &Bed) -> String {
     format!("test/{0} (localhost:{1}/{0})", bed.database, port())
@@ -50,7 +53,9 @@ async fn the_claim_outlives_the_session_until_it_is_given_up_and_the_token_outli
     let session = bed.engine().enter(&another_run(&bed, 5)).await.expect("free, and higher");
     session.leave(Claim::GiveUp).await.expect("leaves");
     assert_eq!(bed.psql("SELECT token, claimed, run FROM whimbrel.fence"), "5|f|4");
-    assert_eq!(bed.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0");
+    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = \
+                (SELECT oid FROM pg_database WHERE datname = current_database())";
+    assert_eq!(bed.psql(held), "0");
 }
 
 #[tokio::test]
@@ -81,17 +86,16 @@ async fn a_session_that_executes_is_waited_for_and_its_outcome_counts() {
     let bed = Bed::new(As::Superuser);
     bed.psql("CREATE TABLE effect (n int)");
     let proxy = Proxy::new("127.0.0.1", port()).await;
-    // No lock timeout: the script waits behind the gate until the second driver has been sent away.
-    let through = Postgresql::new(Settings { lock_timeout: Duration::ZERO, ..bed.plain(proxy.port) });
+    // So long that the script waits behind the gate until the second driver has been sent away.
+    let through =
+        Postgresql::new(Settings { lock_timeout: Duration::from_secs(120), ..bed.plain(proxy.port) });
     let mut session = through.enter(&bed.fence(1)).await.expect("enters");
     let mut gate = Witness::new(&bed.database, "gate");
     gate.say("SELECT pg_advisory_lock(1)");
     let script = raw("1", "INSERT INTO effect VALUES (1); SELECT pg_advisory_lock(1)", None);
     proxy.hide_after(Way::ToClient, 0);
     let pending = tokio::spawn(async move { session.apply(HISTORY, &script).await });
-    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = \
-                   (SELECT oid FROM pg_database WHERE datname = current_database())";
-    until("the script waits", || bed.psql(waiting) == "1").await;
+    until("the script waits", || bed.psql(WAITS) == "1").await;
     let refusal = refused(&bed.engine(), &bed.fence(1)).await;
     let EngineError::Busy { by, .. } = refusal else { panic!("{refusal:?}") };
     assert!(
@@ -166,10 +170,7 @@ async fn a_session_that_lost_its_lock_to_another_stops() {
     let mut session = bed.enter(1).await;
     let mut next = Witness::new(&bed.database, "next");
     next.start(&format!("SELECT pg_advisory_lock({LOCK})"));
-    until("it waits", || {
-        bed.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") != "0"
-    })
-    .await;
+    until("it waits", || bed.psql(WAITS) == "1").await;
     // Frees the lock, and then fails: the unlocking is not rolled back.
     let script =
         raw("1", "SELECT pg_advisory_unlock_all(); SELECT pg_advisory_unlock_all(); SELECT 1/0", None);

@@ -79,3 +79,29 @@ pub(super) fn recovery(in_transaction: bool, lock: i64) -> String {
         "{rollback}RESET ALL; SET SESSION AUTHORIZATION DEFAULT; UNLISTEN *; SELECT pg_catalog.pg_try_advisory_lock({lock})"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An open quote, dollar quote, comment or identifier in a script must find nothing behind it that closes it.
+    #[test]
+    fn what_closes_a_script_has_no_quote_in_it() {
+        for close in [CLOSE, CLOSE_UNDO] {
+            let message = guarded("SELECT 'opening'", None, "BODY", close);
+            let (_, closing) = message.text.split_once("BODY").expect("the script is in it");
+            assert!(closing.starts_with('\n'), "a comment at the end of a script ends with its line");
+            assert!(!closing.contains(['\'', '"', '$'].as_slice()) && !closing.contains("*/"), "{closing}");
+        }
+    }
+
+    #[test]
+    fn the_opening_is_measured_in_characters_and_statements() {
+        let message = guarded("SELECT 'ü'", Some(Isolation::Serializable), "BODY", CLOSE);
+        let opening: String = message.text.chars().take(message.opening_chars).collect();
+        assert!(
+            opening.ends_with("SELECT 'ü';\n") && opening.contains("BEGIN ISOLATION LEVEL SERIALIZABLE;")
+        );
+        assert_eq!(opening.matches(';').count(), OPENING);
+    }
+}

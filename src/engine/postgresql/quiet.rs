@@ -42,11 +42,7 @@ pub(super) async fn sample(connection: &mut Connection, settings: &Settings) -> 
         [(yes(sets.get(4), 0), CRON, "pg_cron"), (yes(sets.get(4), 1), TIMESCALE, "timescaledb")]
     {
         if installed {
-            let jobs = connection.read(settings, query).await?;
-            obstacles.extend(
-                names(jobs.first())
-                    .map(|id| format!("{what} job {id} runs in this database. Stop it for the run.")),
-            );
+            obstacles.extend(jobs(connection, settings, what, query).await?);
         }
     }
     let mark = match mark::read(connection, settings).await? {
@@ -57,6 +53,24 @@ pub(super) async fn sample(connection: &mut Connection, settings: &Settings) -> 
         }
     };
     Ok(Quiet { foreign: foreign(settings, sets.first()), obstacles, mark })
+}
+
+/// The scheduled jobs as obstacles. A role that may not read them can't know that there are none.
+async fn jobs(
+    connection: &mut Connection,
+    settings: &Settings,
+    what: &str,
+    query: &str,
+) -> Result<Vec<String>, EngineError> {
+    match connection.read(settings, query).await {
+        Ok(sets) => Ok(names(sets.first())
+            .map(|id| format!("{what} job {id} runs in this database. Stop it for the run."))
+            .collect()),
+        Err(EngineError::Server { code, message, .. }) if code == "42501" => {
+            Ok(vec![format!("the jobs of {what} can't be read: {message}. Grant SELECT on them.")])
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn names(set: Option<&Set>) -> impl Iterator<Item = &str> {

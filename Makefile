@@ -15,7 +15,7 @@ FEATURES := tool-tests,server-tests,cluster-tests
 TEST := cargo test --quiet --features $(FEATURES)
 CLUSTER_UP := testbed/testbed up
 # The addresses that server tests and cluster tests read.
-WITH_POSTGRES = testbed/postgres up >/dev/null; eval "$$(testbed/postgres env)"
+WITH_POSTGRES = testbed/postgres up >/dev/null; testbed/postgres replica >/dev/null; eval "$$(testbed/postgres env)"
 WITH_CLUSTER = WHIMBREL_TEST_KUBECONFIG=$$($(CLUSTER_UP)); export WHIMBREL_TEST_KUBECONFIG
 
 define say

@@ -1,3 +1,3 @@
 -- expect: applied
 -- owner: failed 42501
-CREATE TABLE effect (); SET SESSION AUTHORIZATION testbed_certificate;
+CREATE TABLE effect (); SET SESSION AUTHORIZATION pg_monitor;

@@ -11,12 +11,16 @@ SHELL := bash
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/whimbrel
 # One set of features for all tests, so that the library is compiled once and not once per layer.
-FEATURES := tool-tests,server-tests,cluster-tests
+FEATURES := tool-tests,server-tests,cluster-tests,fault-points
 TEST := cargo test --quiet --features $(FEATURES)
 CLUSTER_UP := testbed/testbed up
 # The addresses that server tests and cluster tests read.
 WITH_POSTGRES = testbed/postgres up >/dev/null; testbed/postgres replica >/dev/null; eval "$$(testbed/postgres env)"
 WITH_CLUSTER = WHIMBREL_TEST_KUBECONFIG=$$($(CLUSTER_UP)); export WHIMBREL_TEST_KUBECONFIG
+# A cluster of its own: the operator of the demo watches all namespaces of its cluster.
+CRASH = export WHIMBREL_TESTBED_ID=$$(echo "$(CURDIR) crash" | sha256sum | cut -c1-8); $(WITH_CLUSTER); testbed/testbed image demo-app postgresql >/dev/null; \
+  WHIMBREL_TEST_IMAGE=$$(testbed/testbed image whimbrel); export WHIMBREL_TEST_IMAGE; \
+  $(TEST) --test crash -- --nocapture; testbed/testbed down
 
 define say
 @printf '\n\033[1m== %s\033[0m\n' '$(1)'
@@ -98,6 +102,16 @@ test-cluster: | target ## Claims, fenced writes, Leases, workloads and Jobs on a
 test-contract: | target ## kstatus, Argo CD, kubectl wait and the approval policies, by their own programs
 	$(call say,test-contract: kstatus; Argo CD; kubectl; approval policies)
 	@$(WITH_CLUSTER); $(TEST) --test contract
+
+.PHONY: test-crash
+test-crash: | target ## 30 fault points of the demo's acts, others for each commit
+	$(call say,test-crash: 30 fault points)
+	@WHIMBREL_CRASH_SAMPLE=30 WHIMBREL_CRASH_SEED=$$(git rev-parse HEAD) $(CRASH)
+
+.PHONY: crash
+crash: | target ## Every fault point of the demo's acts 1 to 3: hours; SHARD=2/5, ONLY='act2 abort-after@17'
+	$(call say,crash: every fault point)
+	@$(CRASH)
 
 .PHONY: test-e2e
 test-e2e: | target ## The four acts of the demo, from `helm install` to the last byte

@@ -21,6 +21,8 @@ pub mod cluster;
 pub mod controller;
 /// The hands on databases: one room per engine behind one trait.
 pub mod engine;
+/// Numbered fault points, in builds made for crash tests.
+pub(crate) mod fault;
 /// One Job of ours from spec to proven gone.
 pub mod job;
 /// The brain: compile a plan, decide what comes next. Pure.

@@ -4,6 +4,7 @@
 //! every account shares the base and adds one header.
 
 use super::Account;
+use crate::fault::Point;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use kube::{
     Api, Client, Config, Resource,
@@ -175,7 +176,8 @@ async fn send(base: Client, request: Request<Body>) -> Result<Response<Body>, Bo
         return Ok(base.send(request).await?);
     }
     if request.method() != Method::GET {
-        return answer(&base, request).await;
+        let point = Point::of_request(request.method(), request.uri());
+        return point.around(answer(&base, request), BoxError::from).await;
     }
     let (parts, _) = request.into_parts();
     for pause in READ_AGAIN_AFTER {

@@ -6,6 +6,8 @@
 mod actions;
 mod cluster;
 mod judges;
+#[path = "../tools/kubectl.rs"]
+mod kubectl;
 mod phases;
 mod samples;
 #[path = "../tools/mod.rs"]

@@ -1,6 +1,6 @@
 //! The samples and the README's plan are what the API server admits.
 
-use crate::cluster::{Namespace, said};
+use crate::{cluster::Namespace, kubectl::said};
 
 #[test]
 fn the_samples_are_admitted() {

@@ -1,7 +1,8 @@
 //! Who may say what: the chart's admission policies on a real API server, with the words they refuse in.
 
 use crate::{
-    cluster::{Namespace, eventually, kubectl_with, said},
+    cluster::{Namespace, eventually},
+    kubectl::{run_with, said},
     tools::path_of,
 };
 use serde_json::{Value, json};
@@ -10,10 +11,7 @@ use std::process::Command;
 /// A namespace under the chart's policies. bob may edit, alice may approve, carol is on call.
 fn guarded(name: &str) -> Namespace {
     let namespace = Namespace::new(name);
-    kubectl_with(
-        &["apply", "--server-side", "--force-conflicts", "--filename", "-"],
-        &policies(&namespace.0),
-    );
+    run_with(&["apply", "--server-side", "--force-conflicts", "--filename", "-"], &policies(&namespace.0));
     for (role, user) in [("edit", "bob"), ("whimbrel-approver", "alice"), ("whimbrel-on-call", "carol")] {
         namespace.kubectl(&["create", "rolebinding", user, "--clusterrole", role, "--user", user]);
     }

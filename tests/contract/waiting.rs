@@ -1,7 +1,8 @@
 //! `kubectl wait` returns where it should and nowhere else, on the real kinds.
 
 use crate::{
-    cluster::{Namespace, kubectl_with},
+    cluster::Namespace,
+    kubectl::run_with,
     phases::{Phased, phases},
 };
 use serde_json::{Value, json};
@@ -42,10 +43,10 @@ fn put(namespace: &Namespace, all: &[(String, Phased)]) {
     };
     let apply = ["--namespace", &namespace.0, "apply", "--server-side", "--filename", "-"];
     for paused in [true, false, true] {
-        kubectl_with(&apply, &list(&|name, _| plan(name, json!({"spec": spec(paused)}))));
+        run_with(&apply, &list(&|name, _| plan(name, json!({"spec": spec(paused)}))));
     }
     let status = list(&|name, it| plan(name, json!({"spec": spec(true), "status": dated(&it.status)})));
-    kubectl_with(&[&apply[..], &["--subresource=status"]].concat(), &status);
+    run_with(&[&apply[..], &["--subresource=status"]].concat(), &status);
 
     let served: Value =
         serde_json::from_str(&namespace.kubectl(&["get", "mplan", "--output=json"])).expect("JSON");

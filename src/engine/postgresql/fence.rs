@@ -64,7 +64,7 @@ pub(super) async fn raise(
         escape_literal(&fence.plan),
         escape_literal(&fence.cluster),
     );
-    let reply = connection.wire.query(&write, ALL_ROWS).await.map_err(lost)?;
+    let reply = connection.wire.effect("raise the fence", &write, ALL_ROWS).await.map_err(lost)?;
     match reply.error {
         None => Ok(()),
         Some(error) => {

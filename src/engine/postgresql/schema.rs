@@ -52,7 +52,7 @@ pub(super) fn check_format(at: &str, format: Option<&str>) -> Result<(), EngineE
 pub(super) async fn make(connection: &mut Connection, settings: &Settings) -> Result<(), EngineError> {
     let lost = |lost: Lost| EngineError::Lost { at: settings.at(), reason: lost.reason };
     let message = format!("BEGIN; {MAKE} COMMIT");
-    let reply = connection.wire.query(&message, NO_ROWS).await.map_err(lost)?;
+    let reply = connection.wire.effect("make the schema", &message, NO_ROWS).await.map_err(lost)?;
     let Some(error) = reply.error else { return Ok(()) };
     connection.wire.query("ROLLBACK", NO_ROWS).await.map_err(lost)?;
     if error.code == "42501" {

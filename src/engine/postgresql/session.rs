@@ -53,7 +53,7 @@ impl PostgresqlSession {
         let pid = self.connection.wire.pid();
         let reply = tokio::select! {
             biased;
-            reply = self.connection.wire.query(&message.text, NO_ROWS) => reply.map_err(lost)?,
+            reply = self.connection.wire.effect(file, &message.text, NO_ROWS) => reply.map_err(lost)?,
             never = blockers::watch(&self.settings, &self.fence, pid, &mut blocker) => match never {},
         };
         let verdict = judge(&reply, self.connection.wire.status());
@@ -140,7 +140,10 @@ impl PostgresqlSession {
             return;
         }
         let wire = &mut self.connection.wire;
-        let noted = match wire.query(&format!("BEGIN; {opening}; COMMIT"), NO_ROWS).await {
+        let noted = match wire
+            .effect("note what is half done", &format!("BEGIN; {opening}; COMMIT"), NO_ROWS)
+            .await
+        {
             Ok(reply) if reply.error.is_some() => wire.query("ROLLBACK", NO_ROWS).await,
             noted => noted,
         };
@@ -257,7 +260,7 @@ impl Session for PostgresqlSession {
     async fn leave(self, claim: Claim) -> Result<(), EngineError> {
         let Self { settings, mut connection, fence, .. } = self;
         let flush = connection.server.number >= FLUSHES_WHEN_TOLD;
-        let said = connection.wire.query(&farewell(&fence, claim, flush), ALL_ROWS).await;
+        let said = connection.wire.effect("leave", &farewell(&fence, claim, flush), ALL_ROWS).await;
         let reply = said.map_err(|lost| EngineError::Lost { at: settings.at(), reason: lost.reason })?;
         // The lock is free and the claim written; a server that is slow to hang up changes nothing of that.
         let _ = timeout(settings.connect_timeout, connection.wire.terminate()).await;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::fault::Point;
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::IsNull;
@@ -143,6 +144,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let mut message = BytesMut::with_capacity(sql.len() + 16);
         frontend::query(sql, &mut message)?;
         self.exchange(&message, keep).await
+    }
+
+    /// A message that changes the database, under a name of its own: if the process may die before it, after it, or
+    /// without its answer, it does so here.
+    pub(super) async fn effect(&mut self, what: &str, sql: &str, keep: usize) -> Result<Reply, Lost> {
+        let done = Point::of_message(what).around(self.query(sql, keep), Lost::new).await;
+        // Whoever lost an answer knows nothing of the session any more.
+        self.busy |= done.is_err();
+        done
     }
 
     /// Runs exactly one statement: the server itself refuses a second one in the same text, so nothing can follow a

@@ -1,0 +1,95 @@
+//! Every fault point of the demo's acts 1 to 3, on a real cluster: the operator dies before an effect, dies after it, or
+//! never hears its answer, is started again, and the world must end as if nothing had happened.
+//!
+//! A learning run of each act counts its points; the visits follow, several lanes side by side. Each lane has namespaces,
+//! a platform, a database server and an operator of its own. `make crash` visits all points; `SHARD=2/5` the second fifth
+//! of them; `WHIMBREL_CRASH_SAMPLE=30` that many, chosen by `WHIMBREL_CRASH_SEED`; `ONLY='act2 abort-after@17'` one.
+
+mod act;
+#[path = "../tools/kubectl.rs"]
+mod kubectl;
+mod lane;
+mod operator;
+mod state;
+#[path = "../tools/mod.rs"]
+mod tools;
+mod visit;
+
+use act::ACTS;
+use lane::Lane;
+use state::State;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use visit::{Visit, Visits};
+
+/// How an act goes undisturbed.
+struct Learned {
+    points: usize,
+    end: State,
+}
+
+#[test]
+fn every_fault_point_ends_as_the_undisturbed_run() {
+    let lanes = visit::number_of("WHIMBREL_CRASH_LANES").unwrap_or(4);
+    lane::prepare_cluster();
+    let mut first = Lane::set_up(1);
+    let learned = learn(&mut first);
+    let counted: usize = learned.values().map(|it| it.points).sum();
+    let visits = Visits::choose(|act| learned[act.name].points);
+    let total = visits.total();
+    println!("{counted} points in {} acts, {total} visits, {lanes} lanes", learned.len());
+    let violations = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        scope.spawn(|| walk(first, &visits, &learned, &violations));
+        for number in 2..=lanes.min(total) {
+            let (visits, learned, violations) = (&visits, &learned, &violations);
+            scope.spawn(move || walk(Lane::set_up(number), visits, learned, violations));
+        }
+    });
+    let violations = violations.into_inner().expect("no lane panicked");
+    println!("points: {counted}, runs: {total}, violations: {}", violations.len());
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
+
+/// Walks each act undisturbed.
+fn learn(lane: &mut Lane) -> BTreeMap<&'static str, Learned> {
+    let mut learned = BTreeMap::new();
+    for act in ACTS {
+        let end = lane.walk(act, None).unwrap_or_else(|why| panic!("{}, undisturbed: {why}", act.name));
+        let points = lane.points();
+        assert!(points.len() > 20, "{}: an act has more boundaries than {points:?}", act.name);
+        println!("{}: {} points, ends {}", act.name, points.len(), end.reason);
+        learned.insert(act.name, Learned { points: points.len(), end });
+    }
+    learned
+}
+
+/// One lane's share of the visits.
+fn walk(
+    mut lane: Lane,
+    visits: &Visits,
+    learned: &BTreeMap<&'static str, Learned>,
+    violations: &Mutex<Vec<String>>,
+) {
+    while let Some((at, visit)) = visits.next() {
+        let ended = lane.walk(visit.act, Some(&visit));
+        let struck = lane.struck().unwrap_or_else(|| "not reached".to_owned());
+        let wrong = match ended {
+            Ok(end) => end.differs_from(&learned[visit.act.name].end),
+            Err(why) => Some(why),
+        };
+        println!(
+            "[{at}/{}] {visit}: {struck}: {}",
+            visits.total(),
+            wrong.as_deref().unwrap_or("as undisturbed")
+        );
+        if let Some(wrong) = wrong {
+            let told = report(&visit, &struck, &wrong, &lane.keep(&visit));
+            violations.lock().expect("no lane panicked").push(told);
+        }
+    }
+}
+
+fn report(visit: &Visit, struck: &str, wrong: &str, kept: &str) -> String {
+    format!("{visit}: {struck}: {wrong}\n  kept: {kept}\n  again: make crash ONLY='{visit}'")
+}

@@ -128,6 +128,25 @@ deny: ## Licences, advisories and sources of all dependencies
 	$(call say,deny: dependencies)
 	@.ci/cargo-deny check
 
+##@ To measure it
+
+.PHONY: bench
+bench: bench-scripts bench-downtime bench-budget ## All of bench/: ratios and counts, printed and never asserted
+
+.PHONY: bench-scripts
+bench-scripts: | target ## 1,000 small scripts: the engine beside one psql session
+	$(call say,bench-scripts: compiled as the image is; minutes the first time)
+	@testbed/postgres up >/dev/null; eval "$$(testbed/postgres env)"; \
+	  cargo bench --quiet --profile image --features $(FEATURES) --bench scripts
+
+.PHONY: bench-downtime
+bench-downtime: ## Downtime of act 1: Whimbrel beside a shell script of the same steps
+	@bench/downtime
+
+.PHONY: bench-budget
+bench-budget: ## Requests per op of the demo's acts, from the API server's audit log
+	@bench/budget
+
 ##@ To change it
 
 .PHONY: crds

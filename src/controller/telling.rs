@@ -25,6 +25,8 @@ pub(super) struct Teller {
     run: RunFacts,
     told: Mutex<Told>,
     written: Mutex<Option<Instant>>,
+    /// The plan with the status that was read or written last.
+    known: Mutex<Option<MigrationPlan>>,
     program: Mutex<Option<Arc<Program>>>,
 }
 
@@ -37,6 +39,7 @@ impl Teller {
             run,
             told: Mutex::default(),
             written: Mutex::default(),
+            known: Mutex::default(),
             program: Mutex::default(),
         }
     }
@@ -51,6 +54,9 @@ impl Teller {
     /// Writes the plan's status when it says something new, and publishes what has happened since the last time.
     pub(super) async fn tell(&self, report: &Report) {
         lock(&self.program).clone_from(&report.program);
+        if self.is_progress_alone(report) {
+            return;
+        }
         let own = self.operator.own();
         let plan = match get_if_there::<MigrationPlan>(own, &self.plan.namespace, &self.plan.name).await {
             Ok(Some(plan)) => plan,
@@ -72,15 +78,35 @@ impl Teller {
         self.publish(&plan, &facts, report).await;
     }
 
+    /// Whether a report says nothing but progress so soon after the last write that it would not be written. An Apply
+    /// reports every script: a thousand of them must not wait for a thousand reads of the plan.
+    fn is_progress_alone(&self, report: &Report) -> bool {
+        if report.record.outcome.is_some() || !self.wrote_recently() {
+            return false;
+        }
+        let known = lock(&self.known);
+        let Some(plan) = known.as_ref() else { return false };
+        let facts = PlanFacts::of(plan);
+        let old = plan.status.clone().unwrap_or_default();
+        let new = words::plan_status(&old, &facts, &self.run, report, Timestamp::now());
+        !words::differs(&old, &new)
+            && words::transitions(&lock(&self.told), &facts, &self.run, report).is_empty()
+    }
+
+    fn wrote_recently(&self) -> bool {
+        lock(&self.written).is_some_and(|at| at.elapsed() < PROGRESS_EVERY)
+    }
+
     async fn write(&self, plan: &MigrationPlan, facts: &PlanFacts, report: &Report) {
         let old = plan.status.clone().unwrap_or_default();
         let new = words::plan_status(&old, facts, &self.run, report, Timestamp::now());
-        let recently = lock(&self.written).is_some_and(|at| at.elapsed() < PROGRESS_EVERY);
-        if old == new || (recently && !words::differs(&old, &new)) {
+        if old == new || (self.wrote_recently() && !words::differs(&old, &new)) {
+            *lock(&self.known) = Some(plan.clone());
             return;
         }
-        write_status(&self.operator, plan, &old, &new).await;
+        let written = write_status(&self.operator, plan, &old, &new).await;
         *lock(&self.written) = Some(Instant::now());
+        *lock(&self.known) = written.then(|| MigrationPlan { status: Some(new.clone()), ..plan.clone() });
         let key = crate::serve::PlanKey { namespace: facts.namespace.clone(), plan: facts.name.clone() };
         self.operator.metrics.phase_is(&key, new.phase.as_str());
     }
@@ -138,24 +164,80 @@ pub(super) fn reference(plan: &MigrationPlan) -> ObjectReference {
     }
 }
 
-/// Writes a plan's status: a projection, so what is lost now is written the next time.
+/// Writes a plan's status: a projection, so what is lost now is written the next time. False when it was not written.
 pub(super) async fn write_status(
     operator: &Operator,
     plan: &MigrationPlan,
     old: &crate::api::MigrationPlanStatus,
     new: &crate::api::MigrationPlanStatus,
-) {
+) -> bool {
     let namespace = plan.metadata.namespace.as_deref().unwrap_or_default();
     let name = plan.metadata.name.as_deref().unwrap_or_default();
     let patch = super::world::merge_patch(&json!(old), &json!(new));
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let api = operator.own().api::<MigrationPlan>(namespace);
     let patch = json!({ "status": patch });
-    if let Err(error) = api.patch_status(name, &parameters, &Patch::Merge(&patch)).await {
+    let written = api.patch_status(name, &parameters, &Patch::Merge(&patch)).await;
+    if let Err(error) = &written {
         tracing::warn!(plan = name, %error, "the plan's status was not written");
     }
+    written.is_ok()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::events::Recorder;
+    use crate::cluster::fake::FakeApiServer;
+    use crate::run::{Doing, Waiting};
+    use crate::serve::Metrics;
+    use std::collections::BTreeMap;
+
+    fn teller(fake: &FakeApiServer) -> Teller {
+        let server = fake.api_server();
+        let operator = Operator {
+            namespace: "whimbrel".into(),
+            default_account: None,
+            image: "whimbrel:1".into(),
+            cluster: "c1".into(),
+            recorder: Recorder::new(server.own().clone(), "test"),
+            metrics: Arc::new(Metrics::new()),
+            server,
+        };
+        let plan = PlanFacts {
+            namespace: "aether".into(),
+            name: "shop".into(),
+            generation: 1,
+            ..PlanFacts::default()
+        };
+        Teller::new(operator, plan, RunFacts { number: 1, plan_generation: 1, ..RunFacts::default() })
+    }
+
+    fn at_script(file: &str) -> Report {
+        let mut doing = Doing::since(Timestamp::UNIX_EPOCH);
+        doing.detail = Some(file.to_owned());
+        let doing = BTreeMap::from([("apply/entities".to_owned(), doing)]);
+        Report { record: MigrationRunStatus::default(), program: None, doing, waiting: None }
+    }
+
+    #[tokio::test]
+    async fn a_thousand_scripts_are_not_a_thousand_reads_of_the_plan() {
+        let fake = FakeApiServer::new();
+        let teller = teller(&fake);
+        let plan = json!({"metadata": {"name": "shop", "namespace": "aether", "generation": 1}, "spec": {"stages": []}});
+        fake.answer_always(200, plan);
+        teller.tell(&at_script("V1__a.sql")).await;
+        let first = fake.requests().len();
+        assert!(first >= 2, "one read and one write at least: {:?}", fake.requests());
+        for n in 2..1000 {
+            teller.tell(&at_script(&format!("V{n}__a.sql"))).await;
+        }
+        assert_eq!(fake.requests().len(), first, "progress alone");
+        teller.tell(&Report { waiting: Some(Waiting::Paused), ..at_script("V1000__a.sql") }).await;
+        assert!(fake.requests().len() >= first + 2, "what people wait for is told at once");
+    }
 }

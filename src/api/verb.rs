@@ -66,6 +66,29 @@ pub enum Verb {
     },
 }
 
+impl Verb {
+    /// The annotation's key without its prefix.
+    pub fn key(&self) -> String {
+        match self {
+            Verb::Approve(_) => "approve".into(),
+            Verb::ApproveStep { step, .. } => format!("approve.{step}"),
+            Verb::Abort(_) => "abort".into(),
+            Verb::Retry(_) => "retry".into(),
+            Verb::Resolve(_) => "resolve".into(),
+            Verb::Abandon(_) => "abandon".into(),
+            Verb::Rollback(_) => "rollback".into(),
+            Verb::Override { guard, .. } => format!("override.{guard}"),
+            Verb::Adopt { .. } => "adopt".into(),
+        }
+    }
+
+    /// Whether the chart's admission policy proves who asks. `abort` and `retry` are free for everybody who may edit:
+    /// stopping must never wait for a right, so nobody looks whose name stands there.
+    pub fn is_guarded(&self) -> bool {
+        !matches!(self, Verb::Abort(_) | Verb::Retry(_))
+    }
+}
+
 /// What of a history is taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Adopted {

@@ -24,6 +24,9 @@ pub struct OperatorArgs {
     /// Service account of plans and targets that name none; empty: the operator's own rights, for clusters with one team
     #[arg(long, env = "WHIMBREL_DEFAULT_SERVICE_ACCOUNT", default_value = "whimbrel")]
     pub default_service_account: String,
+    /// The admission policy that proves who approves is in place; without it records say "(unverified)"
+    #[arg(long, env = "WHIMBREL_APPROVAL_POLICY", value_parser = clap::builder::FalseyValueParser::new())]
+    pub approval_policy: bool,
     /// Image that Jobs copy this program from: the one that the operator itself runs
     #[arg(long, env = "WHIMBREL_IMAGE")]
     pub image: String,

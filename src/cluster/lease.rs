@@ -45,6 +45,8 @@ pub struct TargetClaim {
     pub holder: Option<String>,
     /// The highest epoch that ever held it; 0 if nobody has.
     pub token: u64,
+    /// Since when the holder, at this epoch, has it.
+    pub since: Option<Timestamp>,
 }
 
 impl TargetClaim {
@@ -52,7 +54,8 @@ impl TargetClaim {
         let holder =
             lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone()).filter(|it| !it.is_empty());
         let token = lease.annotations().get(TOKEN).and_then(|it| it.parse().ok()).unwrap_or(0);
-        Self { holder, token }
+        let since = lease.spec.as_ref().and_then(|spec| spec.acquire_time.as_ref()).map(|at| at.0);
+        Self { holder, token, since }
     }
 }
 
@@ -152,15 +155,20 @@ mod tests {
 
     fn taken(lease: Option<Lease>, epoch: u64) -> Result<(&'static str, TargetClaim), String> {
         match decide_take(lease, "ops", &key(), &me(epoch)) {
-            Ok(Change::Done(it)) => Ok(("done", TargetClaim::of(&it))),
-            Ok(Change::Create(it)) => Ok(("create", TargetClaim::of(&it))),
-            Ok(Change::Replace(it)) => Ok(("replace", TargetClaim::of(&it))),
+            Ok(Change::Done(it)) => Ok(("done", claim(&it))),
+            Ok(Change::Create(it)) => Ok(("create", claim(&it))),
+            Ok(Change::Replace(it)) => Ok(("replace", claim(&it))),
             Err(error) => Err(error.to_string()),
         }
     }
 
+    /// Without the instant, which is now.
+    fn claim(lease: &Lease) -> TargetClaim {
+        TargetClaim { since: None, ..TargetClaim::of(lease) }
+    }
+
     fn mine(epoch: u64) -> TargetClaim {
-        TargetClaim { holder: Some(me(epoch).to_string()), token: epoch }
+        TargetClaim { holder: Some(me(epoch).to_string()), token: epoch, since: None }
     }
 
     #[test]
@@ -193,7 +201,7 @@ mod tests {
         let Ok(Change::Replace(freed)) = decide_release(Some(lease("uid-a/7/3", 3)), &key(), &me(3)) else {
             panic!("our own claim is released")
         };
-        assert_eq!(TargetClaim::of(&freed), TargetClaim { holder: None, token: 3 });
+        assert_eq!(TargetClaim::of(&freed), TargetClaim { holder: None, token: 3, since: None });
         assert_eq!(freed.resource_version().as_deref(), Some("5"));
         assert!(matches!(decide_release(Some(lease("", 3)), &key(), &me(3)), Ok(Change::Done(_))));
         let foreign = decide_release(Some(lease("uid-b/1/2", 2)), &key(), &me(3));

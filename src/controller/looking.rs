@@ -3,6 +3,7 @@
 use super::operator::Operator;
 use super::targets::OpenTarget;
 use crate::api::plan::{ScriptSource, Work};
+use crate::api::target::DatabaseTargetStatus;
 use crate::api::{self, MigrationPlan, not_built};
 use crate::cluster::lease::{self, TargetKey};
 use crate::cluster::source::{self, SourceError};
@@ -23,6 +24,8 @@ pub(super) struct Looked {
     pub(super) intent_hash: String,
     /// What it comes to.
     pub(super) compiled: Compiled,
+    /// What the targets remember of runs.
+    pub(super) targets: Vec<DatabaseTargetStatus>,
 }
 
 /// Why a plan can't be compiled now.
@@ -86,10 +89,11 @@ pub(super) async fn look(
             seen.targets.insert(name.clone(), look_at(name, target, &namespace).await?);
         }
         let compiled = compile(&intent, &seen, &intent_hash)?;
-        Ok(compiled)
+        let targets = targets.into_values().filter_map(|target| target.object.status).collect();
+        Ok((compiled, targets))
     };
     match looking.await {
-        Ok(compiled) => Ok(Looked { intent_hash, compiled }),
+        Ok((compiled, targets)) => Ok(Looked { intent_hash, compiled, targets }),
         Err(refused) => Err(Refused { intent_hash: Some(intent_hash), ..refused }),
     }
 }

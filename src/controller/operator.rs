@@ -1,6 +1,6 @@
 //! What every part of the controller holds: the API server, as whom things are done, and whom to tell.
 
-use crate::api::{DatabaseTarget, MigrationPlan, MigrationRun};
+use crate::api::{DatabaseTarget, MigrationPlan};
 use crate::cluster::events::Recorder;
 use crate::cluster::{Account, Acting, ApiServer};
 use crate::serve::Metrics;
@@ -17,6 +17,8 @@ pub(super) struct Operator {
     pub(super) default_account: Option<String>,
     /// Image that Jobs copy this program from.
     pub(super) image: String,
+    /// Whether the chart's admission policy proves who gives a verb.
+    pub(super) names_are_proven: bool,
     /// Uid of the cluster: of its namespace kube-system.
     pub(super) cluster: String,
     /// Events.
@@ -51,8 +53,3 @@ impl Operator {
 
 /// Finalizer of live runs, of plans with one, and of targets in use.
 pub(super) const FINALIZER: &str = "whimbrel.dev/run";
-
-/// Whether a run has ended for good.
-pub(super) fn has_ended(run: &MigrationRun) -> bool {
-    run.status.as_ref().is_some_and(|status| status.outcome.is_some())
-}

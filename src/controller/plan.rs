@@ -1,17 +1,18 @@
 //! The plan's controller: which run there must be, and which driver. Thin: compile and the driver do the work.
 
 use super::drivers::Drivers;
-use super::looking::{self, Refused, open};
-use super::operator::{FINALIZER, Operator, has_ended};
-use super::signals::{retry, signals};
+use super::looking::{self, Looked, Refused, open};
+use super::operator::{FINALIZER, Operator};
+use super::signals::{For, retry, signals};
 use super::telling::write_status;
 use crate::api::plan::MigrationPlanStatus;
-use crate::api::run::{MigrationRunSpec, OpState, RunPlan};
+use crate::api::run::{MigrationRunSpec, RunPlan};
+use crate::api::target::DatabaseTargetStatus;
 use crate::api::{MigrationPlan, MigrationRun, Outcome, Reason};
 use crate::cluster::{ReadError, SwapError, WriteError, list_all, record};
 use crate::program::{Compiled, parse};
 use crate::run::Report;
-use crate::words::{self, PlanFacts, RunFacts};
+use crate::words::{self, PlanFacts, RunFacts, is_live};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::controller::Action;
@@ -55,7 +56,7 @@ pub(super) async fn reconcile(plan: Arc<MigrationPlan>, context: Arc<Context>) -
     let runs = runs_of(&context.operator, &plan).await?;
     let newest = runs.last();
     if let Some(run) = newest.filter(|run| wants_driver(&plan, run)) {
-        return drive(&context, &plan, run).await;
+        return drive(&context, &plan, run, &runs).await;
     }
     for run in &runs {
         settle(&context.operator, run).await?;
@@ -94,29 +95,22 @@ fn of_this_plan(plan: &MigrationPlan, run: &MigrationRun) -> bool {
 
 /// A run that has not ended, or that is Held and was told how to go on.
 fn wants_driver(plan: &MigrationPlan, run: &MigrationRun) -> bool {
-    let Some(status) = &run.status else { return true };
-    match status.outcome {
+    match run.status.as_ref().and_then(|status| status.outcome) {
         None => true,
-        Some(Outcome::Held) if !released(run) => {
-            let (signals, _) =
-                signals(plan, run.spec.number, run.spec.plan.generation, status, Timestamp::now());
+        Some(Outcome::Held) if is_live(run) => {
+            let whose = For { run, before: None, proven: false };
+            let (signals, _) = signals(plan, whose, Timestamp::now());
             signals.exit.is_some() || signals.accept_data_loss
         }
         Some(_) => false,
     }
 }
 
-/// Whether a Held run has given up its claims.
-fn released(run: &MigrationRun) -> bool {
-    let ops = run.status.iter().flat_map(|status| &status.ops);
-    ops.filter(|(id, _)| id.ends_with("release")).any(|(_, op)| op.state == OpState::Done)
-}
-
 /// A generation whose run has ended is never compiled again, unless a person wants it; and nothing new begins over a
 /// schema that is Held.
 fn latched(plan: &MigrationPlan, run: &MigrationRun) -> bool {
     let outcome = run.status.as_ref().and_then(|status| status.outcome);
-    if outcome == Some(Outcome::Held) && !released(run) {
+    if outcome == Some(Outcome::Held) && is_live(run) {
         return true;
     }
     of_this_plan(plan, run)
@@ -137,10 +131,18 @@ fn nothing_was_pending(plan: &MigrationPlan) -> bool {
 }
 
 /// Makes sure that the run has its driver, and that the driver has the newest signals.
-async fn drive(context: &Context, plan: &MigrationPlan, run: &MigrationRun) -> Result<Action, Error> {
-    let status = run.status.clone().unwrap_or_default();
-    let (number, generation) = (run.spec.number, run.spec.plan.generation);
-    let (mut signals, next) = signals(plan, number, generation, &status, Timestamp::now());
+async fn drive(
+    context: &Context,
+    plan: &MigrationPlan,
+    run: &MigrationRun,
+    runs: &[MigrationRun],
+) -> Result<Action, Error> {
+    let same = |other: &&MigrationRun| {
+        other.spec.number < run.spec.number && other.spec.intent_hash == run.spec.intent_hash
+    };
+    let before = runs.iter().rev().find(same).map(|before| before.spec.number);
+    let whose = For { run, before, proven: context.operator.names_are_proven };
+    let (mut signals, next) = signals(plan, whose, Timestamp::now());
     if !of_this_plan(plan, run) {
         // The plan of this run is gone, and another has its name: as if it were being deleted.
         signals.deleted = true;
@@ -177,8 +179,7 @@ async fn settle(operator: &Operator, run: &MigrationRun) -> Result<(), Error> {
     );
     let uid = run.metadata.uid.as_deref().unwrap_or_default();
     let outcome = run.status.as_ref().and_then(|status| status.outcome);
-    let held = outcome == Some(Outcome::Held) && !released(run);
-    if has_ended(run) && !held && run.metadata.finalizers.iter().flatten().any(|it| it == FINALIZER) {
+    if !is_live(run) && run.metadata.finalizers.iter().flatten().any(|it| it == FINALIZER) {
         record::remove_finalizer::<MigrationRun>(operator.own(), namespace, name, FINALIZER).await?;
     }
     if outcome == Some(Outcome::Superseded) && run.metadata.deletion_timestamp.is_none() {
@@ -196,7 +197,7 @@ async fn leave(
     if let Some(run) = newest.filter(|run| {
         of_this_plan(plan, run)
             && run.status.as_ref().is_some_and(|s| s.outcome == Some(Outcome::Held))
-            && !released(run)
+            && is_live(run)
     }) {
         project(&context.operator, plan, run).await;
         return Ok(Action::await_change());
@@ -226,7 +227,7 @@ async fn begin(context: &Context, plan: &MigrationPlan, runs: &[MigrationRun]) -
         Ok(looked) => looked,
         Err(refused) => return refuse(context, plan, &refused).await,
     };
-    if let Some(failed) = failed_before(plan, runs, &looked.intent_hash) {
+    if let Some(failed) = failed_before(plan, runs, &looked.targets, &looked.intent_hash) {
         let sentence = format!(
             "the same plan failed in run {failed}; change it, or run it again: kubectl annotate mplan {} --namespace={} --overwrite whimbrel.dev/retry=\"{failed} by <you>\"",
             plan.metadata.name.as_deref().unwrap_or_default(),
@@ -238,36 +239,54 @@ async fn begin(context: &Context, plan: &MigrationPlan, runs: &[MigrationRun]) -
         .await;
         return Ok(Action::await_change());
     }
-    match looked.compiled {
+    match &looked.compiled {
         Compiled::NothingPending => {
             say(context, plan, words::nothing_pending).await;
             Ok(Action::await_change())
         }
         Compiled::Program(_) => {
-            let run = make_run(context, plan, runs, looked.intent_hash).await?;
-            drive(context, plan, &run).await
+            let run = make_run(context, plan, runs, looked).await?;
+            drive(context, plan, &run, runs).await
         }
     }
 }
 
-/// The newest run of the same intent, if it failed and nobody asked for it again.
-fn failed_before(plan: &MigrationPlan, runs: &[MigrationRun], intent: &str) -> Option<i64> {
-    let last = runs.iter().rev().find(|run| run.spec.intent_hash == intent)?;
-    let failed = matches!(
-        last.status.as_ref().and_then(|status| status.outcome),
-        Some(Outcome::RolledBack | Outcome::Held | Outcome::Aborted)
-    );
-    (failed && retry(plan) != Some(last.spec.number)).then_some(last.spec.number)
+/// The newest run of the same intent, if it failed and nobody asked for it again. A run that was pruned is remembered by
+/// the targets that it had claimed.
+fn failed_before(
+    plan: &MigrationPlan,
+    runs: &[MigrationRun],
+    targets: &[DatabaseTargetStatus],
+    intent: &str,
+) -> Option<i64> {
+    let failed = match runs.iter().rev().find(|run| run.spec.intent_hash == intent) {
+        Some(last) => {
+            let outcome = last.status.as_ref().and_then(|status| status.outcome);
+            let failed = matches!(outcome, Some(Outcome::RolledBack | Outcome::Held | Outcome::Aborted));
+            failed.then_some(last.spec.number)
+        }
+        None => {
+            let remembered = targets.iter().flat_map(|target| &target.failed);
+            let same = remembered.filter(|failed| failed.intent_hash == intent);
+            same.filter_map(|failed| number_of(plan, &failed.run)).max()
+        }
+    };
+    failed.filter(|number| retry(plan) != Some(*number))
+}
+
+/// The number of a run of this plan's name, by the run's name.
+fn number_of(plan: &MigrationPlan, run: &str) -> Option<i64> {
+    run.strip_prefix(plan.metadata.name.as_deref()?)?.strip_prefix('-')?.parse().ok()
 }
 
 async fn make_run(
     context: &Context,
     plan: &MigrationPlan,
     runs: &[MigrationRun],
-    intent_hash: String,
+    looked: Looked,
 ) -> Result<MigrationRun, Error> {
-    let shown = plan.status.as_ref().and_then(|status| status.run.as_ref()).map_or(0, |run| run.number);
-    let number = 1 + runs.last().map_or(0, |run| run.spec.number).max(shown);
+    let number = 1 + highest(plan, runs, &looked.targets);
+    let intent_hash = looked.intent_hash;
     let name = plan.metadata.name.clone().unwrap_or_default();
     let run = MigrationRun {
         metadata: ObjectMeta {
@@ -290,6 +309,16 @@ async fn make_run(
     };
     let same = |found: &MigrationRun| found.spec == run.spec;
     Ok(record::create(context.operator.own(), &run, same).await?)
+}
+
+/// The highest number that a run of this plan's name ever had, as far as anybody remembers: a verb that names a run
+/// must never come to mean another one.
+fn highest(plan: &MigrationPlan, runs: &[MigrationRun], targets: &[DatabaseTargetStatus]) -> i64 {
+    let shown = plan.status.as_ref().and_then(|status| status.run.as_ref()).map(|run| run.number);
+    let failed = targets.iter().flat_map(|target| &target.failed).map(|failed| &failed.run);
+    let taken = targets.iter().flat_map(|target| &target.backups).map(|backup| &backup.run);
+    let remembered = failed.chain(taken).filter_map(|run| number_of(plan, run));
+    runs.iter().map(|run| run.spec.number).chain(shown).chain(remembered).max().unwrap_or(0)
 }
 
 /// A plan that can't be compiled now: for a while what usually passes by itself is waited for, then it is stalled.

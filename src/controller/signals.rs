@@ -1,28 +1,58 @@
 //! What people and clocks ask of a run, from the plan as it is now. Pure.
+//!
+//! Whose name stands under a verb is proven only where the chart's admission policy is, and only for the verbs that it
+//! guards: the record says of all others that they are unverified.
 
 use crate::api::run::MigrationRunStatus;
-use crate::api::verb::{self, Guard, Verb};
-use crate::api::{Duration, MigrationPlan};
-use crate::program::{Exit, Signals};
+use crate::api::verb::{self, Asked, Guard, PREFIX, Verb};
+use crate::api::{Duration, MigrationPlan, MigrationRun};
+use crate::program::{Exit, Said, Signals};
 use jiff::Timestamp;
 
-/// The signals for run `number`, and how long until a clock changes them.
+/// The run that signals are for.
+#[derive(Clone, Copy)]
+pub(super) struct For<'a> {
+    /// The run.
+    pub(super) run: &'a MigrationRun,
+    /// The number of the run before it that meant the same; none if there was none.
+    pub(super) before: Option<i64>,
+    /// Whether the API server proves who asks.
+    pub(super) proven: bool,
+}
+
+/// The signals for a run, and how long until a clock changes them.
 pub(super) fn signals(
     plan: &MigrationPlan,
-    number: i64,
-    generation: i64,
-    record: &MigrationRunStatus,
+    whose: For<'_>,
     now: Timestamp,
 ) -> (Signals, Option<std::time::Duration>) {
+    let number = whose.run.spec.number;
+    let none = MigrationRunStatus::default();
+    let record = whose.run.status.as_ref().unwrap_or(&none);
     let mut signals = Signals {
         paused: plan.spec.paused,
         deleted: plan.metadata.deletion_timestamp.is_some(),
-        superseded: plan.metadata.generation != Some(generation),
+        superseded: plan.metadata.generation != Some(whose.run.spec.plan.generation),
         ..Signals::default()
     };
     let annotations = plan.metadata.annotations.clone().unwrap_or_default();
     for asked in verb::on_plan(&annotations).into_iter().flatten() {
-        match asked.verb {
+        let Asked { verb, by } = asked;
+        let key = verb.key();
+        let value = annotations.get(&format!("{PREFIX}{key}")).cloned().unwrap_or_default();
+        let said = Said { verified: whose.proven && verb.is_guarded(), verb: key, value, by };
+        let said_of = match &verb {
+            Verb::Approve(_) | Verb::ApproveStep { .. } => Some(number),
+            Verb::Abort(run) | Verb::Resolve(run) | Verb::Abandon(run) => Some(*run),
+            Verb::Override { run, .. } => Some(*run),
+            // It named the run before, and this one is what came of it.
+            Verb::Retry(run) => whose.before.filter(|before| before == run).map(|_| number),
+            Verb::Rollback(_) | Verb::Adopt { .. } => None,
+        };
+        if said_of == Some(number) {
+            signals.said.push(said);
+        }
+        match verb {
             Verb::Approve(hash) => drop(signals.approved.insert(String::new(), hash)),
             Verb::ApproveStep { step, plan_hash } => drop(signals.approved.insert(step, plan_hash)),
             Verb::Abort(run) if run == number => signals.abort = true,
@@ -54,4 +84,60 @@ pub(super) fn retry(plan: &MigrationPlan) -> Option<i64> {
         Verb::Retry(run) => Some(run),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const HASH: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn plan(annotations: serde_json::Value) -> MigrationPlan {
+        let mut plan: MigrationPlan = serde_json::from_value(json!({
+            "metadata": {"name": "shop", "namespace": "aether", "uid": "p", "generation": 2},
+            "spec": {"stages": [{"name": "Data", "steps": [{"name": "s", "approve": {"message": "go?"}}]}]}
+        }))
+        .unwrap();
+        plan.metadata.annotations = serde_json::from_value(annotations).unwrap();
+        plan
+    }
+
+    fn run(number: i64) -> MigrationRun {
+        serde_json::from_value(json!({
+            "metadata": {"name": format!("shop-{number}"), "namespace": "aether", "uid": "r"},
+            "spec": {"plan": {"name": "shop", "uid": "p", "generation": 2}, "number": number, "intentHash": "i"}
+        }))
+        .unwrap()
+    }
+
+    fn said(plan: &MigrationPlan, number: i64, before: Option<i64>, proven: bool) -> Vec<(String, bool)> {
+        let run = run(number);
+        let (signals, _) = signals(plan, For { run: &run, before, proven }, Timestamp::UNIX_EPOCH);
+        signals
+            .said
+            .into_iter()
+            .map(|said| (format!("{}={}", said.verb, said.value), said.verified))
+            .collect()
+    }
+
+    #[test]
+    fn what_names_the_run_is_kept_word_for_word() {
+        let plan = plan(json!({
+            "whimbrel.dev/approve": format!("{HASH} by ann"),
+            "whimbrel.dev/abort": "4 by bob",
+            "whimbrel.dev/resolve": "3 by bob",
+            "whimbrel.dev/retry": "3 by cem",
+            "whimbrel.dev/override.data-loss": "4 until=2026-11-21T04:00:00Z why=agreed by phone by ann",
+        }));
+        let words =
+            |list: &[(&str, bool)]| list.iter().map(|(w, v)| ((*w).to_owned(), *v)).collect::<Vec<_>>();
+        let approve = format!("approve={HASH} by ann");
+        let over = "override.data-loss=4 until=2026-11-21T04:00:00Z why=agreed by phone by ann";
+        let all =
+            [("abort=4 by bob", false), (approve.as_str(), true), (over, true), ("retry=3 by cem", false)];
+        assert_eq!(said(&plan, 4, Some(3), true), words(&all), "nobody proves who aborts");
+        assert_eq!(said(&plan, 4, None, false), words(&[all[0], (&approve, false), (over, false)]));
+        assert_eq!(said(&plan, 5, Some(4), true), words(&[all[1]]), "the verbs name run 4");
+    }
 }

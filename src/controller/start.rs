@@ -67,6 +67,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         namespace: args.namespace.clone(),
         default_account: args.default_account().map(str::to_owned),
         image: args.image.clone(),
+        names_are_proven: args.approval_policy,
         cluster,
         metrics: metrics.clone(),
     };
@@ -149,7 +150,15 @@ fn plan_of(run: MigrationRun) -> Option<ObjectRef<MigrationPlan>> {
 
 async fn targets(operator: Operator, namespace: Option<String>, stop: CancellationToken) {
     let api = scoped::<DatabaseTarget>(operator.own().client(), namespace.as_deref());
+    let runs = scoped::<MigrationRun>(operator.own().client(), namespace.as_deref());
+    let changes = target::Changes::default();
+    let of_run = move |run: MigrationRun| {
+        let namespace = run.metadata.namespace.clone().unwrap_or_default();
+        let named = changes.of(&run).into_iter();
+        named.map(move |target| ObjectRef::<DatabaseTarget>::new(&target).within(&namespace))
+    };
     Controller::new(api, watcher::Config::default())
+        .watches(runs, watcher::Config::default(), of_run)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(target::reconcile, target::again, Arc::new(operator))
         .for_each(|result| async move {

@@ -1,49 +1,107 @@
-//! The target's controller: can it be reached, is it the one it was, and how far are its histories.
+//! The target's controller: can it be reached, is it the one it was, how far are its histories, and what runs left
+//! behind on it.
 
 use super::operator::Operator;
 use super::targets::{OpenTarget, TargetError};
 use crate::api::condition::{self, Status};
-use crate::api::target::{DatabaseTargetStatus, EngineStatus, HistoryFormat, HistoryStatus};
-use crate::api::{ConditionType, DatabaseTarget, Reason, Time};
-use crate::cluster::{FIELD_MANAGER, WriteError, lease};
+use crate::api::target::{DatabaseTargetStatus, EngineStatus, HistoryFormat, HistoryStatus, TargetClaim};
+use crate::api::{ConditionType, DatabaseTarget, MigrationRun, Reason, Time};
+use crate::cluster::{FIELD_MANAGER, Holder, ReadError, WriteError, lease, list_all};
 use crate::engine::{Engine, EngineError, Look};
 use crate::program::history_digest;
+use crate::words::{self, TargetFacts};
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use serde_json::json;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A target that is not ready is looked at again after this long: a server that comes back does not wake us.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-/// One look at a target. What another run has claimed is not connected to.
-pub(super) async fn reconcile(
-    target: Arc<DatabaseTarget>,
-    operator: Arc<Operator>,
-) -> Result<Action, WriteError> {
+/// Why a look at a target did not come to an end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The cluster could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The status could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// One look at a target: what runs left behind, and, while nobody holds it, whether it can be reached.
+pub(super) async fn reconcile(target: Arc<DatabaseTarget>, operator: Arc<Operator>) -> Result<Action, Error> {
+    let namespace = target.metadata.namespace.as_deref().unwrap_or_default();
     let old = target.status.clone().unwrap_or_default();
-    let seen = old.observed_generation == target.metadata.generation.unwrap_or_default();
-    let ready = old.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
-    if (seen && ready) || claimed(&operator, &target, &old).await {
-        return Ok(Action::await_change());
-    }
-    let found = match OpenTarget::of(&operator, (*target).clone()).await {
-        Ok(open) => open.engine.look().await.map_err(|error| Trouble::Engine(Box::new(error))),
-        Err(error) => Err(Trouble::Target(error)),
+    let runs: Vec<MigrationRun> = list_all(operator.own(), namespace, "").await?;
+    let claim = claim(&operator, &target, &old, &runs).await?;
+    // What another run has claimed is not connected to.
+    let found = match claim.is_some() || is_ready(&target, &old) {
+        true => None,
+        false => Some(look(&operator, &target).await),
     };
-    let new = status(&target, &old, &found);
+    let mut new = match &found {
+        Some(found) => status(&target, &old, found),
+        None => old.clone(),
+    };
+    let facts = TargetFacts {
+        name: target.metadata.name.as_deref().unwrap_or_default(),
+        generation: target.metadata.generation.unwrap_or_default(),
+        runs: &runs,
+        claim,
+    };
+    new = words::target_left(&new, &facts, &Time(Timestamp::now()));
     if new != old {
         write(&operator, &target, &old, &new).await?;
     }
-    Ok(if found.is_ok() { Action::await_change() } else { Action::requeue(LOOK_AGAIN) })
+    let fine = found.is_none_or(|found| found.is_ok());
+    Ok(if fine { Action::await_change() } else { Action::requeue(LOOK_AGAIN) })
 }
 
 /// What is done after an error.
-pub(super) fn again(target: Arc<DatabaseTarget>, error: &WriteError, _: Arc<Operator>) -> Action {
+pub(super) fn again(target: Arc<DatabaseTarget>, error: &Error, _: Arc<Operator>) -> Action {
     tracing::warn!(target = target.metadata.name, %error, "looking at the target again");
     Action::requeue(LOOK_AGAIN)
+}
+
+fn is_ready(target: &DatabaseTarget, old: &DatabaseTargetStatus) -> bool {
+    let seen = old.observed_generation == target.metadata.generation.unwrap_or_default();
+    seen && old.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+}
+
+async fn look(operator: &Operator, target: &DatabaseTarget) -> Result<Look, Trouble> {
+    match OpenTarget::of(operator, target.clone()).await {
+        Ok(open) => open.engine.look().await.map_err(|error| Trouble::Engine(Box::new(error))),
+        Err(error) => Err(Trouble::Target(error)),
+    }
+}
+
+/// The targets that a run's record speaks of, when it says something new of them. A run writes its record at every op;
+/// what a target's status shows of it changes a few times in all.
+#[derive(Clone, Default)]
+pub(super) struct Changes(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Changes {
+    /// The targets to look at again since this run was seen last.
+    pub(super) fn of(&self, run: &MigrationRun) -> Vec<String> {
+        let Some(status) = &run.status else { return Vec::new() };
+        let marks = status.watermarks.iter().map(|mark| mark.target.clone());
+        let targets: BTreeSet<String> =
+            marks.chain(status.backups.iter().map(|backup| backup.target.clone())).collect();
+        let uid = run.metadata.uid.clone().unwrap_or_default();
+        let says = json!([targets, status.backups, status.outcome, words::is_live(run)]).to_string();
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if run.metadata.deletion_timestamp.is_some() {
+            seen.remove(&uid);
+            return targets.into_iter().collect();
+        }
+        let new = seen.get(&uid) != Some(&says);
+        seen.insert(uid, says);
+        if new { targets.into_iter().collect() } else { Vec::new() }
+    }
 }
 
 enum Trouble {
@@ -68,12 +126,42 @@ impl Trouble {
     }
 }
 
-async fn claimed(operator: &Operator, target: &DatabaseTarget, old: &DatabaseTargetStatus) -> bool {
-    let Some(engine) = old.engine.as_ref().filter(|engine| !engine.identity.is_empty()) else { return false };
-    let key =
-        super::looking::target_key(&engine.identity, target.metadata.name.as_deref().unwrap_or_default());
-    let claim = lease::look(operator.own(), &operator.namespace, &key).await;
-    claim.is_ok_and(|claim| claim.holder.is_some())
+/// The run that holds the target, by its Lease.
+async fn claim(
+    operator: &Operator,
+    target: &DatabaseTarget,
+    old: &DatabaseTargetStatus,
+    runs: &[MigrationRun],
+) -> Result<Option<TargetClaim>, ReadError> {
+    let Some(engine) = old.engine.as_ref().filter(|engine| !engine.identity.is_empty()) else {
+        return Ok(None);
+    };
+    let name = target.metadata.name.as_deref().unwrap_or_default();
+    let key = super::looking::target_key(&engine.identity, name);
+    let lease = lease::look(operator.own(), &operator.namespace, &key).await?;
+    let Some(holder) = lease.holder else { return Ok(None) };
+    Ok(Some(named(&holder, lease.since.unwrap_or_default(), runs)))
+}
+
+/// The holder by names; one of another namespace, whose runs this target does not know, by what stands in the Lease.
+fn named(holder: &str, since: Timestamp, runs: &[MigrationRun]) -> TargetClaim {
+    let parsed = holder.parse::<Holder>().ok();
+    let run = parsed.as_ref().and_then(|holder| {
+        let of = |run: &&MigrationRun| {
+            run.spec.plan.uid == holder.plan_uid && run.spec.number.unsigned_abs() == holder.run
+        };
+        runs.iter().find(of)
+    });
+    let (plan, run) = match (run, parsed) {
+        (Some(run), _) => {
+            let namespace = run.metadata.namespace.as_deref().unwrap_or_default();
+            let plan = format!("{namespace}/{}", run.spec.plan.name);
+            (plan, run.metadata.name.clone().unwrap_or_default())
+        }
+        (None, Some(holder)) => (format!("plan with uid {}", holder.plan_uid), format!("run {}", holder.run)),
+        (None, None) => (holder.to_owned(), "a run that can't be read".to_owned()),
+    };
+    TargetClaim { plan, run, since: Time(since) }
 }
 
 fn status(
@@ -144,4 +232,44 @@ async fn write(
     let api = operator.own().api::<DatabaseTarget>(namespace);
     let written = api.patch_status(name, &parameters, &Patch::Merge(&patch)).await;
     written.map(drop).map_err(|error| WriteError::of(error, operator.own().account()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(number: i64, status: serde_json::Value) -> MigrationRun {
+        serde_json::from_value(json!({
+            "metadata": {"name": format!("shop-{number}"), "namespace": "aether", "uid": format!("r{number}")},
+            "spec": {"plan": {"name": "shop", "uid": "p", "generation": 1}, "number": number, "intentHash": "i"},
+            "status": status
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_holder_of_a_lease_is_named_as_people_know_it() {
+        let runs = [run(1, json!({})), run(2, json!({}))];
+        let who = |holder: &str| {
+            let claim = named(holder, Timestamp::UNIX_EPOCH, &runs);
+            format!("{} of {}", claim.run, claim.plan)
+        };
+        assert_eq!(who("p/2/5"), "shop-2 of aether/shop");
+        assert_eq!(who("q/2/5"), "run 2 of plan with uid q");
+        assert_eq!(who("somebody"), "a run that can't be read of somebody");
+    }
+
+    #[test]
+    fn a_target_is_looked_at_again_only_when_its_runs_say_something_new() {
+        let changes = Changes::default();
+        let mark = json!([{"target": "tas", "history": "default", "count": 1, "digest": "d"}]);
+        let claimed = run(1, json!({"watermarks": mark, "epoch": 1}));
+        assert_eq!(changes.of(&run(1, json!({"epoch": 1}))), Vec::<String>::new(), "it touches nothing yet");
+        assert_eq!(changes.of(&claimed), ["tas"]);
+        assert_eq!(changes.of(&claimed), Vec::<String>::new());
+        let next_op = run(1, json!({"watermarks": mark, "epoch": 2}));
+        assert_eq!(changes.of(&next_op), Vec::<String>::new());
+        let ended = run(1, json!({"watermarks": mark, "outcome": "Succeeded"}));
+        assert_eq!(changes.of(&ended), ["tas"]);
+    }
 }

@@ -203,6 +203,7 @@ mod tests {
             namespace: "whimbrel".into(),
             default_account: None,
             image: "whimbrel:1".into(),
+            names_are_proven: true,
             cluster: "c1".into(),
             recorder: Recorder::new(server.own().clone(), "test"),
             metrics: Arc::new(Metrics::new()),

@@ -63,6 +63,12 @@ impl Session for AnySession {
         }
     }
 
+    fn lineage(&self) -> &str {
+        match self {
+            Self::Postgresql(session) => session.lineage(),
+        }
+    }
+
     fn partial(&self) -> &[Partial] {
         match self {
             Self::Postgresql(session) => session.partial(),

@@ -62,6 +62,9 @@ pub trait Session: Send + 'static {
     /// [`Session::apply`] and [`Session::undo`].
     fn histories(&self) -> &BTreeMap<String, Vec<HistoryRow>>;
 
+    /// Which line of data this is, as the server said when the session was made: see [`Look::lineage`].
+    fn lineage(&self) -> &str;
+
     /// Scripts that were begun and are not in their history: they count as applied for the way back.
     fn partial(&self) -> &[Partial];
 

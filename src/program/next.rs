@@ -30,6 +30,21 @@ pub struct Signals {
     pub accept_data_loss: bool,
     /// `resolve` or `abandon` names this Held run.
     pub exit: Option<Exit>,
+    /// The verbs behind all this, as people wrote them: for the record, they decide nothing.
+    pub said: Vec<Said>,
+}
+
+/// A verb that names this run, as a person wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The annotation's key without its prefix.
+    pub verb: String,
+    /// The annotation's value.
+    pub value: String,
+    /// Who.
+    pub by: String,
+    /// Whether the API server proved who it was.
+    pub verified: bool,
 }
 
 /// How a person ends a Held run.

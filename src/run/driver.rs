@@ -122,7 +122,10 @@ impl<W: World> Driver<W> {
             return Err(Ended::Stopped);
         }
         let now = self.clock().now();
-        match next(&walk.program, walk.record(), &self.signals()) {
+        let signals = self.signals();
+        let decision = next(&walk.program, walk.record(), &signals);
+        walk.heed(&decision, &signals, now);
+        match decision {
             Decision::Perform(ids) => {
                 walk.intend(&ids, now);
                 self.save(walk).await?;

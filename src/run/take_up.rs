@@ -108,7 +108,11 @@ impl<W: World> Driver<W> {
             }
         }
         walk.set_epoch(highest + 1);
-        walk.saved.status.started_at.get_or_insert_with(|| Time(self.clock().now()));
+        let now = self.clock().now();
+        if walk.record().started_at.is_none() {
+            walk.saved.status.started_at = Some(Time(now));
+            walk.heed_retry(&self.signals(), now);
+        }
         walk.dirty = true;
         self.save_first(walk).await
     }

@@ -1,10 +1,12 @@
 //! The record and the program in memory, and what intents and outcomes write into the record.
 
+use super::asked;
 use super::seam::Saved;
 use crate::api::Outcome;
 use crate::api::plan::Failure;
 use crate::api::run::{
-    self, BackupRecord, Direction, Fingerprint, MigrationRunStatus, OpRecord, OpState, TurnedAround,
+    self, AcceptedVerb, ApprovalRecord, BackupRecord, Direction, Fingerprint, MigrationRunStatus, OpRecord,
+    OpState, TurnedAround, Watermark,
 };
 use crate::api::target::VerificationLevel;
 use crate::program::{Cause, Kind, Op, OpId, Program, WorkloadRef};
@@ -29,6 +31,12 @@ pub(super) enum Fact {
     QuietUnbroken,
     /// Something was written while it should have been quiet, or nobody can tell.
     QuietBroken,
+    /// How far a history is, read under lock and fence.
+    Watermark(Watermark),
+    /// A person's approval was counted.
+    Approved(ApprovalRecord),
+    /// A person's verb was done.
+    Took(AcceptedVerb),
 }
 
 /// How an op ended.
@@ -207,6 +215,14 @@ impl Walk {
         self.dirty = true;
     }
 
+    /// Writes down what was learned outside an op.
+    pub(super) fn learn_now(&mut self, facts: impl IntoIterator<Item = Fact>) {
+        for fact in facts {
+            self.saved.status.learn(fact);
+            self.dirty = true;
+        }
+    }
+
     /// From here on the way back, for ever.
     pub(super) fn turn_around(&mut self, cause: &Cause, now: Timestamp) {
         let status = &mut self.saved.status;
@@ -296,6 +312,15 @@ impl Learn for MigrationRunStatus {
                 self.quiet_unbroken.get_or_insert(true);
             }
             Fact::QuietBroken => self.quiet_unbroken = Some(false),
+            Fact::Watermark(mark) => {
+                let same = |known: &Watermark| known.target == mark.target && known.history == mark.history;
+                match self.watermarks.iter_mut().find(|known| same(known)) {
+                    Some(known) => *known = mark,
+                    None => self.watermarks.push(mark),
+                }
+            }
+            Fact::Approved(approval) => asked::keep_approval(self, approval),
+            Fact::Took(verb) => asked::keep_verb(self, verb),
         }
     }
 }

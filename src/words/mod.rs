@@ -3,6 +3,7 @@
 //! - [`PlanFacts`], [`RunFacts`]: what is known besides the run's own report;
 //! - [`plan_status`], [`waiting`], [`stalled`], [`nothing_pending`]: `MigrationPlan.status`, made anew from the facts;
 //! - [`run_status`]: what people read in the run's record;
+//! - [`target_left`]: what runs left behind on a target;
 //! - [`transitions`]: what is told once, when it happens; [`measures`]: what is counted;
 //! - [`message`]: every sentence, in one place. The same sentence stands in status, event and terminal;
 //! - [`text`]: how instants and the texts of others stand in a sentence.
@@ -24,6 +25,7 @@ mod preview;
 mod run_status;
 mod status;
 mod steps;
+mod target;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -35,3 +37,4 @@ pub use facts::{PlanFacts, RunFacts};
 pub use measures::{Measure, Person, measures};
 pub use run_status::run_status;
 pub use status::{differs, plan_status};
+pub use target::{BACKUPS_KEPT, FAILED_KEPT, TargetFacts, is_live, target_left, touches};

@@ -315,6 +315,10 @@ impl Session for SimSession {
         &self.histories
     }
 
+    fn lineage(&self) -> &str {
+        "sim/1"
+    }
+
     fn partial(&self) -> &[Partial] {
         &[]
     }
@@ -330,7 +334,9 @@ impl Session for SimSession {
 
     async fn undo(&mut self, _: &str, script: &Script) -> Result<(), ScriptFailure> {
         let fails = self.world.behaviour(&self.target).undo_fails.contains(&script.key);
-        self.send("undo", Effect::Undo(script.key.clone(), script.undo_loses_data()), fails).await
+        self.send("undo", Effect::Undo(script.key.clone(), script.undo_loses_data()), fails).await?;
+        self.histories.get_mut("default").expect("the one history").retain(|row| row.key != script.key);
+        Ok(())
     }
 
     fn canceller(&self) -> Canceller {

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use whimbrel::api::Outcome;
-use whimbrel::program::Signals;
+use whimbrel::program::{Said, Signals};
 use whimbrel::run::{Driver, Ended, RunRef};
 
 /// A seed that is still running after this much virtual time hangs.
@@ -147,7 +147,15 @@ async fn obey(stage: &mut Stage, driver: u64, fault: Fault) {
             }
         }
         Fault::Writer => stage.world.state().write_as_others(),
-        Fault::Abort => stage.signals.send_modify(|signals| signals.abort = true),
+        Fault::Abort => stage.signals.send_modify(|signals| {
+            signals.abort = true;
+            signals.said = vec![Said {
+                verb: "abort".into(),
+                value: "1 by ann".into(),
+                by: "ann".into(),
+                verified: false,
+            }];
+        }),
         Fault::Pause => {
             stage.signals.send_modify(|signals| signals.paused = true);
             let signals = stage.signals.clone();

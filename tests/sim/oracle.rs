@@ -17,6 +17,11 @@ pub fn judge(world: &World, outcome: Option<Outcome>) -> Vec<String> {
     if state.record.outcome != outcome && outcome.is_some() {
         state.violation("the record does not have the outcome that the driver said".into());
     }
+    let aborted = state.record.turned_around.as_ref().is_some_and(|turned| turned.cause == "Aborted");
+    if aborted != state.record.verbs.iter().any(|verb| verb.verb == "abort") {
+        state
+            .violation("the record does not say who aborted, or says it of a run that nobody aborted".into());
+    }
     let lost = state.database(TARGET).lost_writes;
     if lost > 0 {
         state.violation(format!("{lost} rows that others wrote were dropped by an undo"));
@@ -24,7 +29,23 @@ pub fn judge(world: &World, outcome: Option<Outcome>) -> Vec<String> {
     state.violations.clone()
 }
 
+/// The watermark in the record is the history as it is in the end.
+fn marked(state: &mut State) {
+    let rows = state.database(TARGET).history.clone();
+    let count = i64::try_from(rows.len()).expect("few");
+    let wrong = |mark: &&whimbrel::api::run::Watermark| {
+        mark.count != count || mark.digest != whimbrel::program::history_digest(&rows)
+    };
+    if let Some(mark) = state.record.watermarks.iter().find(wrong).cloned() {
+        state.violation(format!("the history has {count} rows, and the watermark is {mark:?}"));
+    }
+}
+
 fn succeeded(state: &mut State) {
+    marked(state);
+    if state.record.watermarks.is_empty() {
+        state.violation("Succeeded, and the record has no watermark".into());
+    }
     for key in ["1", "2", "3", "4"] {
         let there = state.database(TARGET).effects.get(key).copied().unwrap_or(0);
         if there != 1 {
@@ -42,6 +63,7 @@ fn succeeded(state: &mut State) {
 }
 
 fn as_before(state: &mut State) {
+    marked(state);
     let history: Vec<String> = state.database(TARGET).history.iter().map(|row| row.key.clone()).collect();
     if history != ["1"] {
         state.violation(format!("undone, and the history is {history:?}"));

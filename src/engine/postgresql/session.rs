@@ -213,6 +213,10 @@ impl Session for PostgresqlSession {
         &self.record.histories
     }
 
+    fn lineage(&self) -> &str {
+        &self.connection.server.lineage
+    }
+
     fn partial(&self) -> &[Partial] {
         &self.record.partial
     }

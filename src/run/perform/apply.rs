@@ -4,7 +4,7 @@ use super::super::driver::Driver;
 use super::super::patience::{QUIET_WATCH, pause};
 use super::super::seam::World;
 use super::super::walk::{Fact, Walk};
-use super::call::{Facts, SessionOf};
+use super::call::{Facts, SessionOf, watermarks};
 use super::{Stop, failure};
 use crate::api::plan::Failure;
 use crate::engine::{BlockedBy, Canceller, Claim, ScriptError, ScriptFailure, Session};
@@ -46,6 +46,7 @@ impl<W: World> Driver<W> {
             };
             match self.apply_rest(walk, op, pending, done, &mut session).await {
                 Ok(()) => {
+                    facts.extend(watermarks(&session, target));
                     self.leave(session, Claim::Keep).await;
                     return Ok(facts);
                 }

@@ -5,8 +5,10 @@ use super::super::patience::LOOK;
 use super::super::seam::{Clock, World};
 use super::super::walk::{Fact, Walk};
 use super::{Stop, failure};
+use crate::api::run::Watermark;
 use crate::engine::{BlockedBy, Claim, Engine, EngineError, Fence, Session};
-use crate::program::Op;
+use crate::program::{Op, history_digest};
+use crate::script::HistoryRow;
 
 /// What an op that got to its end has learned.
 pub(super) type Facts = Result<Vec<Fact>, Stop>;
@@ -97,6 +99,21 @@ impl<W: World> Driver<W> {
         let began = walk.record().ops.get(&op.id).and_then(|op| op.started_at.as_ref()).map(|time| time.0);
         began.map_or(0, |began| self.clock().now().duration_since(began).as_secs().max(0).unsigned_abs())
     }
+}
+
+/// How far the histories of a target are: only what a session reads under lock and fence moves the watermark.
+pub(super) fn watermarks(session: &impl Session, target: &str) -> Vec<Fact> {
+    let mark = |(history, rows): (&String, &Vec<HistoryRow>)| {
+        Fact::Watermark(Watermark {
+            target: target.to_owned(),
+            history: history.clone(),
+            count: i64::try_from(rows.len()).unwrap_or(i64::MAX),
+            last: rows.last().map(|row| row.key.clone()).unwrap_or_default(),
+            digest: history_digest(rows),
+            lineage: session.lineage().to_owned(),
+        })
+    };
+    session.histories().iter().map(mark).collect()
 }
 
 /// The reason of a condition for an engine's error.

@@ -5,7 +5,7 @@ use super::super::report::Waiting;
 use super::super::seam::{Cluster, ClusterError, WorkloadChange, World};
 use super::super::walk::{Fact, Walk};
 use super::Stop;
-use super::call::Facts;
+use super::call::{Facts, watermarks};
 use crate::cluster::Holder;
 use crate::engine::{Claim, Engine, EngineError, Session};
 use crate::program::{Op, WorkloadRef, WorkloadSeen};
@@ -76,7 +76,10 @@ impl<W: World> Driver<W> {
         for target in walk.program.targets.keys() {
             let engine = self.engine(op, target)?;
             match engine.enter(&self.fence(walk, target)).await {
-                Ok(session) => self.leave(session, Claim::Keep).await,
+                Ok(session) => {
+                    facts.extend(watermarks(&session, target));
+                    self.leave(session, Claim::Keep).await;
+                }
                 Err(EngineError::Claimed { holder, .. }) => return Ok(Err(NotHad::Foreign(holder))),
                 Err(EngineError::Overtaken { token, .. }) => return Err(self.overtaken(token)),
                 Err(error) => {

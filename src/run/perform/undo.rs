@@ -4,7 +4,7 @@ use super::super::driver::Driver;
 use super::super::seam::World;
 use super::super::walk::Walk;
 use super::apply::Ran;
-use super::call::{Facts, SessionOf};
+use super::call::{Facts, SessionOf, watermarks};
 use super::quiet::fingerprint;
 use super::{Stop, failure};
 use crate::engine::{Claim, Engine, Session};
@@ -33,8 +33,9 @@ impl<W: World> Driver<W> {
             };
             match self.undo_from(walk, op, pending, done, &mut session).await {
                 Ok(()) => {
+                    let facts = watermarks(&session, target);
                     self.leave(session, Claim::Keep).await;
-                    return Ok(Vec::new());
+                    return Ok(facts);
                 }
                 Err(Ran::Stop(stop)) => {
                     self.leave(session, Claim::Keep).await;

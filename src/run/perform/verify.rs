@@ -1,9 +1,10 @@
 //! Checks, and the last look at every history.
 
+use super::super::asked::approved;
 use super::super::driver::Driver;
-use super::super::seam::World;
+use super::super::seam::{Clock, World};
 use super::super::walk::Walk;
-use super::call::Facts;
+use super::call::{Facts, watermarks};
 use super::{Stop, failure};
 use crate::check::Verdict;
 use crate::engine::{BlockedBy, Claim, Engine, EngineError, Session};
@@ -34,9 +35,10 @@ impl<W: World> Driver<W> {
                     continue;
                 }
             };
-            let approved = self.signals().approved.get(op.step.as_deref().unwrap_or_default()).cloned();
-            if approved.as_deref() == Some(walk.program.plan_hash.as_str()) {
-                return Ok(Vec::new());
+            let (signals, step) = (self.signals(), op.step.as_deref().unwrap_or_default());
+            let plan_hash = &walk.program.plan_hash;
+            if signals.approved.get(step) == Some(plan_hash) {
+                return Ok(approved(&signals, step, plan_hash, self.clock().now()).into_iter().collect());
             }
             let what = format!("a person, since the check can't be evaluated: {why}");
             self.doing(walk, op, |doing| {
@@ -51,9 +53,11 @@ impl<W: World> Driver<W> {
     /// Re-reads every history of the run under its lock, from the primaries: a failover may have lost a commit that
     /// was acknowledged. Succeeded is said only after this.
     pub(super) async fn verify_final(&self, walk: &Walk, op: &Op) -> Facts {
+        let mut facts = Vec::new();
         for pending in walk.program.bundles.values() {
             let session = self.enter(walk, op, &pending.target).await?;
             let rows = session.histories().get(&pending.history).cloned().unwrap_or_default();
+            facts.extend(watermarks(&session, &pending.target));
             self.leave(session, Claim::Keep).await;
             let lost = match pending.applied(&rows) {
                 Ok(done) if done == pending.scripts.len() => continue,
@@ -67,6 +71,6 @@ impl<W: World> Driver<W> {
             let action = "see whether the server failed over or was restored";
             return Err(Stop::Failed(Box::new(failure(op, "HistoryLost", lost, action))));
         }
-        Ok(Vec::new())
+        Ok(facts)
     }
 }

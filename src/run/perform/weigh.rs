@@ -1,8 +1,9 @@
 //! May the way back be walked without losing anything? Decided for all targets before the first undo: half a way
 //! back is worse than none.
 
+use super::super::asked::took;
 use super::super::driver::Driver;
-use super::super::seam::World;
+use super::super::seam::{Clock, World};
 use super::super::walk::Walk;
 use super::call::Facts;
 use super::{Stop, failure};
@@ -32,7 +33,11 @@ impl<W: World> Driver<W> {
         }
         let destructive: Vec<&Script> =
             applied.iter().filter(|script| script.undo_loses_data()).copied().collect();
-        if destructive.is_empty() || self.signals().accept_data_loss || !self.written_since(walk, op).await? {
+        let signals = self.signals();
+        if !destructive.is_empty() && signals.accept_data_loss {
+            return Ok(took(&signals, "override.data-loss", self.clock().now()).into_iter().collect());
+        }
+        if destructive.is_empty() || !self.written_since(walk, op).await? {
             return Ok(Vec::new());
         }
         let message = format!(

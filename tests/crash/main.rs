@@ -8,19 +8,20 @@
 mod act;
 #[path = "../tools/kubectl.rs"]
 mod kubectl;
+#[path = "../lane/mod.rs"]
 mod lane;
-mod operator;
 mod state;
 #[path = "../tools/mod.rs"]
 mod tools;
 mod visit;
+mod walk;
 
 use act::ACTS;
-use lane::Lane;
 use state::State;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use visit::{Visit, Visits};
+use walk::Walker;
 
 /// How an act goes undisturbed.
 struct Learned {
@@ -32,7 +33,7 @@ struct Learned {
 fn every_fault_point_ends_as_the_undisturbed_run() {
     let lanes = visit::number_of("WHIMBREL_CRASH_LANES").unwrap_or(4);
     lane::prepare_cluster();
-    let mut first = Lane::set_up(1);
+    let mut first = Walker::set_up(1);
     let learned = learn(&mut first);
     let counted: usize = learned.values().map(|it| it.points).sum();
     let visits = Visits::choose(|act| learned[act.name].points);
@@ -43,7 +44,7 @@ fn every_fault_point_ends_as_the_undisturbed_run() {
         scope.spawn(|| walk(first, &visits, &learned, &violations));
         for number in 2..=lanes.min(total) {
             let (visits, learned, violations) = (&visits, &learned, &violations);
-            scope.spawn(move || walk(Lane::set_up(number), visits, learned, violations));
+            scope.spawn(move || walk(Walker::set_up(number), visits, learned, violations));
         }
     });
     let violations = violations.into_inner().expect("no lane panicked");
@@ -52,11 +53,11 @@ fn every_fault_point_ends_as_the_undisturbed_run() {
 }
 
 /// Walks each act undisturbed.
-fn learn(lane: &mut Lane) -> BTreeMap<&'static str, Learned> {
+fn learn(walker: &mut Walker) -> BTreeMap<&'static str, Learned> {
     let mut learned = BTreeMap::new();
     for act in ACTS {
-        let end = lane.walk(act, None).unwrap_or_else(|why| panic!("{}, undisturbed: {why}", act.name));
-        let points = lane.points();
+        let end = walker.walk(act, None).unwrap_or_else(|why| panic!("{}, undisturbed: {why}", act.name));
+        let points = walker.points();
         assert!(points.len() > 20, "{}: an act has more boundaries than {points:?}", act.name);
         println!("{}: {} points, ends {}", act.name, points.len(), end.reason);
         learned.insert(act.name, Learned { points: points.len(), end });
@@ -66,14 +67,14 @@ fn learn(lane: &mut Lane) -> BTreeMap<&'static str, Learned> {
 
 /// One lane's share of the visits.
 fn walk(
-    mut lane: Lane,
+    mut walker: Walker,
     visits: &Visits,
     learned: &BTreeMap<&'static str, Learned>,
     violations: &Mutex<Vec<String>>,
 ) {
     while let Some((at, visit)) = visits.next() {
-        let ended = lane.walk(visit.act, Some(&visit));
-        let struck = lane.struck().unwrap_or_else(|| "not reached".to_owned());
+        let ended = walker.walk(visit.act, Some(&visit));
+        let struck = walker.struck().unwrap_or_else(|| "not reached".to_owned());
         let wrong = match ended {
             Ok(end) => end.differs_from(&learned[visit.act.name].end),
             Err(why) => Some(why),
@@ -84,7 +85,7 @@ fn walk(
             wrong.as_deref().unwrap_or("as undisturbed")
         );
         if let Some(wrong) = wrong {
-            let told = report(&visit, &struck, &wrong, &lane.keep(&visit));
+            let told = report(&visit, &struck, &wrong, &walker.keep(&visit));
             violations.lock().expect("no lane panicked").push(told);
         }
     }

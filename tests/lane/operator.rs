@@ -1,8 +1,7 @@
 //! One operator as a process of the test's own, with exactly the rights that the chart gives it, started again whenever it
 //! dies: what the kubelet would do, without its back-off.
 
-use crate::visit::Visit;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -42,9 +41,12 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    /// Starts it; `visit` names the point that it dies at.
-    pub(crate) fn start(settings: &Settings, visit: Option<&Visit>) -> Self {
-        let fault = visit.map(|visit| format!("{}@{}", visit.mode, visit.point));
+    /// Starts it with fresh notes and a fresh log; `fault` is the one that it is told.
+    pub(crate) fn start(settings: &Settings, fault: Option<&str>) -> Self {
+        let fault = fault.map(str::to_owned);
+        fs::remove_dir_all(settings.notes())
+            .and_then(|()| fs::create_dir(settings.notes()))
+            .expect("the lane's folder can be written");
         let (stop, pid) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
         File::create(settings.log()).expect("the lane's folder can be written");
         let first = spawn(settings, fault.as_deref());

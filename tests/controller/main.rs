@@ -1,0 +1,27 @@
+//! The operator on a real cluster, with exactly the rights that the chart gives it: what it says of what people write.
+//!
+//! Each file in `refused/` is something that can't work. Its head says which reason and which sentence the plan must show,
+//! or how the API server refuses it; nothing may be changed by it.
+
+#[path = "../tools/kubectl.rs"]
+mod kubectl;
+#[path = "../lane/mod.rs"]
+mod lane;
+mod refused;
+#[path = "../tools/mod.rs"]
+mod tools;
+
+use lane::{Lane, Operator};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// One platform and one operator for all tests of this file, one test at a time.
+fn platform() -> MutexGuard<'static, (Lane, Operator)> {
+    static PLATFORM: OnceLock<Mutex<(Lane, Operator)>> = OnceLock::new();
+    let platform = PLATFORM.get_or_init(|| {
+        lane::prepare_cluster();
+        let lane = Lane::set_up("control");
+        let operator = Operator::start(&lane.settings, None);
+        Mutex::new((lane, operator))
+    });
+    platform.lock().unwrap_or_else(PoisonError::into_inner)
+}

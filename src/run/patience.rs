@@ -21,6 +21,10 @@ pub(super) const QUIET_WITHIN: Duration = Duration::from_secs(300);
 /// How long pods may take to go: longer than any sane terminationGracePeriodSeconds.
 pub(super) const PODS_GONE_WITHIN: Duration = Duration::from_secs(900);
 
+/// How long the pod of a Job may take to start: longer than a node takes to be added, and services are down while an image
+/// that nobody has is pulled again and again.
+pub(super) const STARTS_WITHIN: Duration = Duration::from_secs(300);
+
 /// How often replicas are taken down again before a run turns around: a fight is lost by then, not noise.
 pub(super) const CONTENTIONS: u32 = 3;
 

@@ -10,6 +10,7 @@ mod lane;
 mod refused;
 #[path = "../tools/mod.rs"]
 mod tools;
+mod while_running;
 
 use lane::{Lane, Operator};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

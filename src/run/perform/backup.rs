@@ -1,7 +1,8 @@
 //! Backups: Jobs of ours, from dry-run to a result that the record keeps.
 
 use super::super::driver::Driver;
-use super::super::seam::{Cluster, ClusterError, JobRequest, JobSeen, JobWork, World};
+use super::super::patience::STARTS_WITHIN;
+use super::super::seam::{Clock, Cluster, ClusterError, JobRequest, JobSeen, JobWork, World};
 use super::super::walk::{Fact, Walk};
 use super::call::Facts;
 use super::{Stop, failure};
@@ -9,6 +10,7 @@ use crate::api::run::{BackupRecord, OpState};
 use crate::api::target::VerificationLevel;
 use crate::engine::BlockedBy;
 use crate::program::{Kind, Op};
+use jiff::Timestamp;
 
 impl<W: World> Driver<W> {
     /// Would the API server admit the Jobs? Asked before anything is scaled down.
@@ -72,6 +74,7 @@ impl<W: World> Driver<W> {
 
     async fn run_job(&self, walk: &Walk, op: &Op, job: &JobRequest) -> Result<serde_json::Value, Stop> {
         let mut failures = 0;
+        let mut pending: Option<(Timestamp, String)> = None;
         loop {
             self.boundary(walk, op)?;
             match self.world.cluster().job(job).await {
@@ -81,9 +84,23 @@ impl<W: World> Driver<W> {
                     }
                 }
                 Ok(JobSeen::Succeeded(result)) => return Ok(result),
-                Ok(JobSeen::Failed(why)) => return Err(self.job_failed(op, why)),
+                Ok(JobSeen::Failed(why)) => {
+                    // A deadline says nothing of why the pod never ran.
+                    let waited = pending.map(|(_, what)| format!("; its pod never ran: {what}"));
+                    return Err(self.job_failed(op, why + &waited.unwrap_or_default()));
+                }
                 Ok(JobSeen::Pending(why)) => {
+                    let now = self.clock().now();
+                    let since = pending.map_or(now, |(since, _)| since);
                     let what = format!("the Job's pod to start: {why}");
+                    if now.duration_since(since).unsigned_abs() > STARTS_WITHIN {
+                        self.remove_job(walk, op, job).await?;
+                        let most = STARTS_WITHIN.as_secs() / 60;
+                        return Err(
+                            self.job_failed(op, format!("its pod did not start in {most} minutes: {why}"))
+                        );
+                    }
+                    pending = Some((since, why));
                     self.doing(walk, op, |doing| {
                         doing.blocked = Some(BlockedBy { what, since: None, sql: None, pid: None });
                     })
@@ -91,6 +108,7 @@ impl<W: World> Driver<W> {
                     self.look_again().await;
                 }
                 Ok(JobSeen::Running(progress)) => {
+                    pending = None;
                     self.doing(walk, op, |doing| {
                         doing.blocked = None;
                         doing.detail = Some(progress).filter(|text| !text.is_empty());
@@ -114,23 +132,27 @@ impl<W: World> Driver<W> {
 
     /// Way back: a Job of an op that has no outcome may still run; it is removed and seen gone.
     pub(super) async fn end_jobs(&self, walk: &Walk, op: &Op) -> Facts {
-        let mut failures = 0;
         for work in walk.program.forward.iter().flatten() {
             let (Kind::Backup { target } | Kind::VerifyBackup { target, .. }) = &work.kind else { continue };
             let open = walk.record().ops.get(&work.id).is_some_and(|op| op.state == OpState::Intent);
             if !open {
                 continue;
             }
-            let job = self.request(walk, work, target, JobWork::Backup);
-            loop {
-                self.boundary(walk, op)?;
-                match self.world.cluster().end_job(&job).await {
-                    Ok(true) | Err(ClusterError::Gone(_)) => break,
-                    Ok(false) => self.look_again().await,
-                    Err(error) => self.wait_out(op, error, &mut failures).await?,
-                }
-            }
+            self.remove_job(walk, op, &self.request(walk, work, target, JobWork::Backup)).await?;
         }
         Ok(Vec::new())
+    }
+
+    /// Removes a Job and sees it and its pods gone.
+    async fn remove_job(&self, walk: &Walk, op: &Op, job: &JobRequest) -> Result<(), Stop> {
+        let mut failures = 0;
+        loop {
+            self.boundary(walk, op)?;
+            match self.world.cluster().end_job(job).await {
+                Ok(true) | Err(ClusterError::Gone(_)) => return Ok(()),
+                Ok(false) => self.look_again().await,
+                Err(error) => self.wait_out(op, error, &mut failures).await?,
+            }
+        }
     }
 }

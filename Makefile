@@ -17,10 +17,11 @@ CLUSTER_UP := testbed/testbed up
 # The addresses that server tests and cluster tests read.
 WITH_POSTGRES = testbed/postgres up >/dev/null; testbed/postgres replica >/dev/null; eval "$$(testbed/postgres env)"
 WITH_CLUSTER = WHIMBREL_TEST_KUBECONFIG=$$($(CLUSTER_UP)); export WHIMBREL_TEST_KUBECONFIG
-# A cluster of its own: the operator of the demo watches all namespaces of its cluster.
-CRASH = export WHIMBREL_TESTBED_ID=$$(echo "$(CURDIR) crash" | sha256sum | cut -c1-8); $(WITH_CLUSTER); testbed/testbed image demo-app postgresql >/dev/null; \
-  WHIMBREL_TEST_IMAGE=$$(testbed/testbed image whimbrel); export WHIMBREL_TEST_IMAGE; \
-  $(TEST) --test crash -- --nocapture; testbed/testbed down
+# A second cluster, for tests with operators of their own: the one of the demo watches all namespaces of its cluster.
+LANES := $(shell echo "$(CURDIR) lanes" | sha256sum | cut -c1-8)
+WITH_LANES = export WHIMBREL_TESTBED_ID=$(LANES); $(WITH_CLUSTER); testbed/testbed image demo-app postgresql >/dev/null; \
+  WHIMBREL_TEST_IMAGE=$$(testbed/testbed image whimbrel); export WHIMBREL_TEST_IMAGE
+CRASH = $(WITH_LANES); $(TEST) --test crash -- --nocapture
 
 define say
 @printf '\n\033[1m== %s\033[0m\n' '$(1)'
@@ -42,17 +43,19 @@ up: ## Bring the cluster up and print its kubeconfig
 down: ## Take the cluster and the database server down, without a trace
 	$(call say,down: cluster and database server)
 	@testbed/testbed down
+	@WHIMBREL_TESTBED_ID=$(LANES) testbed/testbed down
 	@testbed/postgres down
 
 ##@ To check it
 
 .PHONY: test
-test: lint test-pure test-sim test-chart test-engine ## All that must pass; CI runs exactly this
+test: test-quick test-apiserver test-cluster test-contract test-controller test-crash test-e2e ## All that must pass; CI runs exactly this
+	@$(MAKE) --no-print-directory down
 	@.ci/warm-target keep
 	$(call say,test: all layers passed)
 
-.PHONY: test-all
-test-all: test test-apiserver test-cluster test-contract test-e2e ## The above, and everything on a real cluster, the acts of the demo last
+.PHONY: test-quick
+test-quick: lint test-pure test-sim test-chart test-engine ## What needs no cluster
 
 .PHONY: lint
 lint: | target ## Formatting, clippy, shell scripts, generated files
@@ -102,6 +105,11 @@ test-cluster: | target ## Claims, fenced writes, Leases, workloads and Jobs on a
 test-contract: | target ## kstatus, Argo CD, kubectl wait and the approval policies, by their own programs
 	$(call say,test-contract: kstatus; Argo CD; kubectl; approval policies)
 	@$(WITH_CLUSTER); $(TEST) --test contract
+
+.PHONY: test-controller
+test-controller: | target ## Bad input and people in the middle of runs: what the operator says and does
+	$(call say,test-controller: what the operator says and does)
+	@$(WITH_LANES); $(TEST) --test controller
 
 .PHONY: test-crash
 test-crash: | target ## 30 fault points of the demo's acts, others for each commit

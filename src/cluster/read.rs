@@ -75,7 +75,8 @@ pub async fn get_if_there<K: Kind>(
     acting.api::<K>(namespace).get_opt(name).await.map_err(|error| ReadError::of(error, acting.account()))
 }
 
-/// Reads all objects of a kind in a namespace that carry the labels of `selector` (empty for all), page by page.
+/// Reads all objects of a kind in a namespace (empty for all) that carry the labels of `selector` (empty for all), page
+/// by page.
 ///
 /// # Errors
 /// A missing right, or no answer.
@@ -84,7 +85,10 @@ pub async fn list_all<K: Kind>(
     namespace: &str,
     selector: &str,
 ) -> Result<Vec<K>, ReadError> {
-    let api: Api<K> = acting.api(namespace);
+    let api: Api<K> = match namespace {
+        "" => Api::all(acting.client().clone()),
+        namespace => acting.api(namespace),
+    };
     let mut page = ListParams::default().labels(selector).limit(PAGE);
     let mut all = Vec::new();
     loop {

@@ -3,7 +3,7 @@
 use super::operator::Operator;
 use super::targets::OpenTarget;
 use super::telling::Teller;
-use super::world::RealWorld;
+use super::world::{Meant, RealWorld};
 use crate::api::{MigrationPlan, MigrationRun};
 use crate::program::Signals;
 use crate::run::{Driver, Ended, RunRef};
@@ -17,8 +17,14 @@ use tokio_util::task::TaskTracker;
 /// The drivers of this process, by the uid of their run.
 #[derive(Clone)]
 pub(super) struct Drivers {
-    running: Arc<Mutex<BTreeMap<String, watch::Sender<Signals>>>>,
+    running: Arc<Mutex<BTreeMap<String, Running>>>,
     tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// A driver that runs.
+struct Running {
+    signals: watch::Sender<Signals>,
     stop: CancellationToken,
 }
 
@@ -31,8 +37,8 @@ impl Drivers {
     /// Hands a running driver the newest signals; false when there is none.
     pub(super) fn signal(&self, run_uid: &str, signals: &Signals) -> bool {
         let running = self.lock();
-        let Some(sender) = running.get(run_uid) else { return false };
-        sender.send_if_modified(|now| {
+        let Some(driver) = running.get(run_uid) else { return false };
+        driver.signals.send_if_modified(|now| {
             let changed = now != signals;
             now.clone_from(signals);
             changed
@@ -53,7 +59,8 @@ impl Drivers {
             return;
         }
         let (sender, receiver) = watch::channel(signals);
-        self.lock().insert(uid(run), sender);
+        let stop = self.stop.child_token();
+        self.lock().insert(uid(run), Running { signals: sender, stop: stop.clone() });
         let reference = RunRef {
             namespace: run.metadata.namespace.clone().unwrap_or_default(),
             plan: run.spec.plan.name.clone(),
@@ -63,9 +70,9 @@ impl Drivers {
             cluster: operator.cluster.clone(),
         };
         let teller = Teller::new(operator.clone(), PlanFacts::of(plan), RunFacts::of(run));
-        let world =
-            RealWorld::new(operator.clone(), reference.clone(), operator.for_plan(plan), targets, teller);
-        let driver = Driver::new(Arc::new(world), reference, receiver, self.stop.clone());
+        let meant = Meant { run: reference.clone(), intent_hash: run.spec.intent_hash.clone() };
+        let world = RealWorld::new(operator.clone(), meant, operator.for_plan(plan), targets, teller);
+        let driver = Driver::new(Arc::new(world), reference, receiver, stop);
         let ended = Ending { drivers: self.clone(), run: uid(run) };
         self.tasks.spawn(async move {
             let outcome = driver.drive().await;
@@ -77,13 +84,20 @@ impl Drivers {
         });
     }
 
+    /// Tells the driver of a run to end between two effects; false when there is none any more.
+    pub(super) fn end(&self, run_uid: &str) -> bool {
+        let running = self.lock();
+        let found = running.get(run_uid);
+        found.inspect(|driver| driver.stop.cancel()).is_some()
+    }
+
     /// Waits until every driver has ended; call it after `stop`.
     pub(super) async fn ended(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, watch::Sender<Signals>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,13 +1,14 @@
 //! Looking: everything that compile is shown, read live and with nothing held.
 
 use super::operator::Operator;
+use super::sweep;
 use super::targets::OpenTarget;
 use crate::api::plan::{ScriptSource, Work};
 use crate::api::target::DatabaseTargetStatus;
-use crate::api::{self, MigrationPlan, not_built};
+use crate::api::{self, MigrationPlan, MigrationRun, not_built};
 use crate::cluster::lease::{self, TargetKey};
 use crate::cluster::source::{self, SourceError};
-use crate::cluster::{Acting, ReadError, get_if_there};
+use crate::cluster::{Acting, Holder, ReadError, get_if_there};
 use crate::engine::{Engine, EngineError, Look};
 use crate::program::{
     Action, Compiled, Intent, Refusal, Seen, TargetSeen, WorkloadRef, WorkloadSeen, compile, hash, parse,
@@ -79,14 +80,14 @@ pub(super) async fn look(
         let targets = open(operator, plan, &namespace, &intent).await?;
         let mut seen = Seen {
             bundles,
-            workloads: workloads(&acting, &intent).await?,
+            workloads: workloads(operator, &acting, &intent, run).await?,
             flags: flags(&acting, &intent).await?,
             succeeded_before: succeeded_before(&intent_hash),
             ..Seen::default()
         };
         for (name, target) in &targets {
             free(operator, name, target, run).await?;
-            seen.targets.insert(name.clone(), look_at(name, target, &namespace).await?);
+            seen.targets.insert(name.clone(), look_at(operator, name, target, &namespace, run).await?);
         }
         let compiled = compile(&intent, &seen, &intent_hash)?;
         let targets = targets.into_values().filter_map(|target| target.object.status).collect();
@@ -96,6 +97,14 @@ pub(super) async fn look(
         Ok((compiled, targets)) => Ok(Looked { intent_hash, compiled, targets }),
         Err(refused) => Err(Refused { intent_hash: Some(intent_hash), ..refused }),
     }
+}
+
+/// What a plan means now, whatever is applied already: its spec and its sources.
+pub(super) async fn intent_now(operator: &Operator, plan: &MigrationPlan) -> Result<String, Refused> {
+    let namespace = plan.metadata.namespace.clone().unwrap_or_default();
+    let bundles = bundles(&operator.for_plan(plan), plan, &namespace).await?;
+    let digests = bundles.into_iter().map(|(step, bundle)| (step, bundle.digest)).collect();
+    Ok(hash::intent_hash(&plan.spec, &digests))
 }
 
 /// Opens the targets that a plan names.
@@ -135,21 +144,43 @@ async fn free(
     target: &OpenTarget,
     run: Option<(&str, u64)>,
 ) -> Result<(), Refused> {
+    if run.is_none() && target.object.metadata.deletion_timestamp.is_some() {
+        return Err(Refused::new("TargetNotReady", format!("target {name} is being deleted")));
+    }
     let Some(key) = known_key(target) else { return Ok(()) };
     let claim = lease::look(operator.own(), &operator.namespace, &key).await;
     let claim = claim.map_err(|error| Refused::new("Forbidden", error.to_string()))?;
     let ours =
         |holder: &str| run.is_some_and(|(uid, number)| holder.starts_with(&format!("{uid}/{number}/")));
     match claim.holder.filter(|holder| !ours(holder)) {
-        Some(holder) => {
-            Err(Refused::new("Queued", format!("target {name} is held by {holder} until its Release")))
-        }
+        Some(holder) => match sweep::free(operator, target).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let runs = operator.all_runs().await.unwrap_or_default();
+                let who = said_holder(&holder, &runs);
+                Err(Refused::new("Queued", format!("target {name} is held by {who} until its Release")))
+            }
+            Err(error) => Err(Refused::new(
+                "Queued",
+                format!("target {name} is held by {holder}, which is over: {error}"),
+            )),
+        },
         None => Ok(()),
     }
 }
 
+/// A holder as people know it.
+pub(super) fn said_holder(holder: &str, runs: &[MigrationRun]) -> String {
+    let (token, more) = holder.split_once(' ').unwrap_or((holder, ""));
+    let Ok(parsed) = token.parse::<Holder>() else { return holder.to_owned() };
+    let claim = super::target::named(token, jiff::Timestamp::UNIX_EPOCH, runs);
+    let known = runs.iter().any(|run| run.spec.plan.uid == parsed.plan_uid);
+    let who = if known { format!("run {} of {}", claim.run, claim.plan) } else { token.to_owned() };
+    [who.as_str(), more].join(" ").trim_end().to_owned()
+}
+
 /// The Lease of a target whose identity was pinned when it was first seen.
-fn known_key(target: &OpenTarget) -> Option<TargetKey> {
+pub(super) fn known_key(target: &OpenTarget) -> Option<TargetKey> {
     let engine = target.object.status.as_ref()?.engine.as_ref()?;
     (!engine.identity.is_empty()).then(|| target_key(&engine.identity, &target_name(target)))
 }
@@ -168,8 +199,21 @@ fn target_name(target: &OpenTarget) -> String {
     )
 }
 
-async fn look_at(name: &str, target: &OpenTarget, namespace: &str) -> Result<TargetSeen, Refused> {
+async fn look_at(
+    operator: &Operator,
+    name: &str,
+    target: &OpenTarget,
+    namespace: &str,
+    run: Option<(&str, u64)>,
+) -> Result<TargetSeen, Refused> {
     let look = target.engine.look().await.map_err(|error| Refused::new(reason(&error), error.to_string()))?;
+    // The Lease is free and the fence row is not: of a run that is over, or of another cluster, which Claim will name.
+    if run.is_none()
+        && look.claim.is_some()
+        && let Err(error) = sweep::free(operator, target).await
+    {
+        tracing::warn!(target = name, %error, "whether its claim is left behind can't be told");
+    }
     if let Some(pinned) = target.object.status.as_ref().and_then(|status| status.engine.as_ref())
         && !pinned.identity.is_empty()
         && pinned.identity != look.identity
@@ -248,7 +292,12 @@ fn layout(layout: api::plan::Layout) -> Result<crate::script::Layout, String> {
 }
 
 /// Every workload that an intent names, as it is.
-async fn workloads(acting: &Acting, intent: &Intent) -> Result<BTreeMap<WorkloadRef, WorkloadSeen>, Refused> {
+async fn workloads(
+    operator: &Operator,
+    acting: &Acting,
+    intent: &Intent,
+    run: Option<(&str, u64)>,
+) -> Result<BTreeMap<WorkloadRef, WorkloadSeen>, Refused> {
     let rolled = intent.steps.iter().flatten().filter_map(|step| match &step.action {
         Action::Rollout { workload, .. } => Some(workload),
         _ => None,
@@ -258,6 +307,11 @@ async fn workloads(acting: &Acting, intent: &Intent) -> Result<BTreeMap<Workload
     for of in all {
         match look_workload(acting, of).await {
             Ok(Some(workload)) => {
+                if run.is_none()
+                    && let Some(claim) = &workload.claimed_by
+                {
+                    sweep::free_workload(operator, acting, &key(of), claim).await;
+                }
                 seen.insert(of.clone(), workload);
             }
             Ok(None) => {}
@@ -283,13 +337,14 @@ pub(super) async fn look_workload(
 ) -> Result<Option<WorkloadSeen>, WorkloadError> {
     let Some(found) = hands::look_if_there(acting, &key(of)).await? else { return Ok(None) };
     let scaler = if of.is_cron() { None } else { hands::look_for_scaler(acting, &found.key).await? };
-    let not_ready = if of.is_cron() {
-        None
-    } else {
-        match hands::readiness(&found, &hands::pods(acting, &found).await?) {
+    // The counts alone say that it is ready; its pods only say why it is not.
+    let not_ready = match hands::readiness(&found, &[]) {
+        hands::Readiness::Ready => None,
+        _ if of.is_cron() => None,
+        _ => match hands::readiness(&found, &hands::pods(acting, &found).await?) {
             hands::Readiness::Ready => None,
             hands::Readiness::Waiting(why) | hands::Readiness::Failing(why) => Some(why),
-        }
+        },
     };
     Ok(Some(WorkloadSeen {
         of: of.clone(),

@@ -2,6 +2,7 @@
 //!
 //! - [`start`]: the process; [`plan`], [`target`]: one look at a plan, at a target;
 //! - [`looking`]: what compile is shown; [`targets`]: a target opened;
+//! - [`sweep`]: what runs leave behind that are over; [`terminating`]: a namespace that goes;
 //! - [`drivers`], [`world`], [`signals`], [`telling`]: the drivers, what they act on, what they hear and what they tell.
 
 mod drivers;
@@ -10,9 +11,11 @@ mod operator;
 mod plan;
 mod signals;
 mod start;
+mod sweep;
 mod target;
 mod targets;
 mod telling;
+mod terminating;
 mod world;
 
 pub use start::{OperatorError, run};

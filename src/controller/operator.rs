@@ -1,8 +1,8 @@
 //! What every part of the controller holds: the API server, as whom things are done, and whom to tell.
 
-use crate::api::{DatabaseTarget, MigrationPlan};
+use crate::api::{DatabaseTarget, MigrationPlan, MigrationRun};
 use crate::cluster::events::Recorder;
-use crate::cluster::{Account, Acting, ApiServer};
+use crate::cluster::{Account, Acting, ApiServer, ReadError, list_all};
 use crate::serve::Metrics;
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ pub(super) struct Operator {
     pub(super) namespace: String,
     /// The account of plans and targets that name none; none: the operator's own rights.
     pub(super) default_account: Option<String>,
+    /// The namespaces that are watched; empty: all.
+    pub(super) namespaces: Vec<String>,
     /// Image that Jobs copy this program from.
     pub(super) image: String,
     /// Whether the chart's admission policy proves who gives a verb.
@@ -31,6 +33,18 @@ impl Operator {
     /// The operator's own client.
     pub(super) fn own(&self) -> &Acting {
         self.server.own()
+    }
+
+    /// Every run in what is watched, read live.
+    pub(super) async fn all_runs(&self) -> Result<Vec<MigrationRun>, ReadError> {
+        if self.namespaces.is_empty() {
+            return list_all(self.own(), "", "").await;
+        }
+        let mut all = Vec::new();
+        for namespace in &self.namespaces {
+            all.extend(list_all(self.own(), namespace, "").await?);
+        }
+        Ok(all)
     }
 
     fn acting(&self, namespace: &str, account: Option<&str>) -> Acting {

@@ -4,11 +4,15 @@ use super::drivers::Drivers;
 use super::looking::{self, Looked, Refused, open};
 use super::operator::{FINALIZER, Operator};
 use super::signals::{For, retry, signals};
-use super::telling::write_status;
+use super::sweep::{self, SweepError};
+use super::targets::OpenTarget;
+use super::telling::{reference, write_status};
+use super::terminating;
 use crate::api::plan::MigrationPlanStatus;
 use crate::api::run::{MigrationRunSpec, RunPlan};
 use crate::api::target::DatabaseTargetStatus;
-use crate::api::{MigrationPlan, MigrationRun, Outcome, Reason};
+use crate::api::{DatabaseTarget, EventReason, MigrationPlan, MigrationRun, Outcome, Reason};
+use crate::cluster::events::{Severity, Transition};
 use crate::cluster::{ReadError, SwapError, WriteError, list_all, record};
 use crate::program::{Compiled, parse};
 use crate::run::Report;
@@ -16,6 +20,7 @@ use crate::words::{self, PlanFacts, RunFacts, is_live};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::controller::Action;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +33,14 @@ const GRACE: Duration = Duration::from_secs(120);
 
 /// How often a live run's driver is seen to be there: one that panicked, or was overtaken, wakes nobody.
 const DRIVER_ALIVE: Duration = Duration::from_secs(30);
+
+/// How long a driver may take to end when its namespace is terminating, counted from the deletion of the plan: nobody
+/// shall wait for our finalizers longer than half a minute.
+const STOPPED_WITHIN: Duration = Duration::from_secs(20);
+
+/// How often the sources of a plan that has ended are looked at: the operator may not watch ConfigMaps, and nothing is
+/// done about an edit but to say so.
+const SOURCES_EVERY: Duration = Duration::from_secs(600);
 
 /// What the controller holds.
 pub(super) struct Context {
@@ -49,12 +62,21 @@ pub(super) enum Error {
     /// The cluster could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// What is left behind could not be swept.
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
 }
 
 /// One look at a plan.
 pub(super) async fn reconcile(plan: Arc<MigrationPlan>, context: Arc<Context>) -> Result<Action, Error> {
     let runs = runs_of(&context.operator, &plan).await?;
     let newest = runs.last();
+    if plan.metadata.deletion_timestamp.is_some() {
+        let namespace = plan.metadata.namespace.as_deref().unwrap_or_default();
+        if terminating::is_terminating(&context.operator, namespace).await {
+            return let_go(&context, &plan, &runs).await;
+        }
+    }
     if let Some(run) = newest.filter(|run| wants_driver(&plan, run)) {
         return drive(&context, &plan, run, &runs).await;
     }
@@ -64,14 +86,30 @@ pub(super) async fn reconcile(plan: Arc<MigrationPlan>, context: Arc<Context>) -
     if plan.metadata.deletion_timestamp.is_some() {
         return leave(&context, &plan, newest).await;
     }
+    sweep::prune(&context.operator, &plan, &runs).await?;
     match newest.filter(|run| latched(&plan, run)) {
         Some(run) => {
-            project(&context.operator, &plan, run).await;
-            Ok(Action::await_change())
+            if !project(&context.operator, &plan, run).await {
+                source_changed(&context.operator, &plan, run).await;
+            }
+            Ok(Action::requeue(SOURCES_EVERY))
         }
         None if nothing_was_pending(&plan) => Ok(Action::await_change()),
         None => begin(&context, &plan, &runs).await,
     }
+}
+
+/// In a namespace that is terminating the driver is told to stop; then everything is let go.
+async fn let_go(context: &Context, plan: &MigrationPlan, runs: &[MigrationRun]) -> Result<Action, Error> {
+    let still =
+        runs.iter().filter(|run| context.drivers.end(run.metadata.uid.as_deref().unwrap_or_default()));
+    let waited = plan.metadata.deletion_timestamp.as_ref().map(|at| Timestamp::now().duration_since(at.0));
+    let patient = waited.is_some_and(|waited| waited.as_secs() < STOPPED_WITHIN.as_secs().cast_signed());
+    if still.count() > 0 && patient {
+        return Ok(Action::requeue(Duration::from_secs(1)));
+    }
+    terminating::let_go(&context.operator, plan, runs).await?;
+    Ok(Action::await_change())
 }
 
 /// What is done after an error: soon again, for as long as it takes.
@@ -163,12 +201,28 @@ async fn drive(
                     FINALIZER,
                 )
                 .await?;
+                hold_targets(&context.operator, &namespace, &targets).await?;
                 context.drivers.start(&context.operator, plan, run, targets, signals);
             }
             Err(refused) => return refuse(context, plan, &refused).await,
         }
     }
     Ok(Action::requeue(next.map_or(DRIVER_ALIVE, |next| next.min(DRIVER_ALIVE))))
+}
+
+/// Targets in use stay until the run has ended. One that is being deleted already takes no finalizer any more.
+async fn hold_targets(
+    operator: &Operator,
+    namespace: &str,
+    targets: &BTreeMap<String, OpenTarget>,
+) -> Result<(), Error> {
+    let stays = |target: &&String| {
+        targets.get(*target).is_some_and(|open| open.object.metadata.deletion_timestamp.is_none())
+    };
+    for target in targets.keys().filter(stays) {
+        record::add_finalizer::<DatabaseTarget>(operator.own(), namespace, target, FINALIZER).await?;
+    }
+    Ok(())
 }
 
 /// An ended run drops its finalizer; one that gave way to a newer generation goes.
@@ -200,6 +254,7 @@ async fn leave(
             && is_live(run)
     }) {
         project(&context.operator, plan, run).await;
+        tell_blocked(&context.operator, plan, run).await;
         return Ok(Action::await_change());
     }
     record::remove_finalizer::<MigrationPlan>(
@@ -210,6 +265,19 @@ async fn leave(
     )
     .await?;
     Ok(Action::await_change())
+}
+
+async fn tell_blocked(operator: &Operator, plan: &MigrationPlan, run: &MigrationRun) {
+    let note = words::message::deletion_blocked(&PlanFacts::of(plan), &RunFacts::of(run));
+    let transition = Transition {
+        regarding: &reference(plan),
+        related: None,
+        severity: Severity::Warning,
+        reason: EventReason::DeletionBlocked.as_str(),
+        note: &note,
+        once: &run.spec.number.to_string(),
+    };
+    operator.recorder.publish(&transition).await;
 }
 
 /// Looks, compiles, and makes a run when there is something to do.
@@ -358,8 +426,8 @@ async fn say(
     }
 }
 
-/// The status of a plan whose newest run has ended, made again from the record.
-async fn project(operator: &Operator, plan: &MigrationPlan, run: &MigrationRun) {
+/// The status of a plan whose newest run has ended, made again from the record. False: it is there already.
+async fn project(operator: &Operator, plan: &MigrationPlan, run: &MigrationRun) -> bool {
     let record = run.status.clone().unwrap_or_default();
     let report = Report { record, program: None, doing: Default::default(), waiting: None };
     let old = plan.status.clone().unwrap_or_default();
@@ -367,9 +435,25 @@ async fn project(operator: &Operator, plan: &MigrationPlan, run: &MigrationRun) 
         && Some(old.observed_generation) == plan.metadata.generation
         && old.phase != crate::api::Phase::Pending
     {
-        return;
+        return false;
     }
     let new = words::plan_status(&old, &PlanFacts::of(plan), &RunFacts::of(run), &report, Timestamp::now());
+    let differs = words::differs(&old, &new);
+    if differs {
+        write_status(operator, plan, &old, &new).await;
+    }
+    differs
+}
+
+/// Says whether a source was edited after the run of this generation had ended. Nothing else is done about it: what is
+/// latched runs again by a new generation, or by a person's word.
+async fn source_changed(operator: &Operator, plan: &MigrationPlan, run: &MigrationRun) {
+    // What can't be read now is said when it can.
+    let Ok(intent) = looking::intent_now(operator, plan).await else { return };
+    let facts = PlanFacts::of(plan);
+    let old = plan.status.clone().unwrap_or_default();
+    let same = intent == run.spec.intent_hash || Some(run.spec.plan.generation) != plan.metadata.generation;
+    let new = words::source_changed(&old, &facts, &RunFacts::of(run), !same, Timestamp::now());
     if words::differs(&old, &new) {
         write_status(operator, plan, &old, &new).await;
     }

@@ -3,10 +3,12 @@
 //! Whose name stands under a verb is proven only where the chart's admission policy is, and only for the verbs that it
 //! guards: the record says of all others that they are unverified.
 
+use crate::api::plan::OnDelete;
 use crate::api::run::MigrationRunStatus;
 use crate::api::verb::{self, Asked, Guard, PREFIX, Verb};
 use crate::api::{Duration, MigrationPlan, MigrationRun};
 use crate::program::{Exit, Said, Signals};
+use crate::run::STOPPED;
 use jiff::Timestamp;
 
 /// The run that signals are for.
@@ -29,9 +31,11 @@ pub(super) fn signals(
     let number = whose.run.spec.number;
     let none = MigrationRunStatus::default();
     let record = whose.run.status.as_ref().unwrap_or(&none);
+    let deleted = plan.metadata.deletion_timestamp.is_some();
     let mut signals = Signals {
         paused: plan.spec.paused,
-        deleted: plan.metadata.deletion_timestamp.is_some(),
+        deleted: deleted && plan.spec.on_delete == OnDelete::RollBack,
+        stopped: deleted && plan.spec.on_delete == OnDelete::Stop,
         superseded: plan.metadata.generation != Some(whose.run.spec.plan.generation),
         ..Signals::default()
     };
@@ -63,6 +67,10 @@ pub(super) fn signals(
             }
             _ => {}
         }
+    }
+    if signals.stopped && record.failure.as_ref().is_some_and(|failure| failure.code == STOPPED) {
+        // What was stopped in the middle is left as it is: its claims go, so that the plan can.
+        signals.exit.get_or_insert(Exit::Abandon);
     }
     let left = |since: Option<Timestamp>, most: Option<Duration>| {
         let (since, most) = (since?, most?);
@@ -119,6 +127,31 @@ mod tests {
             .into_iter()
             .map(|said| (format!("{}={}", said.verb, said.value), said.verified))
             .collect()
+    }
+
+    #[test]
+    fn a_deleted_plan_turns_its_run_around_or_stops_it() {
+        let mut plan = plan(json!({}));
+        let mut run = run(4);
+        let live = run.clone();
+        let heard = |plan: &MigrationPlan| {
+            let whose = For { run: &live, before: None, proven: false };
+            let (signals, _) = signals(plan, whose, Timestamp::UNIX_EPOCH);
+            (signals.deleted, signals.stopped, signals.exit)
+        };
+        assert_eq!(heard(&plan), (false, false, None));
+        plan.metadata.deletion_timestamp = Some(crate::api::Time(Timestamp::UNIX_EPOCH));
+        assert_eq!(heard(&plan), (true, false, None));
+        plan.spec.on_delete = OnDelete::Stop;
+        assert_eq!(
+            heard(&plan),
+            (false, true, None),
+            "a run that is Held for another cause waits for a person"
+        );
+        let failure = json!({"code": STOPPED, "message": "m"});
+        run.status = serde_json::from_value(json!({"outcome": "Held", "failure": failure})).unwrap();
+        let whose = For { run: &run, before: None, proven: false };
+        assert_eq!(signals(&plan, whose, Timestamp::UNIX_EPOCH).0.exit, Some(Exit::Abandon));
     }
 
     #[test]

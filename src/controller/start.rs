@@ -3,6 +3,7 @@
 use super::drivers::Drivers;
 use super::operator::Operator;
 use super::plan::{self, Context};
+use super::sweep;
 use super::target;
 use crate::api::{DatabaseTarget, MigrationPlan, MigrationRun, crd};
 use crate::cli::OperatorArgs;
@@ -66,6 +67,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         server,
         namespace: args.namespace.clone(),
         default_account: args.default_account().map(str::to_owned),
+        namespaces: args.watched(),
         image: args.image.clone(),
         names_are_proven: args.approval_policy,
         cluster,
@@ -103,8 +105,23 @@ async fn lead(operator: &Operator, args: &OperatorArgs, stop: &CancellationToken
         )));
         controllers.push(tokio::spawn(targets(operator.clone(), namespace, stop.clone())));
     }
+    controllers.push(tokio::spawn(sweep(operator.clone(), stop.clone())));
     while controllers.next().await.is_some() {}
     drivers.ended().await;
+}
+
+/// Looks at once, and then from time to time, for runs that nobody will ask for any more.
+async fn sweep(operator: Operator, stop: CancellationToken) {
+    loop {
+        if let Err(error) = sweep::forgotten(&operator).await {
+            tracing::warn!(%error, "sweeping again later");
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(sweep::EVERY) => {}
+        }
+    }
 }
 
 /// The namespaces to watch; none means all.

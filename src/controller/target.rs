@@ -1,16 +1,19 @@
 //! The target's controller: can it be reached, is it the one it was, how far are its histories, and what runs left
 //! behind on it.
 
-use super::operator::Operator;
+use super::operator::{FINALIZER, Operator};
+use super::sweep;
 use super::targets::{OpenTarget, TargetError};
 use crate::api::condition::{self, Status};
 use crate::api::target::{DatabaseTargetStatus, EngineStatus, HistoryFormat, HistoryStatus, TargetClaim};
-use crate::api::{ConditionType, DatabaseTarget, MigrationRun, Reason, Time};
-use crate::cluster::{FIELD_MANAGER, Holder, ReadError, WriteError, lease, list_all};
+use crate::api::{ConditionType, DatabaseTarget, EventReason, MigrationRun, Reason, Time};
+use crate::cluster::events::{Severity, Transition};
+use crate::cluster::{FIELD_MANAGER, Holder, ReadError, SwapError, WriteError, lease, list_all, record};
 use crate::engine::{Engine, EngineError, Look};
 use crate::program::history_digest;
-use crate::words::{self, TargetFacts};
+use crate::words::{self, PlanFacts, RunFacts, TargetFacts};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use serde_json::json;
@@ -30,6 +33,9 @@ pub(super) enum Error {
     /// The status could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// The finalizer could not be written.
+    #[error(transparent)]
+    Swap(#[from] SwapError),
 }
 
 /// One look at a target: what runs left behind, and, while nobody holds it, whether it can be reached.
@@ -57,8 +63,88 @@ pub(super) async fn reconcile(target: Arc<DatabaseTarget>, operator: Arc<Operato
     if new != old {
         write(&operator, &target, &old, &new).await?;
     }
-    let fine = found.is_none_or(|found| found.is_ok());
-    Ok(if fine { Action::await_change() } else { Action::requeue(LOOK_AGAIN) })
+    let held = keep(&operator, &target, &runs, facts.claim.is_some()).await?;
+    if facts.claim.is_some() {
+        sweep_left(&operator, &target).await;
+    }
+    Ok(match found.is_none_or(|found| found.is_ok()) {
+        false => Action::requeue(LOOK_AGAIN),
+        true if held && target.metadata.deletion_timestamp.is_some() => Action::requeue(LOOK_AGAIN),
+        true if held => Action::requeue(sweep::EVERY),
+        true => Action::await_change(),
+    })
+}
+
+/// A target in use stays until its run has ended. True: it is in use, and stays.
+async fn keep(
+    operator: &Operator,
+    target: &DatabaseTarget,
+    runs: &[MigrationRun],
+    claimed: bool,
+) -> Result<bool, Error> {
+    let namespace = target.metadata.namespace.as_deref().unwrap_or_default();
+    let name = target.metadata.name.as_deref().unwrap_or_default();
+    if !target.metadata.finalizers.iter().flatten().any(|it| it == FINALIZER) {
+        return Ok(claimed);
+    }
+    let Some(user) = user(runs, name, claimed) else {
+        record::remove_finalizer::<DatabaseTarget>(operator.own(), namespace, name, FINALIZER).await?;
+        return Ok(false);
+    };
+    if target.metadata.deletion_timestamp.is_some() {
+        tell_blocked(operator, target, user).await;
+    }
+    Ok(true)
+}
+
+/// The run that may need a target. One that has claimed nothing yet may need any.
+fn user<'r>(runs: &'r [MigrationRun], target: &str, claimed: bool) -> Option<Option<&'r MigrationRun>> {
+    let unknown = |run: &MigrationRun| run.status.as_ref().is_none_or(|s| s.watermarks.is_empty());
+    let needs = |run: &&MigrationRun| words::is_live(run) && (words::touches(run, target) || unknown(run));
+    match runs.iter().find(needs) {
+        Some(run) => Some(Some(run)),
+        None => claimed.then_some(None),
+    }
+}
+
+async fn tell_blocked(operator: &Operator, target: &DatabaseTarget, user: Option<&MigrationRun>) {
+    let regarding = ObjectReference {
+        api_version: Some("whimbrel.dev/v1alpha1".into()),
+        kind: Some("DatabaseTarget".into()),
+        namespace: target.metadata.namespace.clone(),
+        name: target.metadata.name.clone(),
+        uid: target.metadata.uid.clone(),
+        ..ObjectReference::default()
+    };
+    let (note, once) = match user {
+        Some(run) => {
+            let facts = RunFacts::of(run);
+            let namespace = run.metadata.namespace.clone().unwrap_or_default();
+            let plan = PlanFacts { namespace, name: run.spec.plan.name.clone(), ..PlanFacts::default() };
+            (words::message::target_in_use(&plan, &facts), facts.name)
+        }
+        None => ("a run of another namespace holds it: it goes after the release".to_owned(), String::new()),
+    };
+    let transition = Transition {
+        regarding: &regarding,
+        related: None,
+        severity: Severity::Warning,
+        reason: EventReason::DeletionBlocked.as_str(),
+        note: &note,
+        once: &once,
+    };
+    operator.recorder.publish(&transition).await;
+}
+
+/// The claim of a run that is gone would stay for ever.
+async fn sweep_left(operator: &Operator, target: &DatabaseTarget) {
+    let freed = match OpenTarget::of(operator, target.clone()).await {
+        Ok(open) => sweep::free_if_over(operator, &open).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = freed {
+        tracing::debug!(target = target.metadata.name, error, "its claim is looked at again later");
+    }
 }
 
 /// What is done after an error.
@@ -144,7 +230,7 @@ async fn claim(
 }
 
 /// The holder by names; one of another namespace, whose runs this target does not know, by what stands in the Lease.
-fn named(holder: &str, since: Timestamp, runs: &[MigrationRun]) -> TargetClaim {
+pub(super) fn named(holder: &str, since: Timestamp, runs: &[MigrationRun]) -> TargetClaim {
     let parsed = holder.parse::<Holder>().ok();
     let run = parsed.as_ref().and_then(|holder| {
         let of = |run: &&MigrationRun| {
@@ -245,6 +331,19 @@ mod tests {
             "status": status
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn a_target_is_in_use_by_who_claimed_it_or_may_still() {
+        let mark =
+            |target: &str| json!([{"target": target, "history": "default", "count": 1, "digest": "d"}]);
+        let uses = |status: serde_json::Value| user(&[run(1, status)], "tas", false).is_some();
+        assert!(uses(json!({"watermarks": mark("tas")})));
+        assert!(!uses(json!({"watermarks": mark("other")})));
+        assert!(uses(json!({"epoch": 1})), "it waits at its gate");
+        assert!(!uses(json!({"watermarks": mark("tas"), "outcome": "Succeeded"})));
+        assert!(uses(json!({"watermarks": mark("tas"), "outcome": "Held"})));
+        assert!(user(&[], "tas", true).is_some(), "a run of another namespace");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Telling people: the plan's status as a projection of the run, and an event per transition.
 
+use super::looking::said_holder;
 use super::operator::Operator;
+use crate::api::plan::BlockerKind;
 use crate::api::run::MigrationRunStatus;
-use crate::api::{MigrationPlan, Outcome};
+use crate::api::{MigrationPlan, Outcome, Phase};
 use crate::cluster::events::{Severity, Transition};
-use crate::cluster::{FIELD_MANAGER, get_if_there};
+use crate::cluster::{FIELD_MANAGER, get_if_there, list_all};
 use crate::program::Program;
-use crate::run::Report;
+use crate::run::{Report, Waiting};
 use crate::words::{self, PlanFacts, Related, RunFacts, Told};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -74,8 +76,25 @@ impl Teller {
             // take this for its end.
             facts.generation = self.run.plan_generation;
         }
+        let named = self.named(&plan, &mut facts, report).await;
+        let report = named.as_ref().unwrap_or(report);
         self.write(&plan, &facts, report).await;
         self.publish(&plan, &facts, report).await;
+    }
+
+    /// For a queued run: the holder as people know it, and its place among the plans that wait for the same.
+    async fn named(&self, plan: &MigrationPlan, facts: &mut PlanFacts, report: &Report) -> Option<Report> {
+        let Some(Waiting::Queued(holder)) = &report.waiting else { return None };
+        let runs = self.operator.all_runs().await.ok()?;
+        let holder = said_holder(holder, &runs);
+        let since = report.record.ops.get("claim").and_then(|op| op.started_at.clone());
+        let plans: Vec<MigrationPlan> =
+            list_all(self.operator.own(), &facts.namespace, "").await.unwrap_or_default();
+        let others = plans.iter().filter(|other| other.metadata.uid != plan.metadata.uid);
+        let waits = others.filter_map(|other| queued_behind(other, &holder)).collect::<Vec<_>>();
+        let earlier = waits.iter().filter(|at| since.as_ref().is_some_and(|mine| **at < mine.0)).count();
+        facts.queue = Some((earlier + 1, waits.len() + 1));
+        Some(Report { waiting: Some(Waiting::Queued(holder)), ..report.clone() })
     }
 
     /// Whether a report says nothing but progress so soon after the last write that it would not be written. An Apply
@@ -152,6 +171,15 @@ impl Teller {
     }
 }
 
+/// Since when a plan waits for this holder, by its status.
+fn queued_behind(plan: &MigrationPlan, holder: &str) -> Option<Timestamp> {
+    let status = plan.status.as_ref().filter(|status| status.phase == Phase::Queued)?;
+    let by = status.blocked_by.iter().find(|by| by.kind == BlockerKind::Run)?;
+    // The same run, on whatever of the things that it holds.
+    let run = |text: &str| text.split(" on ").next().unwrap_or_default().to_owned();
+    (run(&by.name) == run(holder)).then(|| status.run.as_ref()?.queued_since.as_ref().map(|at| at.0))?
+}
+
 /// The plan, as events regard it.
 pub(super) fn reference(plan: &MigrationPlan) -> ObjectReference {
     ObjectReference {
@@ -193,7 +221,7 @@ mod tests {
     use super::*;
     use crate::cluster::events::Recorder;
     use crate::cluster::fake::FakeApiServer;
-    use crate::run::{Doing, Waiting};
+    use crate::run::Doing;
     use crate::serve::Metrics;
     use std::collections::BTreeMap;
 
@@ -202,6 +230,7 @@ mod tests {
         let operator = Operator {
             namespace: "whimbrel".into(),
             default_account: None,
+            namespaces: Vec::new(),
             image: "whimbrel:1".into(),
             names_are_proven: true,
             cluster: "c1".into(),
@@ -216,6 +245,26 @@ mod tests {
             ..PlanFacts::default()
         };
         Teller::new(operator, plan, RunFacts { number: 1, plan_generation: 1, ..RunFacts::default() })
+    }
+
+    #[test]
+    fn plans_queue_behind_a_run_whatever_it_holds() {
+        let plan = |phase: &str, name: &str| -> MigrationPlan {
+            serde_json::from_value(json!({
+                "metadata": {"name": "other"},
+                "spec": {"stages": [{"name": "Data", "steps": [{"name": "s", "approve": {"message": "go?"}}]}]},
+                "status": {
+                    "phase": phase,
+                    "run": {"number": 1, "name": "other-1", "generation": 1, "queuedSince": "2026-11-20T02:00:00Z"},
+                    "blockedBy": [{"kind": "Run", "name": name}]
+                }
+            }))
+            .unwrap()
+        };
+        let behind = |plan: MigrationPlan| queued_behind(&plan, "run shop-3 of aether/shop").is_some();
+        assert!(behind(plan("Queued", "run shop-3 of aether/shop on Deployment aether/web")));
+        assert!(!behind(plan("Queued", "run shop-4 of aether/shop")));
+        assert!(!behind(plan("Migrating", "run shop-3 of aether/shop")));
     }
 
     fn at_script(file: &str) -> Report {

@@ -9,14 +9,15 @@ use crate::api::run::{BackupRecord, FrozenPart, FrozenProgram, MigrationRun, Mig
 use crate::api::target::VerificationLevel;
 use crate::backup::{self, BackupJob, BackupSource, Level};
 use crate::cluster::lease::{self, TargetKey};
-use crate::cluster::secret::{self, Part, Shelf};
+use crate::cluster::secret::{self, Part, PartError, Shelf};
 use crate::cluster::{Acting, Holder, NotOurs, ReadError, SwapError, WriteError, get, get_if_there, record};
 use crate::engine::postgresql::tool_name;
 use crate::engine::{AnyEngine, Fence};
 use crate::job::{self, JobKey, JobState, Removal};
-use crate::program::{Compiled, Program, WorkloadRef, WorkloadSeen};
+use crate::program::{self, Compiled, Program, WorkloadRef, WorkloadSeen};
 use crate::run::seam::{
-    Clock, Cluster, ClusterError, Flags, JobRequest, JobSeen, JobWork, Looked, Saved, WorkloadChange, World,
+    Clock, Cluster, ClusterError, Flags, JobRequest, JobSeen, JobWork, Looked, Saved, Thawed, WorkloadChange,
+    World,
 };
 use crate::run::{Report, RunRef};
 use crate::workload::{self as hands, BackTo, Rollout, Volumes, WorkloadError};
@@ -36,6 +37,14 @@ pub(super) struct RealWorld {
     clock: RealClock,
 }
 
+/// Which run, and what it means.
+pub(super) struct Meant {
+    /// The run.
+    pub(super) run: RunRef,
+    /// What was meant when it was made; another one is another run.
+    pub(super) intent_hash: String,
+}
+
 /// The clock on the wall.
 pub(super) struct RealClock;
 
@@ -43,6 +52,8 @@ pub(super) struct RealClock;
 pub(super) struct RealCluster {
     operator: Operator,
     run: RunRef,
+    /// What was meant when the run was made.
+    intent_hash: String,
     /// Name of the run's record.
     name: String,
     /// As whom everything is done for the plan.
@@ -57,14 +68,16 @@ impl RealWorld {
     /// The world of a run, with its targets opened.
     pub(super) fn new(
         operator: Operator,
-        run: RunRef,
+        meant: Meant,
         acting: Acting,
         targets: BTreeMap<String, OpenTarget>,
         teller: Teller,
     ) -> Self {
+        let Meant { run, intent_hash } = meant;
         let name = format!("{}-{}", run.plan, run.number);
         let last = Mutex::new(Value::Null);
-        Self { cluster: RealCluster { operator, run, name, acting, targets, last, teller }, clock: RealClock }
+        let cluster = RealCluster { operator, run, intent_hash, name, acting, targets, last, teller };
+        Self { cluster, clock: RealClock }
     }
 }
 
@@ -224,6 +237,8 @@ impl Cluster for RealCluster {
         let Some(plan) = plan else { return Ok(Looked::NothingPending) };
         let ours = Some((self.run.plan_uid.as_str(), self.run.number));
         match looking::look(&self.operator, &plan, ours, |_| false).await {
+            // A source was edited: what is meant now is another run's to do, under its own number and approval.
+            Ok(looked) if looked.intent_hash != self.intent_hash => Ok(Looked::NothingPending),
             Ok(looked) => Ok(match looked.compiled {
                 Compiled::Program(program) => Looked::Program(program),
                 Compiled::NothingPending => Looked::NothingPending,
@@ -236,9 +251,6 @@ impl Cluster for RealCluster {
 
     async fn freeze(&self, program: &Program) -> Answer<()> {
         let run = self.record().await?;
-        if run.spec.program.is_some() {
-            return Ok(());
-        }
         let bytes = serde_json::to_vec(program).map_err(|error| ClusterError::Refused(error.to_string()))?;
         let shelf = Shelf {
             namespace: self.run.namespace.clone(),
@@ -246,9 +258,10 @@ impl Cluster for RealCluster {
             owner: self.owner(),
             labels: BTreeMap::from([(job::RUN_UID.to_owned(), self.run.uid.clone())]),
         };
-        let parts = secret::write_parts(&self.acting, &shelf, &bytes)
-            .await
-            .map_err(|error| ClusterError::Refused(error.to_string()))?;
+        let parts = secret::write_parts(&self.acting, &shelf, &bytes).await.map_err(part)?;
+        if run.spec.program.is_some() {
+            return Ok(());
+        }
         let frozen = FrozenProgram {
             plan_hash: program.plan_hash.clone(),
             format: i32::try_from(program.format).unwrap_or(i32::MAX),
@@ -265,16 +278,30 @@ impl Cluster for RealCluster {
             .map_err(swap)
     }
 
-    async fn thaw(&self) -> Answer<Option<Program>> {
-        let Some(frozen) = self.record().await?.spec.program else { return Ok(None) };
+    async fn thaw(&self) -> Answer<Thawed> {
+        let Some(frozen) = self.record().await?.spec.program else { return Ok(Thawed::NotFrozen) };
+        let format = i64::from(frozen.format);
         let parts: Vec<Part> =
             frozen.parts.into_iter().map(|part| Part { secret: part.secret, sha256: part.sha256 }).collect();
-        let bytes = secret::read_parts(&self.acting, &self.run.namespace, &parts)
-            .await
-            .map_err(|error| ClusterError::Lost(error.to_string()))?;
-        let program = serde_json::from_slice(&bytes)
-            .map_err(|error| ClusterError::Lost(format!("the frozen program can't be read: {error}")))?;
-        Ok(Some(program))
+        let bytes = match secret::read_parts(&self.acting, &self.run.namespace, &parts).await {
+            Ok(bytes) => bytes,
+            Err(PartError::Read(error)) => return Err(read(error)),
+            Err(broken) => return Ok(Thawed::Broken { why: broken.to_string() }),
+        };
+        // The digests are right: these are the bytes that were frozen, and what can't read them is another version.
+        match serde_json::from_slice(&bytes) {
+            Ok(program) if walks(format) => Ok(Thawed::Program(Box::new(program))),
+            Ok(_) | Err(_) => Ok(Thawed::OfAnotherVersion(format!(
+                "the run was frozen in format {format} by another version of the operator, and this one walks format {}: deploy the version that froze it",
+                program::FORMAT
+            ))),
+        }
+    }
+
+    fn leases(&self) -> BTreeMap<String, String> {
+        let key =
+            |(name, target): (&String, &OpenTarget)| Some((name.clone(), looking::known_key(target)?.name));
+        self.targets.iter().filter_map(key).collect()
     }
 
     async fn token(&self, lease: &str) -> Answer<u64> {
@@ -458,11 +485,42 @@ fn swap(error: SwapError) -> ClusterError {
     }
 }
 
+/// Whether this build walks programs of a format: its own and the one before.
+fn walks(format: i64) -> bool {
+    let ours = i64::from(program::FORMAT);
+    (ours - 1..=ours).contains(&format)
+}
+
+/// Freezing: what is refused is refused again, what got no answer may have happened.
+fn part(error: PartError) -> ClusterError {
+    match error {
+        PartError::Read(error) => read(error),
+        PartError::Write(error) => write(error),
+        // It was there a moment ago, for its name was taken: somebody removed it meanwhile.
+        PartError::Missing { .. } => ClusterError::Lost(error.to_string()),
+        PartError::TooLarge { .. } | PartError::Unreadable(_) => ClusterError::Refused(error.to_string()),
+        PartError::Changed { .. } => {
+            ClusterError::Because { reason: "RecordBroken", message: error.to_string() }
+        }
+    }
+}
+
+/// A failure's code says what kind of obstacle it is; the sentence names the workload and the way out.
 fn workload(error: WorkloadError) -> ClusterError {
+    let reason = match &error {
+        WorkloadError::Read(_) | WorkloadError::Write(_) => "",
+        WorkloadError::ClaimLost { .. } => "ClaimLost",
+        WorkloadError::Leftover { .. } | WorkloadError::BadOriginal { .. } => "Leftover",
+        WorkloadError::Controlled { .. } => "Controlled",
+        WorkloadError::VolumesWouldGo { .. } | WorkloadError::WokenByScaler { .. } => "GuardBlocked",
+        WorkloadError::NoContainer { .. }
+        | WorkloadError::ScalerDecides { .. }
+        | WorkloadError::Selector { .. } => "InvalidSpec",
+    };
     match error {
         WorkloadError::Read(error) => read(error),
         WorkloadError::Write(error) => write(error),
-        other => ClusterError::Refused(other.to_string()),
+        other => ClusterError::Because { reason, message: other.to_string() },
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Signals {
     pub abort: bool,
     /// The plan is being deleted with `onDelete: RollBack`.
     pub deleted: bool,
+    /// The plan is being deleted with `onDelete: Stop`.
+    pub stopped: bool,
     /// The deadline, counted from Claim, has passed.
     pub deadline: bool,
     /// maxDowntime, counted from the first Quiesce, has passed or would be passed.
@@ -139,6 +141,10 @@ fn forward(program: &Program, record: &Record, signals: &Signals) -> Decision {
     if let Some(cause) = call_back(program, record, signals) {
         return Decision::TurnAround(cause);
     }
+    // What was changed stays as it is: a person who says Stop does not want it taken back.
+    if signals.stopped && changed(program, record) && !only_release_left(program, record) {
+        return Decision::Finish(Outcome::Held);
+    }
     if signals.paused {
         return Decision::Paused;
     }
@@ -151,7 +157,7 @@ fn forward(program: &Program, record: &Record, signals: &Signals) -> Decision {
 /// What turns a run around although no op failed. Abort comes first: it always wins.
 fn call_back(program: &Program, record: &Record, signals: &Signals) -> Option<Cause> {
     // The way forward has ended once only giving up the claims is left: turning around there would undo a success.
-    if program.forward.iter().flatten().all(|op| done(record, &op.id) || op.kind == Kind::Release) {
+    if only_release_left(program, record) {
         return None;
     }
     let frozen =
@@ -163,7 +169,7 @@ fn call_back(program: &Program, record: &Record, signals: &Signals) -> Option<Ca
         .any(|op| matches!(op.kind, Kind::Apply { .. }) && touched(record, &op.id));
     [
         (signals.abort, Cause::Abort),
-        (signals.deleted, Cause::Deleted),
+        (signals.deleted || (signals.stopped && !changed(program, record)), Cause::Deleted),
         (signals.superseded && !frozen, Cause::Superseded),
         (signals.deadline, Cause::Deadline),
         // After the first Apply the way back would cost more downtime than the way forward: it only raises an event.
@@ -171,6 +177,10 @@ fn call_back(program: &Program, record: &Record, signals: &Signals) -> Option<Ca
     ]
     .into_iter()
     .find_map(|(called, cause)| called.then_some(cause))
+}
+
+fn only_release_left(program: &Program, record: &Record) -> bool {
+    program.forward.iter().flatten().all(|op| done(record, &op.id) || op.kind == Kind::Release)
 }
 
 fn back(program: &Program, record: &Record, signals: &Signals) -> Decision {
@@ -252,4 +262,54 @@ fn done(record: &Record, id: &str) -> bool {
 
 fn broken(record: &Record, id: &str) -> bool {
     matches!(state(record, id), Some(OpState::Failed | OpState::Unknown))
+}
+
+#[cfg(test)]
+mod stopped {
+    use super::super::{FORMAT, OnFailure};
+    use super::*;
+
+    fn program() -> Program {
+        let op = |id: &str, kind: Kind| Op { id: id.into(), step: None, kind };
+        let flags =
+            Kind::Configure { namespace: "aether".into(), name: "flags".into(), set: BTreeMap::new() };
+        Program {
+            format: FORMAT,
+            plan_hash: String::new(),
+            intent_hash: String::new(),
+            forward: vec![
+                vec![op("claim", Kind::Claim)],
+                vec![op("flags", flags)],
+                vec![op("final", Kind::VerifyFinal)],
+                vec![op("release", Kind::Release)],
+            ],
+            back: Vec::new(),
+            resolve: Vec::new(),
+            bundles: BTreeMap::new(),
+            dependents: Vec::new(),
+            workloads: Vec::new(),
+            targets: BTreeMap::new(),
+            on_failure: OnFailure::default(),
+        }
+    }
+
+    fn decide(states: &[(&str, &str)]) -> Decision {
+        let mut record = Record::default();
+        for (id, state) in states {
+            let op = serde_json::json!({"state": state, "epoch": 1, "attempt": 1});
+            record.ops.insert((*id).into(), serde_json::from_value(op).unwrap());
+        }
+        next(&program(), &record, &Signals { stopped: true, ..Signals::default() })
+    }
+
+    #[test]
+    fn what_was_not_changed_is_given_back_and_what_was_stays() {
+        assert_eq!(decide(&[]), Decision::TurnAround(Cause::Deleted));
+        let claimed = ("claim", "Done");
+        assert_eq!(decide(&[claimed]), Decision::TurnAround(Cause::Deleted));
+        assert_eq!(decide(&[claimed, ("flags", "Intent")]), Decision::Finish(Outcome::Held));
+        assert_eq!(decide(&[claimed, ("flags", "Done")]), Decision::Finish(Outcome::Held));
+        let nearly = [claimed, ("flags", "Done"), ("final", "Done")];
+        assert_eq!(decide(&nearly), Decision::Perform(vec!["release".into()]), "a success is not taken back");
+    }
 }

@@ -5,7 +5,7 @@ use super::report::{Doing, Report, Waiting};
 use super::seam::{Clock, Cluster, ClusterError, Looked, World};
 use super::walk::{End, Walk, epoch_of};
 use crate::api::Outcome;
-use crate::program::{Cause, Decision, Kind, Op, OpId, Signals, next};
+use crate::program::{Cause, Decision, Kind, Op, OpId, Program, Signals, next};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -54,6 +54,8 @@ pub struct Driver<W: World> {
     floor: AtomicU64,
     /// The epoch that this driver wrote last.
     mine: AtomicU64,
+    /// The frozen program, once it was seen: its parts in the cluster may be removed while this driver still has it.
+    frozen: Mutex<Option<Arc<Program>>>,
 }
 
 impl<W: World> Driver<W> {
@@ -72,6 +74,7 @@ impl<W: World> Driver<W> {
             doing: Mutex::default(),
             floor: AtomicU64::new(0),
             mine: AtomicU64::new(0),
+            frozen: Mutex::default(),
         }
     }
 
@@ -138,6 +141,7 @@ impl<W: World> Driver<W> {
                 self.save(walk).await
             }
             Decision::Finish(outcome) => {
+                walk.say_why_held(outcome);
                 walk.finish(outcome, now);
                 self.save(walk).await?;
                 self.tell(walk, None).await;
@@ -174,11 +178,7 @@ impl<W: World> Driver<W> {
     }
 
     /// Recheck saw another program: the claims are given up, and the gate asks again for the new one.
-    async fn compile_again(
-        &self,
-        walk: &mut Walk,
-        program: Option<Box<crate::program::Program>>,
-    ) -> Result<(), Ended> {
+    async fn compile_again(&self, walk: &mut Walk, program: Option<Box<Program>>) -> Result<(), Ended> {
         self.give_up_claims(walk).await?;
         match program {
             Some(program) => walk.restart(*program),
@@ -317,6 +317,16 @@ impl<W: World> Driver<W> {
         if changed {
             self.tell(walk, None).await;
         }
+    }
+
+    /// Keeps the frozen program in mind.
+    pub(super) fn keep_frozen(&self, program: &Arc<Program>) {
+        *self.frozen.lock().expect("no holder of this lock can panic") = Some(program.clone());
+    }
+
+    /// The frozen program, if this driver has seen it.
+    pub(super) fn kept_frozen(&self) -> Option<Arc<Program>> {
+        self.frozen.lock().expect("no holder of this lock can panic").clone()
     }
 
     fn lock_doing(&self) -> std::sync::MutexGuard<'_, BTreeMap<OpId, Doing>> {

@@ -58,6 +58,14 @@ pub enum ClusterError {
     /// The API server said no, and would say no again.
     #[error("{0}")]
     Refused(String),
+    /// It must not be done as things stand, for this reason.
+    #[error("{message}")]
+    Because {
+        /// The code of the failure.
+        reason: &'static str,
+        /// The sentence, with the way out.
+        message: String,
+    },
     /// No answer: it may or may not have happened.
     #[error("no answer from the API server: {0}")]
     Lost(String),
@@ -145,7 +153,7 @@ pub struct Flags {
 pub enum Looked {
     /// A program.
     Program(Box<Program>),
-    /// Nothing is pending any more: somebody else applied it.
+    /// This run has nothing to do any more: somebody else applied it, or a source was edited and means another run.
     NothingPending,
     /// It can't be compiled now, and why, in one sentence.
     Refused {
@@ -154,6 +162,22 @@ pub enum Looked {
         /// The sentence.
         message: String,
     },
+}
+
+/// What became of the frozen program.
+#[derive(Clone, Debug)]
+pub enum Thawed {
+    /// Nothing is frozen yet.
+    NotFrozen,
+    /// The program, its digests checked.
+    Program(Box<Program>),
+    /// A part is gone, or is not what was frozen.
+    Broken {
+        /// Which, in one sentence.
+        why: String,
+    },
+    /// Another version of this program froze it, and this one can't walk it.
+    OfAnotherVersion(String),
 }
 
 /// What the driver asks of the cluster, for one run.
@@ -168,11 +192,14 @@ pub trait Cluster: Send + Sync + 'static {
     ) -> impl Future<Output = Result<String, ClusterError>> + Send;
     /// Looks again and compiles.
     fn look(&self) -> impl Future<Output = Result<Looked, ClusterError>> + Send;
-    /// Writes the program into Secrets, then `spec.program`, once. Said twice it changes nothing.
+    /// Writes the program into Secrets, then `spec.program`, once. Said twice it writes parts again that are gone, and
+    /// changes nothing else.
     fn freeze(&self, program: &Program) -> impl Future<Output = Result<(), ClusterError>> + Send;
-    /// The frozen program, its digests checked; none before Freeze.
-    fn thaw(&self) -> impl Future<Output = Result<Option<Program>, ClusterError>> + Send;
+    /// The frozen program.
+    fn thaw(&self) -> impl Future<Output = Result<Thawed, ClusterError>> + Send;
 
+    /// The Leases of the run's targets, by target, as far as they are known without a program.
+    fn leases(&self) -> BTreeMap<String, String>;
     /// The highest token that the Lease of a target has seen; 0 when there is none.
     fn token(&self, lease: &str) -> impl Future<Output = Result<u64, ClusterError>> + Send;
     /// Takes the Lease of a target, or rewrites this run's entry with its epoch, by compare-and-swap.

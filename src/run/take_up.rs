@@ -5,14 +5,25 @@
 use super::driver::{Driver, Ended};
 use super::perform::claim::Rewritten;
 use super::report::{Report, Waiting};
-use super::seam::{Clock, Cluster, ClusterError, Looked, Saved, World};
+use super::salvage::{left_over, salvage};
+use super::seam::{Clock, Cluster, ClusterError, Looked, Saved, Thawed, World};
 use super::walk::Walk;
 use crate::api::Outcome;
 use crate::cluster::Holder;
-use crate::program::{Decision, Kind, Program, next};
+use crate::program::{Cause, Decision, Kind, Program, next};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What there is to walk.
+enum Found {
+    /// The program.
+    Program(Arc<Program>),
+    /// Before Freeze, and there is nothing to do any more: this gives up what may be claimed.
+    Superseded(Arc<Program>),
+    /// The frozen one is gone; this is what the record still knows, and why.
+    Broken(Arc<Program>, String),
+}
 
 impl<W: World> Driver<W> {
     /// Becomes the one driver of the run.
@@ -23,8 +34,16 @@ impl<W: World> Driver<W> {
             if let Some(outcome) = ended.filter(|outcome| *outcome != Outcome::Held) {
                 return Err(Ended::Finished(outcome));
             }
-            let program = self.program(&saved).await?;
-            let mut walk = Walk { program: Arc::new(program), saved, dirty: false };
+            let mut superseded = false;
+            let (program, broken) = match self.program(&saved).await? {
+                Found::Program(program) => (program, None),
+                Found::Broken(program, why) => (program, Some(why)),
+                Found::Superseded(program) => {
+                    superseded = true;
+                    (program, None)
+                }
+            };
+            let mut walk = Walk { program, saved, dirty: false };
             // Held, and nobody said how to go on: not one write.
             if let Decision::Finish(outcome) = next(&walk.program, walk.record(), &self.signals())
                 && ended == Some(outcome)
@@ -32,6 +51,16 @@ impl<W: World> Driver<W> {
                 return Err(Ended::Finished(outcome));
             }
             self.raise_epoch(&mut walk).await?;
+            if superseded && walk.is_forward() {
+                walk.turn_around(&Cause::Superseded, self.clock().now());
+                self.save(&mut walk).await?;
+            }
+            if let Some(why) = broken.filter(|_| ended.is_none()) {
+                walk.break_off(&why, self.clock().now());
+                self.save(&mut walk).await?;
+                self.tell(&walk, None).await;
+                return Err(Ended::Finished(Outcome::Held));
+            }
             match self.rewrite_claims(&walk).await? {
                 Rewritten::Ours => return Ok(walk),
                 // A higher token was seen meanwhile: the epoch is too low, again from the start.
@@ -57,38 +86,53 @@ impl<W: World> Driver<W> {
 
     /// The frozen program, else what looking again compiles. Before Freeze nothing but claims has changed, so a
     /// program compiled again is as good as the first.
-    async fn program(&self, saved: &Saved) -> Result<Program, Ended> {
+    async fn program(&self, saved: &Saved) -> Result<Found, Ended> {
         let mut failures = 0;
         loop {
-            match self.find_program().await {
-                Ok(Looked::Program(program)) => return Ok(*program),
-                Ok(Looked::NothingPending) if saved.status.ops.is_empty() => {
-                    return Err(Ended::Finished(Outcome::Superseded));
+            let (reason, message) = match self.find_program(saved).await {
+                Ok(Ok(found)) => return Ok(found),
+                Ok(Err(Looked::Program(program))) => return Ok(Found::Program(Arc::new(*program))),
+                Ok(Err(Looked::NothingPending)) => {
+                    let leases = self.world.cluster().leases();
+                    return Ok(Found::Superseded(Arc::new(left_over(&saved.status, &leases))));
                 }
-                Ok(Looked::NothingPending) => {
-                    tracing::info!("nothing is pending any more, but claims are held: waiting for a program");
-                }
-                Ok(Looked::Refused { reason, message }) => {
-                    let waiting = Some(Waiting::Look { reason, message });
-                    let report = Report {
-                        record: saved.status.clone(),
-                        program: None,
-                        doing: BTreeMap::new(),
-                        waiting,
-                    };
-                    self.world.cluster().report(&report).await;
-                }
+                Ok(Err(Looked::Refused { reason, message })) => (reason, message),
                 Err(ClusterError::Gone(_)) => return Err(Ended::Gone),
-                Err(error) => tracing::warn!(%error, "the program can't be had"),
-            }
+                Err(ClusterError::Forbidden(message)) => ("Forbidden".to_owned(), message),
+                Err(error) => ("ProgressingWithRetry".to_owned(), error.to_string()),
+            };
+            tracing::info!(reason, message, "the program can't be had yet");
+            let waiting = Some(Waiting::Look { reason, message });
+            let report =
+                Report { record: saved.status.clone(), program: None, doing: BTreeMap::new(), waiting };
+            self.world.cluster().report(&report).await;
             self.retry_pause(&mut failures).await?;
         }
     }
 
-    async fn find_program(&self) -> Result<Looked, ClusterError> {
+    /// What is frozen, or what is left of it; before Freeze, what looking comes to.
+    async fn find_program(&self, saved: &Saved) -> Result<Result<Found, Looked>, ClusterError> {
         match self.world.cluster().thaw().await? {
-            Some(program) => Ok(Looked::Program(Box::new(program))),
-            None => self.world.cluster().look().await,
+            Thawed::Program(program) => {
+                let program = Arc::new(*program);
+                self.keep_frozen(&program);
+                Ok(Ok(Found::Program(program)))
+            }
+            Thawed::NotFrozen => self.world.cluster().look().await.map(Err),
+            Thawed::OfAnotherVersion(message) => {
+                Ok(Err(Looked::Refused { reason: "OperatorVersionSkew".into(), message }))
+            }
+            Thawed::Broken { why } => {
+                let Some(program) = self.kept_frozen() else {
+                    let left = Arc::new(salvage(&saved.status, &self.world.cluster().leases()));
+                    return Ok(Ok(Found::Broken(left, why)));
+                };
+                tracing::warn!(why, "the frozen program is written again");
+                if let Err(error) = self.world.cluster().freeze(&program).await {
+                    tracing::warn!(%error, "it was not; the run goes on from memory");
+                }
+                Ok(Ok(Found::Program(program)))
+            }
         }
     }
 

@@ -58,6 +58,9 @@ pub(super) enum End {
     Changed(Option<Box<Program>>),
 }
 
+/// The code of a run that was stopped in the middle, since its plan was deleted with `onDelete: Stop`.
+pub const STOPPED: &str = "Stopped";
+
 /// A run in the hands of its driver.
 pub(super) struct Walk {
     pub(super) program: Arc<Program>,
@@ -234,6 +237,22 @@ impl Walk {
             },
             cause: cause.reason().to_owned(),
             at: Time(now),
+        });
+        self.dirty = true;
+    }
+
+    /// A run that is Held without a failure was stopped in the middle.
+    pub(super) fn say_why_held(&mut self, outcome: Outcome) {
+        if outcome != Outcome::Held || self.record().failure.is_some() {
+            return;
+        }
+        self.saved.status.failure = Some(Failure {
+            class: "Held".into(),
+            code: STOPPED.into(),
+            message:
+                "the plan was deleted with onDelete: Stop after something was changed; it is left as it is"
+                    .into(),
+            ..Failure::default()
         });
         self.dirty = true;
     }

@@ -1,12 +1,13 @@
 //! `MigrationPlan.status` of a plan without a run: looked at, stalled, or nothing to do.
 
 use super::conditions::{self, Says, says};
-use super::facts::PlanFacts;
+use super::facts::{PlanFacts, RunFacts};
+use super::message::retry;
 use super::text::one_line;
 use crate::api::bounds::{MESSAGE, cut};
 use crate::api::condition::Status::{False, True, Unknown};
 use crate::api::plan::{MigrationPlanStatus, StageStatus, StepState, StepStatus};
-use crate::api::{ConditionType, Phase, Reason, Time};
+use crate::api::{ConditionType, Phase, Reason, Time, condition};
 use jiff::Timestamp;
 
 /// Conditions that a run answers; before one they are not reached.
@@ -76,6 +77,38 @@ pub fn nothing_pending(old: &MigrationPlanStatus, plan: &PlanFacts, now: Timesta
     status(old, plan, Phase::Succeeded, &message, all, StepState::Skipped, now)
 }
 
+/// The status of a plan whose run has ended, with whether a source was edited since.
+pub fn source_changed(
+    old: &MigrationPlanStatus,
+    plan: &PlanFacts,
+    run: &RunFacts,
+    edited: bool,
+    now: Timestamp,
+) -> MigrationPlanStatus {
+    let (is, reason, message) = match edited {
+        true => {
+            let message = format!(
+                "a source was edited after run {}; nothing is done about it until spec changes, or by {}",
+                run.name,
+                retry(plan, run)
+            );
+            (True, Reason::Pending, message)
+        }
+        false => (False, Reason::NotRequired, format!("the sources are those of run {}", run.name)),
+    };
+    let mut new = old.clone();
+    condition::set(
+        &mut new.conditions,
+        ConditionType::SourceChanged,
+        is,
+        reason,
+        &message,
+        plan.generation,
+        &Time(now),
+    );
+    new
+}
+
 fn no_run() -> Vec<Says> {
     let mut all = vec![
         says(ConditionType::Finished, False, Reason::Progressing, "no run yet"),
@@ -94,7 +127,12 @@ fn status(
     steps: StepState,
     now: Timestamp,
 ) -> MigrationPlanStatus {
-    for of in [ConditionType::Paused, ConditionType::SpecDrift, ConditionType::GitOpsRevertRequired] {
+    for of in [
+        ConditionType::Paused,
+        ConditionType::SpecDrift,
+        ConditionType::SourceChanged,
+        ConditionType::GitOpsRevertRequired,
+    ] {
         all.push(says(of, False, Reason::NotRequired, "no run of this generation"));
     }
     all.push(says(

@@ -17,6 +17,8 @@ pub struct PlanFacts {
     pub stages: Vec<(Stage, Vec<String>)>,
     /// The commands that restore the verified backups of a Held run by hand; none where there is nothing to restore.
     pub by_hand: Vec<String>,
+    /// While it is queued: its place among those that wait for the same, and how many these are.
+    pub queue: Option<(usize, usize)>,
 }
 
 impl PlanFacts {
@@ -36,6 +38,7 @@ impl PlanFacts {
             version: plan.spec.version.clone(),
             stages,
             by_hand: Vec::new(),
+            queue: None,
         }
     }
 

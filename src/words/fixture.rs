@@ -35,6 +35,7 @@ pub(super) fn plan() -> PlanFacts {
             (Stage::Services, steps(&["backend", "flags", "login", "go-live"])),
         ],
         by_hand: Vec::new(),
+        queue: None,
     }
 }
 

@@ -33,7 +33,12 @@ fn waits(view: &View<'_>, waiting: &Waiting) -> String {
     let (plan, run) = (view.plan, view.run);
     match waiting {
         Waiting::Paused => "paused by spec.paused: goes on when it is false".to_owned(),
-        Waiting::Queued(holder) => format!("waits for the release of {holder}"),
+        Waiting::Queued(holder) => match plan.queue {
+            Some((place, all)) if all > 1 => {
+                format!("waits for the release of {holder}, as number {place} of {all} in its queue")
+            }
+            _ => format!("waits for the release of {holder}"),
+        },
         Waiting::Look { message, .. } => message.clone(),
         Waiting::Approval(gate) => {
             let hash = view.program().map(|program| program.plan_hash.as_str()).unwrap_or_default();
@@ -331,6 +336,17 @@ pub fn deletion_blocked(plan: &PlanFacts, run: &RunFacts) -> String {
         run.number,
         annotate(plan, "resolve", &value),
         annotate(plan, "abandon", &value)
+    )
+}
+
+/// Why a target does not go yet; for event DeletionBlocked.
+pub fn target_in_use(plan: &PlanFacts, run: &RunFacts) -> String {
+    format!(
+        "run {} of {}/{} is live: the target goes when it has ended; to end it: {}",
+        run.name,
+        plan.namespace,
+        plan.name,
+        annotate(plan, "abort", &format!("{} by <you>", run.number))
     )
 }
 

@@ -31,7 +31,7 @@ mod tests;
 pub mod text;
 mod view;
 
-pub use before_run::{nothing_pending, stalled, waiting};
+pub use before_run::{nothing_pending, source_changed, stalled, waiting};
 pub use events::{Related, Told, Transition, transitions};
 pub use facts::{PlanFacts, RunFacts};
 pub use measures::{Measure, Person, measures};

@@ -72,9 +72,14 @@ fn plan_only(view: &View<'_>) -> Vec<conditions::Says> {
         ),
         false => "the run is of the newest generation".to_owned(),
     };
+    let mut more = Vec::new();
+    if view.outcome().is_none() {
+        let message = "the run has the sources as they were frozen, or looks at them again";
+        more.push(says(ConditionType::SourceChanged, False, Reason::NotRequired, message));
+    }
     let git =
         if reverted { "live has the old images; what Git says was taken back" } else { "Git and live agree" };
-    vec![
+    more.extend([
         says(
             ConditionType::Paused,
             yes(paused),
@@ -94,7 +99,8 @@ fn plan_only(view: &View<'_>) -> Vec<conditions::Says> {
             git,
         ),
         says(ConditionType::BackgroundComplete, True, Reason::NotRequired, "the plan has no background jobs"),
-    ]
+    ]);
+    more
 }
 
 fn step(view: &View<'_>) -> Option<String> {
@@ -110,7 +116,10 @@ fn step(view: &View<'_>) -> Option<String> {
 fn plan_run(old: &MigrationPlanStatus, view: &View<'_>, now: &Time) -> PlanRun {
     let before = old.run.as_ref().filter(|run| run.number == view.run.number);
     let queued = matches!(view.report.waiting, Some(Waiting::Queued(_)));
-    let since = before.and_then(|run| run.queued_since.clone()).unwrap_or_else(|| now.clone());
+    // The queue is in the order in which the gates were passed: Claim is the op behind them.
+    let claim = view.forward().find(|op| op.kind == Kind::Claim);
+    let passed = claim.and_then(|op| view.record().ops.get(&op.id)?.started_at.clone());
+    let since = passed.or_else(|| before?.queued_since.clone()).unwrap_or_else(|| now.clone());
     PlanRun {
         number: view.run.number,
         name: view.run.name.clone(),

@@ -392,11 +392,25 @@ fn blockers_are_named_with_their_instant() {
 }
 
 #[test]
-fn the_instant_since_which_a_run_is_queued_stays() {
-    let queued = Story::new().up_to("claim").at_work("claim").waits(Waiting::Queued("run 2".into()));
-    let first = status(&queued);
-    let later = plan_status(&first, &plan(), &run(), &queued.report, at("05:00:00"));
-    assert_eq!(later.run.unwrap().queued_since.unwrap().0, at("02:14:30"));
+fn a_run_is_queued_since_it_passed_its_gate_and_says_its_place() {
+    let queued = Story::new()
+        .up_to("claim")
+        .at_work("claim")
+        .waits(Waiting::Queued("run shop-2 of aether/shop".into()));
+    let behind = PlanFacts { queue: Some((2, 3)), ..plan() };
+    let said = |facts: &PlanFacts, now| {
+        plan_status(&MigrationPlanStatus::default(), facts, &run(), &queued.report, now)
+    };
+    let shown = said(&behind, at("02:40:00"));
+    assert_eq!(shown.run.unwrap().queued_since.unwrap().0, at("02:13:00"), "whenever it is looked at");
+    assert_eq!(
+        shown.message,
+        "waits for the release of run shop-2 of aether/shop, as number 2 of 3 in its queue"
+    );
+    let alone = said(&PlanFacts { queue: Some((1, 1)), ..plan() }, at("02:40:00"));
+    assert_eq!(alone.message, "waits for the release of run shop-2 of aether/shop");
+    let goes_on = Story::new().up_to("recheck");
+    assert_eq!(status(&goes_on).run.unwrap().queued_since, None);
 }
 
 #[test]

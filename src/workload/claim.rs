@@ -108,6 +108,13 @@ fn original_note(workload: &Workload) -> Result<Option<OriginalNote>, WorkloadEr
     serde_json::from_str(text).map(Some).map_err(bad)
 }
 
+/// Whether a workload looks as the originals on it say; without originals it does.
+pub(super) fn is_as_recorded(workload: &Workload) -> Result<bool, WorkloadError> {
+    let Some(note) = original_note(workload)? else { return Ok(true) };
+    let same = note.replicas == workload.replicas && note.suspend == workload.suspend;
+    Ok(same && note.images == workload.images())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +185,18 @@ annotations:
             text("annotations: {whimbrel.dev/original: three}"),
             "Deployment aether/web carries an annotation whimbrel.dev/original that can't be read: expected ident at line 1 column 2"
         );
+    }
+
+    #[test]
+    fn originals_that_differ_are_noticed() {
+        let web =
+            |note: &str| fixture::deployment(&format!("annotations: {{whimbrel.dev/original: '{note}'}}"));
+        assert!(is_as_recorded(&fixture::deployment("")).unwrap());
+        let same =
+            r#"{"run":"u/1","replicas":3,"images":{"app":"web:1","sidecar":"proxy:7","wait":"busybox:1"}}"#;
+        assert!(is_as_recorded(&web(same)).unwrap());
+        assert!(!is_as_recorded(&web(&same.replace(":3", ":5"))).unwrap());
+        assert!(!is_as_recorded(&web(&same.replace("web:1", "web:0"))).unwrap());
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use look::{Counts, Workload, WorkloadKey, look, look_if_there};
 pub use owners::{image_owners, replicas_owners};
 pub use pods::{Remaining, pods, remaining};
 pub use preflight::{Intent, refusals};
-pub use release::release;
+pub use release::{forget, release};
 pub use rollout::{Readiness, Rollout, readiness, roll_out};
 pub use scale::{BackTo, Volumes, give_back, silence};
 pub use unstick::unstick;

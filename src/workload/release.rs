@@ -3,6 +3,7 @@
 use super::{
     CLAIMED, CLAIMED_BY, ORIGINAL, Workload, WorkloadError, WorkloadKey,
     change::{Merge, change},
+    claim::is_as_recorded,
 };
 use crate::cluster::{Acting, FIELD_MANAGER, Holder, ReadError, WriteError};
 use serde_json::{Value, json};
@@ -39,9 +40,29 @@ fn release_patch(found: &Workload, holder: &Holder) -> Result<Option<Value>, Wor
     Ok(Some(json!({ "metadata": metadata })))
 }
 
+/// Takes the marks of a run off that is proven gone: nobody else ever will. What it recorded of the workload stays if
+/// the workload is not like that now, for it is the only note of how it was, and a person must judge. Idempotent.
+///
+/// # Errors
+/// [`WriteError::NotOurs`] if another run, or a newer driver of that one, holds it; a refusal; no answer.
+pub async fn forget(acting: &Acting, key: &WorkloadKey, gone: &Holder) -> Result<(), WorkloadError> {
+    let forget = |found: &Workload| {
+        let Some(mut patch) = release_patch(found, gone)? else { return Ok(None) };
+        if !is_as_recorded(found)? {
+            patch["metadata"]["annotations"] = json!({CLAIMED_BY: null});
+        }
+        Ok(Some(patch))
+    };
+    match change(acting, key, Merge::Json, forget).await {
+        Ok(_) | Err(WorkloadError::Read(ReadError::NotFound { .. })) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::fake::FakeApiServer;
     use crate::workload::fixture;
 
     fn me() -> Holder {
@@ -74,5 +95,36 @@ managedFields:
             release_patch(&other, &me()).unwrap_err().to_string(),
             "Deployment aether/web is claimed by uid-b/1/1"
         );
+    }
+
+    #[tokio::test]
+    async fn the_marks_of_a_run_that_is_gone_go_and_the_only_note_of_how_it_was_stays() {
+        let live = |replicas: i32, claimed: &str| {
+            let note = json!({"run": "uid-a/7", "replicas": 3, "images": {}}).to_string();
+            json!({
+                "metadata": {"name": "web", "namespace": "aether", "uid": "u", "resourceVersion": "5",
+                             "annotations": {CLAIMED_BY: claimed, ORIGINAL: note}},
+                "spec": {"replicas": replicas, "selector": {}, "template": {}}
+            })
+        };
+        let key = WorkloadKey {
+            kind: crate::api::WorkloadKind::Deployment,
+            namespace: "aether".into(),
+            name: "web".into(),
+        };
+        let (down, up) = (live(0, "uid-a/7/3"), live(3, "uid-a/7/3"));
+        for (found, annotations) in
+            [(down, json!({CLAIMED_BY: null})), (up, json!({CLAIMED_BY: null, ORIGINAL: null}))]
+        {
+            let fake = FakeApiServer::new();
+            fake.answer_always(200, found);
+            forget(fake.api_server().own(), &key, &me()).await.unwrap();
+            assert_eq!(fake.bodies()[1]["metadata"]["annotations"], annotations);
+            assert_eq!(fake.bodies()[1]["metadata"]["resourceVersion"], "5");
+        }
+        let fake = FakeApiServer::new();
+        fake.answer_always(200, live(0, "uid-b/1/1"));
+        forget(fake.api_server().own(), &key, &me()).await.expect_err("another run holds it");
+        assert_eq!(fake.requests().len(), 1, "and nothing is written");
     }
 }

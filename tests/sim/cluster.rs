@@ -10,7 +10,7 @@ use whimbrel::cluster::Holder;
 use whimbrel::program::{Program, WorkloadRef, WorkloadSeen};
 use whimbrel::run::Report;
 use whimbrel::run::seam::{
-    Cluster, ClusterError, Flags, JobRequest, JobSeen, JobWork, Looked, Saved, WorkloadChange,
+    Cluster, ClusterError, Flags, JobRequest, JobSeen, JobWork, Looked, Saved, Thawed, WorkloadChange,
 };
 
 type Answer<T> = Result<T, ClusterError>;
@@ -71,8 +71,23 @@ impl Cluster for SimCluster {
         .await
     }
 
-    async fn thaw(&self) -> Answer<Option<Program>> {
-        self.call("thaw", |state| Ok(state.frozen.clone())).await
+    async fn thaw(&self) -> Answer<Thawed> {
+        self.call("thaw", |state| {
+            Ok(match state.frozen.clone() {
+                Some(_) if state.bugs.frozen_lost => {
+                    Thawed::Broken { why: "Secret ns/plan-1-0, a part of the record, is missing".into() }
+                }
+                Some(program) => Thawed::Program(Box::new(program)),
+                None => Thawed::NotFrozen,
+            })
+        })
+        .await
+    }
+
+    fn leases(&self) -> BTreeMap<String, String> {
+        let state = self.world.state();
+        let program = state.compiled.as_ref().expect("the scenario has a program");
+        program.targets.iter().map(|(name, target)| (name.clone(), target.lease.clone())).collect()
     }
 
     async fn token(&self, lease: &str) -> Answer<u64> {

@@ -84,6 +84,21 @@ fn a_seed_is_the_same_every_time() {
     }
 }
 
+/// Whoever takes a run up without its program says so and stays where it is; the driver that has it goes on.
+#[test]
+fn a_run_without_its_frozen_program_is_held() {
+    let lost = Bugs { frozen_lost: true, ..Bugs::default() };
+    let undisturbed = harness::run(0, Faults::new(), lost, false);
+    assert_eq!((undisturbed.outcome, undisturbed.violations), (Some(Outcome::Succeeded), Vec::new()));
+    let mut held = 0;
+    for call in 60..120 {
+        let killed = harness::run(0, Faults::from([(call, faults::Fault::AbortAfter)]), lost, false);
+        assert_eq!(killed.violations, Vec::<String>::new(), "killed at call {call}: {:?}", killed.outcome);
+        held += usize::from(killed.outcome == Some(Outcome::Held));
+    }
+    assert!(held > 0, "no driver was killed after the program was frozen");
+}
+
 /// A world that breaks a promise must be noticed, or the oracles are blind.
 #[test]
 fn ten_deliberate_bugs_are_each_caught() {

@@ -37,6 +37,8 @@ pub struct Bugs {
     pub release_forgets: bool,
     /// A script commits without its history row.
     pub row_forgotten: bool,
+    /// The frozen parts are removed as soon as they are there.
+    pub frozen_lost: bool,
     /// Giving back brings the images of today.
     pub old_images_lost: bool,
 }

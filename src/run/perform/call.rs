@@ -5,9 +5,9 @@ use super::super::patience::LOOK;
 use super::super::seam::{Clock, World};
 use super::super::walk::{Fact, Walk};
 use super::{Stop, failure};
-use crate::api::run::Watermark;
+use crate::api::run::{OpState, Watermark};
 use crate::engine::{BlockedBy, Claim, Engine, EngineError, Fence, Session};
-use crate::program::{Op, history_digest};
+use crate::program::{Kind, Op, Pending, history_digest};
 use crate::script::HistoryRow;
 
 /// What an op that got to its end has learned.
@@ -62,22 +62,75 @@ impl<W: World> Driver<W> {
         error: EngineError,
         failures: &mut u32,
     ) -> Result<(), Stop> {
-        let blocked = match error {
-            EngineError::Overtaken { token, .. } => return Err(self.overtaken(token)),
-            EngineError::Busy { by, .. } => by,
+        let another_past = matches!(error, EngineError::Lineage { .. });
+        let blocked = self.passes(op, error, failures)?;
+        self.doing(walk, op, |doing| doing.blocked = Some(blocked)).await;
+        let pause = if *failures == 0 { LOOK } else { super::super::patience::pause(*failures) };
+        self.until_changed(pause).await;
+        if another_past && walk.is_forward() && op.kind != Kind::Release {
+            self.read_again(walk, op).await?;
+        }
+        Ok(())
+    }
+
+    /// What an error that passes by itself says while it is waited out; any other fails the op.
+    fn passes(&self, op: &Op, error: EngineError, failures: &mut u32) -> Result<BlockedBy, Stop> {
+        match error {
+            EngineError::Overtaken { token, .. } => Err(self.overtaken(token)),
+            EngineError::Busy { by, .. } => Ok(by),
             EngineError::Unreachable { .. }
             | EngineError::Lost { .. }
             | EngineError::Lineage { .. }
             | EngineError::NotPrimary { .. } => {
                 *failures += 1;
-                BlockedBy { what: error.to_string(), since: None, sql: None, pid: None }
+                Ok(BlockedBy { what: error.to_string(), since: None, sql: None, pid: None })
             }
-            other => return Err(Stop::Failed(Box::new(failure(op, code(&other), other.to_string(), "")))),
-        };
-        self.doing(walk, op, |doing| doing.blocked = Some(blocked)).await;
-        let pause = if *failures == 0 { LOOK } else { super::super::patience::pause(*failures) };
-        self.until_changed(pause).await;
+            other => Err(Stop::Failed(Box::new(failure(op, code(&other), other.to_string(), "")))),
+        }
+    }
+
+    /// After a failover or a restore, what was acknowledged may be gone: every history that this run has extended is
+    /// read again under lock and fence, before anything is built on it.
+    async fn read_again(&self, walk: &Walk, op: &Op) -> Result<(), Stop> {
+        let applied = walk.program.forward.iter().flatten().filter(|op| {
+            let state = walk.record().ops.get(&op.id).map(|op| op.state);
+            matches!(op.kind, Kind::Apply { .. }) && state == Some(OpState::Done)
+        });
+        for done in applied {
+            let pending = self.pending(walk, done)?;
+            let rows = self.rows(walk, op, pending).await?;
+            let found = match pending.applied(&rows) {
+                Ok(found) if found == pending.scripts.len() => continue,
+                Ok(found) => {
+                    format!("{found} of the {} scripts that this run applied", pending.scripts.len())
+                }
+                Err(drift) => drift.to_string(),
+            };
+            let message = format!("{} has another past than before, and in it: {found}", pending.target);
+            let action = "see whether the server failed over or was restored, and what was lost";
+            return Err(Stop::Failed(Box::new(failure(op, "HistoryLost", message, action))));
+        }
         Ok(())
+    }
+
+    async fn rows(&self, walk: &Walk, op: &Op, pending: &Pending) -> Result<Vec<HistoryRow>, Stop> {
+        let engine = self.engine(op, &pending.target)?;
+        let mut failures = 0;
+        loop {
+            self.boundary(walk, op)?;
+            match engine.enter(&self.fence(walk, &pending.target)).await {
+                Ok(session) => {
+                    let rows = session.histories().get(&pending.history).cloned().unwrap_or_default();
+                    self.leave(session, Claim::Keep).await;
+                    return Ok(rows);
+                }
+                Err(error) => {
+                    let blocked = self.passes(op, error, &mut failures)?;
+                    self.doing(walk, op, |doing| doing.blocked = Some(blocked)).await;
+                    self.until_changed(super::super::patience::pause(failures)).await;
+                }
+            }
+        }
     }
 
     /// Gives the lock up and keeps the claim. A session that can't be closed well is gone all the same: its backend

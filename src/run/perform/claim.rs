@@ -1,6 +1,7 @@
 //! Claim and Release: all or nothing, each entry by compare-and-swap, in one order for every run.
 
 use super::super::driver::{Driver, Ended};
+use super::super::patience::pause;
 use super::super::report::Waiting;
 use super::super::seam::{Cluster, ClusterError, WorkloadChange, World};
 use super::super::walk::{Fact, Walk};
@@ -43,7 +44,7 @@ impl<W: World> Driver<W> {
     /// Leases, then workloads, then fence rows, each in sorted order. A foreign holder: what was taken is given up,
     /// and the run queues.
     pub(super) async fn claim(&self, walk: &Walk, op: &Op) -> Facts {
-        let mut failures = 0;
+        let (mut failures, mut tries) = (0, 0);
         loop {
             self.boundary(walk, op)?;
             match self.try_claim(walk, op).await? {
@@ -51,7 +52,8 @@ impl<W: World> Driver<W> {
                 Err(NotHad::Foreign(holder)) => {
                     self.give_up_claims(walk).await?;
                     self.tell(walk, Some(Waiting::Queued(holder))).await;
-                    self.look_again().await;
+                    tries += 1;
+                    self.until_changed(pause(tries)).await;
                 }
                 Err(NotHad::Overtaken) => return Err(Stop::Overtaken),
                 Err(NotHad::Trouble(error)) => self.wait_out(op, error, &mut failures).await?,

@@ -133,7 +133,10 @@ impl<W: World> Driver<W> {
         loop {
             self.boundary(walk, op)?;
             match self.world.cluster().freeze(&walk.program).await {
-                Ok(()) => return Ok(Vec::new()),
+                Ok(()) => {
+                    self.keep_frozen(&walk.program);
+                    return Ok(Vec::new());
+                }
                 Err(error) => self.wait_out(op, error, &mut failures).await?,
             }
         }
@@ -154,6 +157,9 @@ impl<W: World> Driver<W> {
             ClusterError::Newer(token) => Err(self.overtaken(token)),
             ClusterError::Forbidden(message) => {
                 Err(Stop::Failed(Box::new(failure(op, "Forbidden", message, ""))))
+            }
+            ClusterError::Because { reason, message } => {
+                Err(Stop::Failed(Box::new(failure(op, reason, message, ""))))
             }
             ClusterError::Gone(_) | ClusterError::Refused(_) | ClusterError::Held(_) => {
                 Err(Stop::Failed(Box::new(failure(op, "Refused", error.to_string(), ""))))

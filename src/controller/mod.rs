@@ -3,7 +3,8 @@
 //! - [`start`]: the process; [`plan`], [`target`]: one look at a plan, at a target;
 //! - [`looking`]: what compile is shown; [`targets`]: a target opened;
 //! - [`sweep`]: what runs leave behind that are over; [`terminating`]: a namespace that goes;
-//! - [`drivers`], [`world`], [`signals`], [`telling`]: the drivers, what they act on, what they hear and what they tell.
+//! - [`drivers`], [`world`], [`signals`], [`telling`], [`waking`]: the drivers, what they act on, what they hear, what they
+//!   tell, and what wakes them.
 
 mod drivers;
 mod looking;
@@ -16,6 +17,7 @@ mod target;
 mod targets;
 mod telling;
 mod terminating;
+mod waking;
 mod world;
 
 pub use start::{OperatorError, run};

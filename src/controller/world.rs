@@ -4,6 +4,8 @@ use super::looking::{self, key, look_workload};
 use super::operator::Operator;
 use super::targets::OpenTarget;
 use super::telling::Teller;
+use super::waking::Waking;
+use crate::api::WorkloadKind;
 use crate::api::plan::MigrationPlan;
 use crate::api::run::{BackupRecord, FrozenPart, FrozenProgram, MigrationRun, MigrationRunStatus, Original};
 use crate::api::target::VerificationLevel;
@@ -22,8 +24,9 @@ use crate::run::seam::{
 use crate::run::{Report, RunRef};
 use crate::workload::{self as hands, BackTo, Rollout, Volumes, WorkloadError};
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -62,6 +65,7 @@ pub(super) struct RealCluster {
     /// The status as it was last read or written: what a merge patch is made against.
     last: Mutex<Value>,
     teller: Teller,
+    waking: Waking,
 }
 
 impl RealWorld {
@@ -76,7 +80,8 @@ impl RealWorld {
         let Meant { run, intent_hash } = meant;
         let name = format!("{}-{}", run.plan, run.number);
         let last = Mutex::new(Value::Null);
-        let cluster = RealCluster { operator, run, intent_hash, name, acting, targets, last, teller };
+        let waking = Waking::new(operator.own().client().clone());
+        let cluster = RealCluster { operator, run, intent_hash, name, acting, targets, last, teller, waking };
         Self { cluster, clock: RealClock }
     }
 }
@@ -194,6 +199,18 @@ impl RealCluster {
             }
         };
         Ok((target.acting.clone(), job))
+    }
+
+    /// Wakes the driver when the workload or a pod of it moves.
+    fn follow(&self, of: &WorkloadRef) {
+        let (namespace, name) = (of.namespace.as_str(), of.name.as_str());
+        match of.kind {
+            WorkloadKind::Deployment => self.waking.follow::<Deployment>(namespace, name),
+            WorkloadKind::StatefulSet => self.waking.follow::<StatefulSet>(namespace, name),
+            // What it waits for is its Jobs.
+            WorkloadKind::CronJob => self.waking.follow::<Job>(namespace, name),
+        }
+        self.waking.follow::<Pod>(namespace, name);
     }
 
     /// A driver writes what changed since it last read or wrote; nulls remove what is gone.
@@ -320,6 +337,7 @@ impl Cluster for RealCluster {
     }
 
     async fn workload(&self, of: &WorkloadRef) -> Answer<WorkloadSeen> {
+        self.follow(of);
         let found = look_workload(&self.acting, of).await.map_err(workload)?;
         found.ok_or_else(|| ClusterError::Gone(of.to_string()))
     }
@@ -373,6 +391,8 @@ impl Cluster for RealCluster {
     async fn job(&self, request: &JobRequest) -> Answer<JobSeen> {
         let acting = &self.target(&request.target)?.acting;
         let name = self.job_key(request).name();
+        self.waking.follow::<Job>(&self.run.namespace, &name);
+        self.waking.follow::<Pod>(&self.run.namespace, &name);
         Ok(match job::look(acting, &self.run.namespace, &name).await.map_err(read)? {
             JobState::Absent => JobSeen::Absent,
             JobState::Pending { why } => JobSeen::Pending(why),
@@ -414,6 +434,14 @@ impl Cluster for RealCluster {
             Ok(_) => Ok(()),
             Err(error) => Err(write(WriteError::of(error, self.acting.account()))),
         }
+    }
+
+    fn moves(&self) -> u64 {
+        self.waking.moves()
+    }
+
+    async fn moved(&self, since: u64) {
+        self.waking.moved(since).await;
     }
 
     async fn report(&self, report: &Report) {

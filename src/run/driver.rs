@@ -1,6 +1,6 @@
 //! The loop: decide, write down, do, write down.
 
-use super::patience::{GATE_LOOK, LOOK, pause};
+use super::patience::{GATE_LOOK, LOOK, LOOK_ANYWAY, pause};
 use super::report::{Doing, Report, Waiting};
 use super::seam::{Clock, Cluster, ClusterError, Looked, World};
 use super::walk::{End, Walk, epoch_of};
@@ -262,6 +262,20 @@ impl<W: World> Driver<W> {
             () = self.stop.cancelled() => {}
             changed = signals.changed() => if changed.is_err() { self.clock().sleep(most).await },
             () = self.clock().sleep(most) => {}
+        }
+    }
+
+    /// What to give to [`Self::until_moved`]: read before a look, so that what moves during it is not missed.
+    pub(super) fn moves(&self) -> u64 {
+        self.world.cluster().moves()
+    }
+
+    /// Waits until the next look at the cluster is worth it.
+    pub(super) async fn until_moved(&self, since: u64) {
+        tokio::select! {
+            biased;
+            () = self.until_changed(LOOK_ANYWAY) => {}
+            () = self.world.cluster().moved(since) => {}
         }
     }
 

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-/// Between two looks at something that changes by itself (pods, sessions, a Job). Half a second is less than a pod
-/// needs to stop, and 2 live reads a second for the one op that waits is what an API server does not notice.
+/// Between two looks at a database that changes by itself (sessions, a lock): nothing there tells us.
 pub(super) const LOOK: Duration = Duration::from_millis(500);
+
+/// Between two looks at pods, workloads and Jobs where nothing says that they have moved. Watches say it at once; this is
+/// for the watch that we may not have, or that is late.
+pub(super) const LOOK_ANYWAY: Duration = Duration::from_secs(2);
 
 /// Between two tries of something that failed in passing, at first; doubled up to [`RETRY_MOST`].
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(250);

@@ -260,6 +260,12 @@ pub trait Cluster: Send + Sync + 'static {
         keys: &BTreeMap<String, Option<String>>,
     ) -> impl Future<Output = Result<(), ClusterError>> + Send;
 
+    /// How much of what this run has looked at has moved so far: read it before a look, give it to
+    /// [`Cluster::moved`] after.
+    fn moves(&self) -> u64;
+    /// Ends once something has moved since then. A hint to look again, never evidence, and it may never come.
+    fn moved(&self, since: u64) -> impl Future<Output = ()> + Send;
+
     /// Tells people what the run does now. Never fails a run: what can't be told now is told next time.
     fn report(&self, report: &super::report::Report) -> impl Future<Output = ()> + Send;
 }

@@ -280,6 +280,15 @@ impl Cluster for SimCluster {
         .await
     }
 
+    fn moves(&self) -> u64 {
+        0
+    }
+
+    /// No hint ever comes here: a driver must get there without.
+    async fn moved(&self, _: u64) {
+        std::future::pending().await
+    }
+
     async fn report(&self, _: &Report) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

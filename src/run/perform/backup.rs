@@ -77,6 +77,7 @@ impl<W: World> Driver<W> {
         let mut pending: Option<(Timestamp, String)> = None;
         loop {
             self.boundary(walk, op)?;
+            let moves = self.moves();
             match self.world.cluster().job(job).await {
                 Ok(JobSeen::Absent) => {
                     if let Err(error) = self.world.cluster().start_job(job).await {
@@ -105,7 +106,7 @@ impl<W: World> Driver<W> {
                         doing.blocked = Some(BlockedBy { what, since: None, sql: None, pid: None });
                     })
                     .await;
-                    self.look_again().await;
+                    self.until_moved(moves).await;
                 }
                 Ok(JobSeen::Running(progress)) => {
                     pending = None;
@@ -114,7 +115,7 @@ impl<W: World> Driver<W> {
                         doing.detail = Some(progress).filter(|text| !text.is_empty());
                     })
                     .await;
-                    self.look_again().await;
+                    self.until_moved(moves).await;
                 }
                 Err(error) => self.wait_out(op, error, &mut failures).await?,
             }
@@ -148,9 +149,10 @@ impl<W: World> Driver<W> {
         let mut failures = 0;
         loop {
             self.boundary(walk, op)?;
+            let moves = self.moves();
             match self.world.cluster().end_job(job).await {
                 Ok(true) | Err(ClusterError::Gone(_)) => return Ok(()),
-                Ok(false) => self.look_again().await,
+                Ok(false) => self.until_moved(moves).await,
                 Err(error) => self.wait_out(op, error, &mut failures).await?,
             }
         }

@@ -17,6 +17,7 @@ impl<W: World> Driver<W> {
         let (mut failures, mut facts) = (0, Vec::new());
         loop {
             self.boundary(walk, op)?;
+            let moves = self.moves();
             let Some(seen) = self.look_claimed(walk, op, of, &mut failures).await? else { continue };
             if let Some(change) = down(&seen) {
                 // On the way back, before anything was let in: somebody else brought it up.
@@ -36,7 +37,7 @@ impl<W: World> Driver<W> {
             if pods.is_empty() {
                 return Ok(facts);
             }
-            self.wait_for_pods(walk, op, of, &pods).await?;
+            self.wait_for_pods(walk, op, of, &pods, moves).await?;
         }
     }
 
@@ -46,6 +47,7 @@ impl<W: World> Driver<W> {
         op: &Op,
         of: &WorkloadRef,
         pods: &[String],
+        moves: u64,
     ) -> Result<(), Stop> {
         let names = listed(pods);
         if self.seconds_in(walk, op) > PODS_GONE_WITHIN.as_secs() {
@@ -58,7 +60,7 @@ impl<W: World> Driver<W> {
             doing.blocked = Some(BlockedBy { what, since: None, sql: None, pid: None });
         })
         .await;
-        self.look_again().await;
+        self.until_moved(moves).await;
         Ok(())
     }
 
@@ -74,13 +76,14 @@ impl<W: World> Driver<W> {
         let Some(original) = original(walk.record(), of) else { return Ok(Vec::new()) };
         loop {
             self.boundary(walk, op)?;
+            let moves = self.moves();
             let Some(seen) = self.look_claimed(walk, op, of, &mut failures).await? else { continue };
             if let Some(change) = up(&seen, original) {
                 self.write(walk, op, &seen, &change, &mut failures).await?;
                 continue;
             }
             let (Some(within), Some(why)) = (ready_within, seen.not_ready) else { return Ok(Vec::new()) };
-            self.wait_ready(walk, op, of, &why, within).await?;
+            self.wait_ready(walk, op, of, &why, within, moves).await?;
         }
     }
 

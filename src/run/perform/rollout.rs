@@ -61,6 +61,7 @@ impl<W: World> Driver<W> {
         let mut failures = 0;
         loop {
             self.boundary(walk, op)?;
+            let moves = self.moves();
             let Some(seen) = self.look_claimed(walk, op, of, &mut failures).await? else { continue };
             if let Some(change) = change(&seen, wanted).map_err(|message| unknown_container(op, message))? {
                 self.write(walk, op, &seen, &change, &mut failures).await?;
@@ -73,7 +74,7 @@ impl<W: World> Driver<W> {
                     self.wait_out(op, error, &mut failures).await?;
                 }
             }
-            self.wait_ready(walk, op, of, &why, ready_within).await?;
+            self.wait_ready(walk, op, of, &why, ready_within, moves).await?;
         }
     }
 
@@ -85,6 +86,7 @@ impl<W: World> Driver<W> {
         of: &WorkloadRef,
         why: &str,
         within: u64,
+        moves: u64,
     ) -> Result<(), Stop> {
         if self.seconds_in(walk, op) > within {
             let message = format!("{of} did not become ready in {within} s: {why}");
@@ -96,7 +98,7 @@ impl<W: World> Driver<W> {
             doing.blocked = Some(BlockedBy { what, since: None, sql: None, pid: None });
         })
         .await;
-        self.look_again().await;
+        self.until_moved(moves).await;
         Ok(())
     }
 }

@@ -1,0 +1,117 @@
+//! Watches that wake a driver where it waits for pods, workloads and Jobs: sooner known, and less to ask.
+//!
+//! A hint and no more. What is decided is read live, and who gets no hint looks again after a while all the same: the
+//! operator may not be allowed to watch everywhere, and a watch can be late.
+
+use crate::cluster::Kind;
+use futures::StreamExt;
+use kube::core::PartialObjectMeta;
+use kube::runtime::watcher::{Config, Event};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+/// What moves one thing moves its neighbours: a pod that gets ready is in its Deployment's counts a moment later. One
+/// look for both, and at most twenty a second where something never rests.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// The watches of one driver; they end with it.
+pub(super) struct Waking {
+    client: Client,
+    moves: watch::Sender<u64>,
+    /// Names that count, and what begins with one of them and a hyphen: a workload's pods, a Job's pod.
+    names: Arc<Mutex<BTreeSet<String>>>,
+    watches: Mutex<BTreeMap<(String, String), AbortOnDropHandle<()>>>,
+}
+
+impl Waking {
+    /// Follows nothing yet. The client is the operator's own: metadata only, never what decides.
+    pub(super) fn new(client: Client) -> Self {
+        Self { client, moves: watch::Sender::new(0), names: Arc::default(), watches: Mutex::default() }
+    }
+
+    /// How often something has moved.
+    pub(super) fn moves(&self) -> u64 {
+        *self.moves.borrow()
+    }
+
+    /// Ends once something has moved since [`Waking::moves`] said `since`.
+    pub(super) async fn moved(&self, since: u64) {
+        // Never an error: the sender is ours.
+        let _ = self.moves.subscribe().wait_for(|now| *now != since).await;
+        tokio::time::sleep(SETTLE).await;
+    }
+
+    /// Follows from now on what is called `name`, and what it makes, among the objects of a kind in a namespace.
+    pub(super) fn follow<K: Kind + Send + 'static>(&self, namespace: &str, name: &str) {
+        lock(&self.names).insert(name.to_owned());
+        let which = (K::kind(&()).into_owned(), namespace.to_owned());
+        lock(&self.watches).entry(which).or_insert_with(|| {
+            let api = Api::<PartialObjectMeta<K>>::namespaced(self.client.clone(), namespace);
+            AbortOnDropHandle::new(tokio::spawn(watch_all(api, self.names.clone(), self.moves.clone())))
+        });
+    }
+}
+
+async fn watch_all<K: Kind + Send + 'static>(
+    api: Api<PartialObjectMeta<K>>,
+    names: Arc<Mutex<BTreeSet<String>>>,
+    moves: watch::Sender<u64>,
+) {
+    let mut events = watcher(api, Config::default()).default_backoff().boxed();
+    while let Some(event) = events.next().await {
+        let counts = match event {
+            Ok(Event::Apply(object) | Event::Delete(object)) => {
+                is_followed(&lock(&names), &object.name_any())
+            }
+            // What moved while the watch was away is not told.
+            Ok(Event::InitDone) => true,
+            Ok(Event::Init | Event::InitApply(_)) => false,
+            Err(error) => {
+                tracing::debug!(%error, "a watch that wakes drivers");
+                false
+            }
+        };
+        if counts {
+            moves.send_modify(|moves| *moves += 1);
+        }
+    }
+}
+
+fn is_followed(names: &BTreeSet<String>, name: &str) -> bool {
+    names.iter().any(|followed| {
+        name.strip_prefix(followed.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fake::FakeApiServer;
+
+    #[test]
+    fn a_workload_and_its_pods_are_followed_and_no_neighbour() {
+        let names = BTreeSet::from(["web".to_owned()]);
+        assert!(is_followed(&names, "web") && is_followed(&names, "web-6d4f-x2x"));
+        assert!(!is_followed(&names, "webhook-1") && !is_followed(&names, "my-web"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_moved_since_the_look_began_is_not_lost() {
+        let waking = Waking::new(FakeApiServer::new().api_server().own().client().clone());
+        let before = waking.moves();
+        waking.moves.send_modify(|moves| *moves += 1);
+        waking.moved(before).await;
+        let now = waking.moves();
+        let none = tokio::time::timeout(Duration::from_secs(60), waking.moved(now)).await;
+        assert!(none.is_err(), "nothing moved after that");
+    }
+}

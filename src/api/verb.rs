@@ -177,11 +177,15 @@ fn target_verb(key: &str, what: &str) -> Result<Verb, String> {
     Ok(Verb::Adopt { history: history.to_owned(), adopted })
 }
 
+/// The planHash as `status.run.planHash` shows it; its digits alone mean the same.
 fn plan_hash(what: &str) -> Result<String, String> {
-    if what.len() == 64 && what.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        Ok(what.to_owned())
+    let digits = what.strip_prefix("sha256:").unwrap_or(what);
+    if digits.len() == 64 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        Ok(format!("sha256:{digits}"))
     } else {
-        Err("it does not begin with the planHash of the preview, 64 hexadecimal digits".into())
+        Err("it does not begin with a planHash, `sha256:` and 64 hexadecimal digits, as `status.run.planHash` \
+             shows it"
+            .into())
     }
 }
 
@@ -223,11 +227,17 @@ mod tests {
     #[test]
     fn each_verb_names_what_it_acts_on_and_who_asks() {
         let asked = |verb, by: &str| Ok(Asked { verb, by: by.into() });
-        assert_eq!(plan("approve", "HASH by ann@x.org"), asked(Verb::Approve(HASH.into()), "ann@x.org"));
-        assert_eq!(
-            plan("approve.go-live", "HASH by ann"),
-            asked(Verb::ApproveStep { step: "go-live".into(), plan_hash: HASH.into() }, "ann")
-        );
+        let shown = format!("sha256:{HASH}");
+        for hash in ["sha256:HASH", "HASH"] {
+            assert_eq!(
+                plan("approve", &format!("{hash} by ann@x.org")),
+                asked(Verb::Approve(shown.clone()), "ann@x.org")
+            );
+            assert_eq!(
+                plan("approve.go-live", &format!("{hash} by ann")),
+                asked(Verb::ApproveStep { step: "go-live".into(), plan_hash: shown.clone() }, "ann")
+            );
+        }
         for (key, verb) in [
             ("abort", Verb::Abort(7)),
             ("retry", Verb::Retry(7)),
@@ -255,7 +265,8 @@ mod tests {
     fn what_is_malformed_is_ignored_and_says_how_it_is_written() {
         let form = "written as `<run number> until=<RFC 3339> why=<reason> by <user>`";
         let run = "it does not begin with the number of a run, as `status.run.number` shows it";
-        let hash = "it does not begin with the planHash of the preview, 64 hexadecimal digits";
+        let hash = "it does not begin with a planHash, `sha256:` and 64 hexadecimal digits, as `status.run.planHash` \
+                    shows it";
         let guards =
             "one of data-loss, foreign-lock, foreign-session, identity, unproven-backup, pvc-retention";
         let verbs = "approve, approve.<step>, abort, retry, resolve, abandon, rollback, override.<guard>";
@@ -267,6 +278,7 @@ mod tests {
             ("rollback", " by ann", run.to_owned()),
             ("approve", "yes by ann", hash.to_owned()),
             ("approve.go-live", "HASHa by ann", hash.to_owned()),
+            ("approve", "sha512:HASH by ann", hash.to_owned()),
             ("aprove", "HASH by ann", format!("no such verb: {verbs}")),
             ("override.luck", "3 until=x why=y by ann", format!("unknown Guard \"luck\": {guards}")),
             ("override.identity", "3 by ann", form.to_owned()),

@@ -1,6 +1,6 @@
 //! The two hashes: "the same plan again?" and "what was approved?".
 
-use super::{BackOp, Op, Pending};
+use super::{BackOp, Kind, OnFailure, Op, Pending};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -36,12 +36,13 @@ pub fn intent_hash(spec: &impl Serialize, bundles: &BTreeMap<String, String>) ->
 /// What of a script is approved: its key, its checksum, that of its undo.
 type Sums<'a> = (&'a str, &'a str, Option<&'a str>);
 
-/// "What was approved?": the compiled ops with the checksums of what they run. No credentials, no replica counts,
-/// no times.
+/// "What was approved?": the compiled ops with the checksums of what they run, and what shall happen when they fail.
+/// No credentials, no replica counts, no times, and nothing that the way back only looks up in the platform as it is.
 pub(super) fn plan_hash(
     forward: &[Vec<Op>],
     back: &[Vec<BackOp>],
     bundles: &BTreeMap<String, Pending>,
+    on_failure: OnFailure,
 ) -> String {
     let scripts: BTreeMap<&String, Vec<Sums<'_>>> = bundles
         .iter()
@@ -53,8 +54,23 @@ pub(super) fn plan_hash(
             (step, sums.collect())
         })
         .collect();
-    let ways: Vec<Vec<&Op>> = back.iter().map(|group| group.iter().map(|back| &back.op).collect()).collect();
-    digest_parts(&[("forward", &json(&forward)), ("back", &json(&ways)), ("scripts", &json(&scripts))])
+    let back: Vec<Vec<Op>> =
+        back.iter().map(|group| group.iter().map(|back| approved(&back.op)).collect()).collect();
+    digest_parts(&[
+        ("forward", &json(&forward)),
+        ("back", &json(&back)),
+        ("scripts", &json(&scripts)),
+        ("onFailure", &json(&on_failure)),
+    ])
+}
+
+/// An op without the values of today: images and replicas to go back to are not in it either.
+fn approved(op: &Op) -> Op {
+    let mut op = op.clone();
+    if let Kind::Deconfigure { old, .. } = &mut op.kind {
+        old.values_mut().for_each(|value| *value = None);
+    }
+    op
 }
 
 fn json(value: &impl Serialize) -> Value {

@@ -13,6 +13,8 @@ mod op;
 mod parse;
 mod pending;
 mod seen;
+#[cfg(test)]
+mod tests;
 
 pub use compile::{Compiled, Refusal, compile};
 pub use hash::digest;

@@ -148,10 +148,19 @@ fn forward(program: &Program, record: &Record, signals: &Signals) -> Decision {
     if signals.paused {
         return Decision::Paused;
     }
-    if let Some(gate) = group.iter().find_map(|op| closed_gate(op, &program.plan_hash, signals)) {
+    if let Some(gate) = closed_gate(program, group, record, signals) {
         return Decision::AwaitApproval(gate);
     }
     Decision::Perform(open(group.iter(), record))
+}
+
+/// The first gate that keeps this group from being performed. Until Freeze an approval that was passed must still be
+/// there, and for this program: a driver that takes the run up compiles again, and what it sees may be another one.
+fn closed_gate(program: &Program, group: &[Op], record: &Record, signals: &Signals) -> Option<Gate> {
+    let passed = program.forward.iter().take_while(|before| before.as_slice() != group).flatten();
+    let passed = passed.filter(|_| !frozen(program, record));
+    let here = group.iter().filter(|op| !done(record, &op.id));
+    passed.chain(here).find_map(|op| closed(op, &program.plan_hash, signals))
 }
 
 /// What turns a run around although no op failed. Abort comes first: it always wins.
@@ -160,8 +169,6 @@ fn call_back(program: &Program, record: &Record, signals: &Signals) -> Option<Ca
     if only_release_left(program, record) {
         return None;
     }
-    let frozen =
-        program.forward.iter().flatten().any(|op| op.kind == Kind::Freeze && touched(record, &op.id));
     let applied = program
         .forward
         .iter()
@@ -170,7 +177,7 @@ fn call_back(program: &Program, record: &Record, signals: &Signals) -> Option<Ca
     [
         (signals.abort, Cause::Abort),
         (signals.deleted || (signals.stopped && !changed(program, record)), Cause::Deleted),
-        (signals.superseded && !frozen, Cause::Superseded),
+        (signals.superseded && !frozen(program, record), Cause::Superseded),
         (signals.deadline, Cause::Deadline),
         // After the first Apply the way back would cost more downtime than the way forward: it only raises an event.
         (signals.downtime && !applied, Cause::Budget),
@@ -207,22 +214,14 @@ fn back(program: &Program, record: &Record, signals: &Signals) -> Decision {
 }
 
 /// A Held run goes on when a person says how. Only Weigh asks a question that a person can answer; every other
-/// failure on the way back needs `resolve` or `abandon`.
+/// failure on the way back needs `resolve` or `abandon`. Once the claims are given up nothing is: others may have
+/// them.
 fn reopened(program: &Program, record: &Record, signals: &Signals) -> Option<Decision> {
-    if record.outcome != Some(Outcome::Held) {
+    if record.outcome != Some(Outcome::Held) || released(program, record) {
         return None;
     }
     if let Some(exit) = signals.exit {
-        let group = program.resolve.iter().find_map(|group| {
-            let open: Vec<OpId> = group
-                .iter()
-                .filter(|back| exit == Exit::Resolve || back.op.kind == Kind::Release)
-                .filter(|back| holds(&back.when, record) && !done(record, &back.op.id))
-                .map(|back| back.op.id.clone())
-                .collect();
-            (!open.is_empty()).then_some(open)
-        });
-        return group.map(Decision::Perform);
+        return exit_of(program, record, exit).map(Decision::Perform);
     }
     let weigh = program.back.iter().flatten().find(|back| back.op.kind == Kind::Weigh)?;
     let held_by_weigh = record
@@ -235,6 +234,33 @@ fn reopened(program: &Program, record: &Record, signals: &Signals) -> Option<Dec
     None
 }
 
+/// What is left to do of `resolve` or `abandon`. What failed is tried again for as long as a person wants it; what is
+/// Unknown is not.
+fn exit_of(program: &Program, record: &Record, exit: Exit) -> Option<Vec<OpId>> {
+    let group = program.resolve.iter().find_map(|group| {
+        let open: Vec<&BackOp> = group
+            .iter()
+            .filter(|back| exit == Exit::Resolve || back.op.kind == Kind::Release)
+            .filter(|back| holds(&back.when, record) && !done(record, &back.op.id))
+            .collect();
+        (!open.is_empty()).then_some(open)
+    })?;
+    let unknown = group.iter().any(|back| state(record, &back.op.id) == Some(OpState::Unknown));
+    (!unknown).then(|| group.iter().map(|back| back.op.id.clone()).collect())
+}
+
+/// Whether the program is frozen, or may be.
+fn frozen(program: &Program, record: &Record) -> bool {
+    program.forward.iter().flatten().any(|op| op.kind == Kind::Freeze && touched(record, &op.id))
+}
+
+/// Whether the run has given up its claims, on whichever way.
+fn released(program: &Program, record: &Record) -> bool {
+    let back = program.back.iter().chain(&program.resolve).flatten().map(|back| &back.op);
+    let mut all = program.forward.iter().flatten().chain(back);
+    all.any(|op| op.kind == Kind::Release && done(record, &op.id))
+}
+
 /// Whether an op of the way back is needed.
 pub fn holds(when: &When, record: &Record) -> bool {
     match when {
@@ -243,7 +269,7 @@ pub fn holds(when: &When, record: &Record) -> bool {
     }
 }
 
-fn closed_gate(op: &Op, plan_hash: &str, signals: &Signals) -> Option<Gate> {
+fn closed(op: &Op, plan_hash: &str, signals: &Signals) -> Option<Gate> {
     let Kind::Gate(gate) = &op.kind else { return None };
     let name = match gate {
         Gate::Plan => "",

@@ -1,5 +1,6 @@
 //! The pending scripts of one step, and where a target stands in them.
 
+use super::{Kind, Program};
 use crate::script::{HistoryRow, Script};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -69,6 +70,15 @@ impl Pending {
     /// # Errors
     /// When the history is neither the one the program was compiled against nor that plus a prefix of the scripts.
     pub fn applied(&self, rows: &[HistoryRow]) -> Result<usize, Drift> {
+        self.prefix(&mut self.scripts.iter(), rows)
+    }
+
+    /// How many of these scripts are in, beginning where this step begins.
+    fn prefix(
+        &self,
+        scripts: &mut dyn Iterator<Item = &Script>,
+        rows: &[HistoryRow],
+    ) -> Result<usize, Drift> {
         let base = rows.get(..self.base_count).unwrap_or_default();
         if rows.len() < self.base_count || history_digest(base) != self.base {
             return Err(Drift::Base {
@@ -79,8 +89,8 @@ impl Pending {
             });
         }
         let mine = &rows[self.base_count..];
-        for (n, row) in mine.iter().enumerate() {
-            let expected = self.scripts.get(n);
+        for row in mine {
+            let expected = scripts.next();
             if expected.is_none_or(|script| script.key != row.key || script.checksum != row.checksum) {
                 return Err(Drift::Foreign {
                     target: self.target.clone(),
@@ -91,6 +101,31 @@ impl Pending {
             }
         }
         Ok(mine.len())
+    }
+}
+
+impl Program {
+    /// How many scripts of a step are in, given the rows of its history in applied order: after it, other steps of the
+    /// run may have added theirs to the same history. A step without scripts has none.
+    ///
+    /// # Errors
+    /// When the history is neither the one the program was compiled against nor that plus a prefix of what the steps of
+    /// the run apply to it.
+    pub fn applied(&self, step: &str, rows: &[HistoryRow]) -> Result<usize, Drift> {
+        let Some(own) = self.bundles.get(step) else { return Ok(0) };
+        let same: Vec<(&str, &Pending)> = self
+            .forward
+            .iter()
+            .flatten()
+            .filter(|op| matches!(op.kind, Kind::Apply { .. }))
+            .filter_map(|op| Some((op.step.as_deref()?, self.bundles.get(op.step.as_deref()?)?)))
+            .filter(|(_, other)| (&other.target, &other.history) == (&own.target, &own.history))
+            .collect();
+        let first = same.first().map_or(own, |(_, first)| *first);
+        let all = first.prefix(&mut same.iter().flat_map(|(_, pending)| &pending.scripts), rows)?;
+        let before: usize =
+            same.iter().take_while(|(name, _)| *name != step).map(|(_, pending)| pending.scripts.len()).sum();
+        Ok(all.saturating_sub(before).min(own.scripts.len()))
     }
 }
 

@@ -5,6 +5,7 @@ use super::report::{Doing, Report, Waiting};
 use super::seam::{Clock, Cluster, ClusterError, Looked, World};
 use super::walk::{End, Walk, epoch_of};
 use crate::api::Outcome;
+use crate::api::run::OpState;
 use crate::program::{Cause, Decision, Kind, Op, OpId, Program, Signals, next};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -134,7 +135,10 @@ impl<W: World> Driver<W> {
                 self.save(walk).await?;
                 self.perform_all(walk, &ids).await
             }
-            Decision::AwaitApproval(gate) => self.wait(walk, Waiting::Approval(gate)).await,
+            Decision::AwaitApproval(gate) => {
+                self.back_to_the_gate(walk).await?;
+                self.wait(walk, Waiting::Approval(gate)).await
+            }
             Decision::Paused => self.wait(walk, Waiting::Paused).await,
             Decision::TurnAround(cause) => {
                 walk.turn_around(&cause, now);
@@ -174,12 +178,35 @@ impl<W: World> Driver<W> {
                 }
             }
         }
+        self.pause_in_held(walk, ids).await
+    }
+
+    /// What `resolve` could not do is tried again for as long as a person wants it, but not as fast as we can.
+    async fn pause_in_held(&self, walk: &mut Walk, ids: &[OpId]) -> Result<(), Ended> {
+        let failed = |id: &OpId| walk.record().ops.get(id).is_some_and(|op| op.state == OpState::Failed);
+        if walk.record().outcome != Some(Outcome::Held) || !ids.iter().any(failed) {
+            return Ok(());
+        }
+        self.save(walk).await?;
+        self.tell(walk, None).await;
+        self.until_changed(GATE_LOOK).await;
         Ok(())
+    }
+
+    /// An approval that died while claims were held, because what was compiled when the run was taken up is another
+    /// program: nobody else shall wait for a gate.
+    async fn back_to_the_gate(&self, walk: &mut Walk) -> Result<(), Ended> {
+        if walk.frozen() || !walk.touched(|kind| matches!(kind, Kind::Claim)) {
+            return Ok(());
+        }
+        self.give_up_all(walk).await?;
+        walk.restart(Program::clone(&walk.program));
+        self.save(walk).await
     }
 
     /// Recheck saw another program: the claims are given up, and the gate asks again for the new one.
     async fn compile_again(&self, walk: &mut Walk, program: Option<Box<Program>>) -> Result<(), Ended> {
-        self.give_up_claims(walk).await?;
+        self.give_up_all(walk).await?;
         match program {
             Some(program) => walk.restart(*program),
             None => walk.turn_around(&Cause::Superseded, self.clock().now()),

@@ -34,6 +34,8 @@ pub struct Database {
     pub lost_writes: u64,
     /// Numbers the sessions.
     pub next_session: u64,
+    /// Scripts of which nobody can say whether they happened: there is a journal entry and no history row.
+    pub partial: Vec<String>,
 }
 
 /// One session of ours at the server.
@@ -52,6 +54,36 @@ pub struct Behaviour {
     pub fails: Vec<String>,
     /// Undos that fail.
     pub undo_fails: Vec<String>,
+    /// Scripts whose outcome nobody knows, as on an engine without transactions: a part of them is there.
+    pub unknown: Vec<String>,
+    /// Undos whose outcome nobody knows.
+    pub undo_unknown: Vec<String>,
+}
+
+/// How the server answers one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Done,
+    Fails,
+    Unknown,
+}
+
+impl Behaviour {
+    fn to_apply(&self, key: &String) -> Answer {
+        answer(&self.fails, &self.unknown, key)
+    }
+
+    fn to_undo(&self, key: &String) -> Answer {
+        answer(&self.undo_fails, &self.undo_unknown, key)
+    }
+}
+
+fn answer(fails: &[String], unknown: &[String], key: &String) -> Answer {
+    match (fails.contains(key), unknown.contains(key)) {
+        (true, _) => Answer::Fails,
+        (false, true) => Answer::Unknown,
+        (false, false) => Answer::Done,
+    }
 }
 
 /// The client's side.
@@ -69,6 +101,7 @@ pub struct SimSession {
     id: u64,
     token: u64,
     histories: BTreeMap<String, Vec<HistoryRow>>,
+    partial: Vec<Partial>,
 }
 
 impl Drop for SimSession {
@@ -189,6 +222,7 @@ impl SimEngine {
         db.lock = Some(id);
         db.sessions.insert(id, ServerSession { client: true, running: false });
         let histories = BTreeMap::from([("default".to_owned(), db.history.clone())]);
+        let partial = db.partial.iter().map(|key| partial(key)).collect();
         Ok(SimSession {
             world: self.world.clone(),
             target: self.target.clone(),
@@ -196,7 +230,18 @@ impl SimEngine {
             id,
             token: fence.token,
             histories,
+            partial,
         })
+    }
+}
+
+fn partial(key: &str) -> Partial {
+    Partial {
+        history: "default".into(),
+        key: key.to_owned(),
+        run_uid: "r-uid".into(),
+        statement: 1,
+        since: None,
     }
 }
 
@@ -209,7 +254,12 @@ enum Effect {
 impl SimSession {
     /// Sends one message and waits for its answer. The server works in a task of its own: it goes on when the client
     /// dies, which is what makes a lost connection dangerous.
-    async fn send(&mut self, what: &'static str, effect: Effect, fails: bool) -> Result<(), ScriptFailure> {
+    async fn send(
+        &mut self,
+        what: &'static str,
+        effect: Effect,
+        answer: Answer,
+    ) -> Result<(), ScriptFailure> {
         let (world, target, id, token) = (self.world.clone(), self.target.clone(), self.id, self.token);
         let sent = self
             .world
@@ -220,7 +270,7 @@ impl SimSession {
                 }
                 tokio::spawn(async move {
                     tokio::time::sleep(time).await;
-                    commit(&world, &target, id, token, effect, fails)
+                    commit(&world, &target, id, token, effect, answer)
                 })
             })
             .await;
@@ -242,7 +292,7 @@ fn commit(
     id: u64,
     token: u64,
     effect: Effect,
-    fails: bool,
+    answer: Answer,
 ) -> Result<(), ScriptFailure> {
     let mut state = world.state();
     let pods = state.connected_pods();
@@ -260,7 +310,7 @@ fn commit(
             db.lock = None;
         }
     }
-    if fails {
+    if answer == Answer::Fails {
         let error = ScriptError {
             code: "42601".into(),
             message: "syntax error".into(),
@@ -276,6 +326,18 @@ fn commit(
         return Err(ScriptFailure::Overtaken { token: db.token });
     }
     let mut wrong = Vec::new();
+    if answer == Answer::Unknown {
+        let key = match effect {
+            Effect::Apply(row) => row.key,
+            Effect::Undo(key, _) => key,
+        };
+        let again = db.partial.contains(&key);
+        db.partial.push(key.clone());
+        if again {
+            state.violation(format!("{key} was tried again although nobody knows its outcome"));
+        }
+        return Err(ScriptFailure::Unknown { evidence: "no answer, and nothing to ask".into() });
+    }
     match effect {
         Effect::Apply(row) => {
             *db.effects.entry(row.key.clone()).or_default() += 1;
@@ -320,21 +382,21 @@ impl Session for SimSession {
     }
 
     fn partial(&self) -> &[Partial] {
-        &[]
+        &self.partial
     }
 
     async fn apply(&mut self, _: &str, script: &Script) -> Result<HistoryRow, ScriptFailure> {
         let rank = self.histories["default"].len() as u64 + 1;
         let row = HistoryRow::of(script, rank);
-        let fails = self.world.behaviour(&self.target).fails.contains(&script.key);
-        self.send("apply", Effect::Apply(row.clone()), fails).await?;
+        let answer = self.world.behaviour(&self.target).to_apply(&script.key);
+        self.send("apply", Effect::Apply(row.clone()), answer).await?;
         self.histories.get_mut("default").expect("the one history").push(row.clone());
         Ok(row)
     }
 
     async fn undo(&mut self, _: &str, script: &Script) -> Result<(), ScriptFailure> {
-        let fails = self.world.behaviour(&self.target).undo_fails.contains(&script.key);
-        self.send("undo", Effect::Undo(script.key.clone(), script.undo_loses_data()), fails).await?;
+        let answer = self.world.behaviour(&self.target).to_undo(&script.key);
+        self.send("undo", Effect::Undo(script.key.clone(), script.undo_loses_data()), answer).await?;
         self.histories.get_mut("default").expect("the one history").retain(|row| row.key != script.key);
         Ok(())
     }

@@ -68,6 +68,8 @@ fn undisturbed_runs_end_as_their_scenario_says() {
         (5, Outcome::Held),
         (6, Outcome::Held),
         (7, Outcome::RolledBack),
+        (8, Outcome::Held),
+        (9, Outcome::Held),
     ];
     for (seed, outcome) in expected {
         let result = harness::run(seed, Faults::new(), Bugs::default(), false);

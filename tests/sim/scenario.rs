@@ -20,7 +20,7 @@ pub fn workload(kind: &str, name: &str) -> WorkloadRef {
     WorkloadRef { kind: kind.parse().expect("a kind"), namespace: "ns".into(), name: name.into() }
 }
 
-/// The scripts: V1 is in already, V2 to V4 are pending; V3's undo drops data.
+/// The scripts of step `schema`: V1 is in already, V2 and V3 are pending; V3's undo drops data.
 pub fn bundle(keeps_data: bool) -> Bundle {
     let undo = if keeps_data { "-- whimbrel: undo keeps-data\nselect 1;\n" } else { "drop table t3;\n" };
     let files = [
@@ -29,9 +29,19 @@ pub fn bundle(keeps_data: bool) -> Bundle {
         ("U2__two.sql", "-- whimbrel: undo keeps-data\nselect 2;\n"),
         ("V3__three.sql", "create table t3 (i int);\n"),
         ("U3__three.sql", undo),
+    ];
+    read(&files)
+}
+
+/// The scripts of step `more`, in the same history.
+fn more() -> Bundle {
+    read(&[
         ("V4__four.sql", "create table t4 (i int);\n"),
         ("U4__four.sql", "-- whimbrel: undo keeps-data\nselect 4;\n"),
-    ];
+    ])
+}
+
+fn read(files: &[(&str, &str)]) -> Bundle {
     let files = files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect();
     read_bundle(files, None, Dialect::Postgresql).expect("the scenario's scripts are good")
 }
@@ -74,7 +84,8 @@ fn intent() -> Intent {
         ],
         preflight: Vec::new(),
         steps: vec![
-            vec![Step { name: "schema".into(), action: migrate }],
+            vec![Step { name: "schema".into(), action: migrate.clone() }],
+            vec![Step { name: "more".into(), action: migrate }],
             vec![rollout("Deployment", "api"), rollout("Deployment", "worker")],
             vec![Step { name: "flag".into(), action: flag }],
             vec![Step { name: "orphans".into(), action: Action::Verify(query()) }],
@@ -137,7 +148,7 @@ pub fn platform(keeps_data: bool, bugs: Bugs) -> State {
     let flags = BTreeMap::from([("old".to_owned(), "1".to_owned())]);
     let seen = Seen {
         targets: BTreeMap::from([(TARGET.into(), target)]),
-        bundles: BTreeMap::from([("schema".into(), all)]),
+        bundles: BTreeMap::from([("schema".into(), all), ("more".into(), more())]),
         workloads: workloads.iter().map(|(of, w)| (of.clone(), live(of, w))).collect(),
         flags: BTreeMap::from([(("ns".into(), "flags".into()), flags.clone())]),
         succeeded_before: false,
@@ -161,7 +172,7 @@ pub fn platform(keeps_data: bool, bugs: Bugs) -> State {
 /// The scenario of a seed: what goes wrong in the platform itself, beside the faults.
 pub fn of_seed(seed: u64) -> Scenario {
     let mut scenario = Scenario::default();
-    match seed % 8 {
+    match seed % 10 {
         1 => scenario.behaviour = BTreeMap::from([(TARGET.into(), fails("3"))]),
         2 => scenario.broken_images = vec!["worker:2".into()],
         3 => scenario.check_fails = true,
@@ -172,17 +183,24 @@ pub fn of_seed(seed: u64) -> Scenario {
         }
         6 => {
             scenario.check_fails = true;
-            scenario.behaviour = BTreeMap::from([(
-                TARGET.into(),
-                Behaviour { fails: Vec::new(), undo_fails: vec!["2".into()] },
-            )]);
+            let behaviour = Behaviour { undo_fails: vec!["2".into()], ..Behaviour::default() };
+            scenario.behaviour = BTreeMap::from([(TARGET.into(), behaviour)]);
         }
         7 => scenario.broken_images = vec!["web:2".into()],
+        8 => {
+            let behaviour = Behaviour { unknown: vec!["3".into()], ..Behaviour::default() };
+            scenario.behaviour = BTreeMap::from([(TARGET.into(), behaviour)]);
+        }
+        9 => {
+            scenario.check_fails = true;
+            let behaviour = Behaviour { undo_unknown: vec!["2".into()], ..Behaviour::default() };
+            scenario.behaviour = BTreeMap::from([(TARGET.into(), behaviour)]);
+        }
         _ => {}
     }
     scenario
 }
 
 fn fails(key: &str) -> Behaviour {
-    Behaviour { fails: vec![key.into()], undo_fails: Vec::new() }
+    Behaviour { fails: vec![key.into()], ..Behaviour::default() }
 }

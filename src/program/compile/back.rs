@@ -16,7 +16,10 @@ pub(super) fn ways(parts: &Parts<'_>, forward: &[Vec<Op>]) -> (Vec<Vec<BackOp>>,
     (trim(back), trim(resolve))
 }
 
+/// What nothing can make necessary is no part of the way: a run that takes no backup has no Jobs to end.
 fn trim(mut groups: Vec<Vec<BackOp>>) -> Vec<Vec<BackOp>> {
+    let never = |back: &BackOp| matches!(&back.when, When::Any(causes) if causes.is_empty());
+    groups.iter_mut().for_each(|group| group.retain(|back| !never(back)));
     groups.retain(|group| !group.is_empty());
     groups
 }

@@ -35,7 +35,7 @@ pub fn compile(intent: &Intent, seen: &Seen, intent_hash: &str) -> Result<Compil
     workloads.dedup();
     Ok(Compiled::Program(Box::new(Program {
         format: FORMAT,
-        plan_hash: hash::plan_hash(&forward, &back, &work.bundles),
+        plan_hash: hash::plan_hash(&forward, &back, &work.bundles, intent.on_failure),
         intent_hash: intent_hash.to_owned(),
         targets: parts.targets.clone(),
         dependents: parts.dependents(),

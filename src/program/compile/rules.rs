@@ -170,10 +170,26 @@ fn order(intent: &Intent) -> Vec<Refusal> {
         .collect()
 }
 
+/// A dependent that comes back beside a script is one that comes back before its end.
+fn beside(group: &[Step], intent: &Intent) -> Vec<Refusal> {
+    let migrates = group.iter().find(|step| matches!(step.action, Action::Migrate { .. }));
+    let Some(migrates) = migrates else { return Vec::new() };
+    let up = group.iter().filter_map(|step| Some((step, rolled(step)?)));
+    up.filter(|(_, workload)| intent.dependents.contains(workload))
+        .map(|(step, workload)| {
+            Refusal::invalid(format!(
+                "step {} rolls out {workload}, a dependent, side by side with step {}, which migrates: take it out of the group and move it behind, or take it out of dependents",
+                step.name, migrates.name
+            ))
+        })
+        .collect()
+}
+
 /// Steps of one group run side by side, so they must not meet.
 fn groups(intent: &Intent) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     for group in &intent.steps {
+        refusals.extend(beside(group, intent));
         let mut once = BTreeSet::new();
         for step in group {
             let what = match &step.action {

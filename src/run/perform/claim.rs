@@ -9,7 +9,7 @@ use super::Stop;
 use super::call::{Facts, watermarks};
 use crate::cluster::Holder;
 use crate::engine::{Claim, Engine, EngineError, Session};
-use crate::program::{Op, WorkloadRef, WorkloadSeen};
+use crate::program::{Kind, Op, WorkloadRef, WorkloadSeen};
 
 /// How often a target that this run has not changed is asked to forget its claim: a minute of an outage, not more,
 /// since services wait for nothing but this.
@@ -183,6 +183,19 @@ impl<W: World> Driver<W> {
                 }
                 Err(error) => self.wait_out_engine(walk, op, error, failures).await?,
             }
+        }
+    }
+
+    /// Gives up everything before Freeze, as Release would: who waits at a gate keeps nobody else waiting.
+    pub(in crate::run) async fn give_up_all(&self, walk: &Walk) -> Result<(), Ended> {
+        let mut forward = walk.program.forward.iter().flatten();
+        let Some(release) = forward.find(|op| op.kind == Kind::Release) else { return Ok(()) };
+        match self.release(walk, release).await {
+            Ok(_) => Ok(()),
+            Err(Stop::Interrupted) => Err(Ended::Stopped),
+            Err(Stop::Overtaken) => Err(Ended::Overtaken),
+            // A target that can't be entered keeps a claim that this run rewrites when it claims again.
+            Err(Stop::Failed(_) | Stop::Unknown(_)) => self.give_up_claims(walk).await,
         }
     }
 

@@ -54,12 +54,12 @@ impl<W: World> Driver<W> {
     /// was acknowledged. Succeeded is said only after this.
     pub(super) async fn verify_final(&self, walk: &Walk, op: &Op) -> Facts {
         let mut facts = Vec::new();
-        for pending in walk.program.bundles.values() {
+        for (step, pending) in &walk.program.bundles {
             let session = self.enter(walk, op, &pending.target).await?;
             let rows = session.histories().get(&pending.history).cloned().unwrap_or_default();
             facts.extend(watermarks(&session, &pending.target));
             self.leave(session, Claim::Keep).await;
-            let lost = match pending.applied(&rows) {
+            let lost = match walk.program.applied(step, &rows) {
                 Ok(done) if done == pending.scripts.len() => continue,
                 Ok(done) => format!(
                     "{} scripts were applied to {}, and only {done} of them are in its history now",

@@ -15,8 +15,10 @@ impl<W: World> Driver<W> {
     /// Reads what is applied under lock and fence, then weighs.
     pub(super) async fn weigh(&self, walk: &Walk, op: &Op) -> Facts {
         let mut applied = Vec::new();
-        for pending in walk.program.bundles.values().filter(|pending| walk.applied_to(&pending.target)) {
-            applied.extend(self.applied_scripts(walk, op, pending).await?);
+        for (step, pending) in &walk.program.bundles {
+            if walk.applied_to(&pending.target) {
+                applied.extend(self.applied_scripts(walk, op, step, pending).await?);
+            }
         }
         if applied.is_empty() {
             return Ok(Vec::new());
@@ -52,6 +54,7 @@ impl<W: World> Driver<W> {
         &self,
         walk: &'w Walk,
         op: &Op,
+        step: &str,
         pending: &'w Pending,
     ) -> Result<Vec<&'w Script>, Stop> {
         let session = self.enter(walk, op, &pending.target).await?;
@@ -62,7 +65,7 @@ impl<W: World> Driver<W> {
             let message = format!("{} ran only in part on {}", partial.join(", "), pending.target);
             return Err(held(op, self.run.number, "PartialScript", message));
         }
-        match pending.applied(&rows) {
+        match walk.program.applied(step, &rows) {
             Ok(done) => Ok(pending.scripts.iter().take(done).collect()),
             Err(drift) => Err(held(op, self.run.number, "HistoryDrift", drift.to_string())),
         }

@@ -1,0 +1,12 @@
+//! What the brain promises, walked through: every state of small programs, and random plans.
+//!
+//! A test starts from the plan a user would write; [`shop`] is the platform that it is compiled against.
+
+mod compiled;
+mod hashes;
+mod laws;
+mod random;
+mod shop;
+mod table;
+mod walked;
+mod world;

@@ -7,7 +7,7 @@ use super::super::walk::{Fact, Walk};
 use super::call::{Facts, SessionOf, watermarks};
 use super::{Stop, failure};
 use crate::api::plan::Failure;
-use crate::engine::{BlockedBy, Canceller, Claim, ScriptError, ScriptFailure, Session};
+use crate::engine::{BlockedBy, Canceller, Claim, Partial, ScriptError, ScriptFailure, Session};
 use crate::program::{Op, Pending};
 use crate::script::{HistoryRow, Script};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +31,10 @@ impl<W: World> Driver<W> {
         let mut facts = self.hold_quiet(walk, op, target).await?;
         loop {
             let mut session = self.enter(walk, op, target).await?;
+            if let Some(stop) = begun_and_lost(op, pending, session.partial()) {
+                self.leave(session, Claim::Keep).await;
+                return Err(stop);
+            }
             let rows = session.histories().get(history).cloned().unwrap_or_default();
             let done = match pending.applied(&rows) {
                 Ok(done) => done,
@@ -194,6 +198,21 @@ impl<W: World> Driver<W> {
         self.doing(walk, op, |doing| doing.blocked = Some(by)).await;
         self.until_changed(pause(times)).await;
     }
+}
+
+/// A script of the step that was begun and is in no history: the answer that said so may be lost. It is never tried
+/// again, neither it nor its undo.
+pub(super) fn begun_and_lost(op: &Op, pending: &Pending, partial: &[Partial]) -> Option<Stop> {
+    let ours = |half: &&Partial| {
+        half.history == pending.history && pending.scripts.iter().any(|script| script.key == half.key)
+    };
+    let half = partial.iter().find(ours)?;
+    let message = format!(
+        "script {} was begun on {} and never finished: nobody can say how much of it is there",
+        half.key, pending.target
+    );
+    let action = "look at the target, then resolve or abandon the run";
+    Some(Stop::Unknown(Box::new(failure(op, "UnknownOutcome", message, action))))
 }
 
 const DRIFT_ACTION: &str = "see who wrote the history; put it right, then retry";

@@ -3,7 +3,7 @@
 use super::super::driver::Driver;
 use super::super::seam::World;
 use super::super::walk::Walk;
-use super::apply::Ran;
+use super::apply::{Ran, begun_and_lost};
 use super::call::{Facts, SessionOf, watermarks};
 use super::quiet::fingerprint;
 use super::{Stop, failure};
@@ -17,6 +17,10 @@ impl<W: World> Driver<W> {
         let pending = self.pending(walk, op)?;
         loop {
             let mut session = self.enter(walk, op, target).await?;
+            if let Some(stop) = begun_and_lost(op, pending, session.partial()) {
+                self.leave(session, Claim::Keep).await;
+                return Err(stop);
+            }
             let rows = session.histories().get(history).cloned().unwrap_or_default();
             let done = match pending.applied(&rows) {
                 Ok(done) => done,

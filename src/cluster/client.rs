@@ -92,6 +92,11 @@ impl ApiServer {
         Ok(Self::over(Client::try_from(config)?))
     }
 
+    /// The client below every account's.
+    pub(super) fn bare(&self) -> &Client {
+        &self.base
+    }
+
     /// Puts the accounts on top of a bare client.
     pub(crate) fn over(base: Client) -> Self {
         let own = Acting::new(&base, Account::Operator);

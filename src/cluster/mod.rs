@@ -5,6 +5,7 @@
 
 mod account;
 mod client;
+mod counted;
 pub mod events;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -21,6 +22,7 @@ mod write;
 
 pub use account::Account;
 pub use client::{Acting, ApiServer, ConnectError};
+pub use counted::Answered;
 pub use forbidden::Forbidden;
 pub use holder::{Holder, NoHolder};
 pub use read::{Kind, ReadError, get, get_if_there, list_all};

@@ -69,15 +69,22 @@ impl Drivers {
             uid: uid(run),
             cluster: operator.cluster.clone(),
         };
-        let teller = Teller::new(operator.clone(), PlanFacts::of(plan), RunFacts::of(run));
+        let kinds = targets.iter().filter_map(|(name, target)| {
+            let engine = target.object.spec.engine().ok()?;
+            Some((name.clone(), engine.kind()))
+        });
+        let engines = kinds.collect();
+        let teller = Teller::new(operator.clone(), PlanFacts::of(plan), RunFacts::of(run), engines);
         let meant = Meant { run: reference.clone(), intent_hash: run.spec.intent_hash.clone() };
         let world = RealWorld::new(operator.clone(), meant, operator.for_plan(plan), targets, teller);
         let driver = Driver::new(Arc::new(world), reference, receiver, stop);
         let ended = Ending { drivers: self.clone(), run: uid(run) };
+        let metrics = operator.metrics.clone();
         self.tasks.spawn(async move {
             let outcome = driver.drive().await;
             tracing::info!(run = ended.run, ?outcome, "driver ended");
             if outcome == Ended::Overtaken {
+                metrics.fence_rejected();
                 tracing::warn!(run = ended.run, "another driver has a higher epoch");
             }
             drop(ended);

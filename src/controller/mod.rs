@@ -1,6 +1,7 @@
 //! The kube-rs controllers, and the sweeper. Thin.
 //!
 //! - [`start`]: the process; [`plan`], [`target`]: one look at a plan, at a target;
+//! - [`verbs`]: people are told of verbs that do nothing;
 //! - [`looking`]: what compile is shown; [`targets`]: a target opened;
 //! - [`sweep`]: what runs leave behind that are over; [`terminating`]: a namespace that goes;
 //! - [`drivers`], [`world`], [`signals`], [`telling`], [`waking`]: the drivers, what they act on, what they hear, what they
@@ -17,6 +18,7 @@ mod target;
 mod targets;
 mod telling;
 mod terminating;
+mod verbs;
 mod waking;
 mod world;
 

@@ -1,5 +1,6 @@
 //! What every part of the controller holds: the API server, as whom things are done, and whom to tell.
 
+use super::verbs::ToldVerbs;
 use crate::api::{DatabaseTarget, MigrationPlan, MigrationRun};
 use crate::cluster::events::Recorder;
 use crate::cluster::{Account, Acting, ApiServer, ReadError, list_all};
@@ -27,6 +28,8 @@ pub(super) struct Operator {
     pub(super) recorder: Recorder,
     /// Numbers.
     pub(super) metrics: Arc<Metrics>,
+    /// What was told of verbs that do nothing.
+    pub(super) told_verbs: Arc<ToldVerbs>,
 }
 
 impl Operator {

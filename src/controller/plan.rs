@@ -6,8 +6,9 @@ use super::operator::{FINALIZER, Operator};
 use super::signals::{For, retry, signals};
 use super::sweep::{self, SweepError};
 use super::targets::OpenTarget;
-use super::telling::{reference, write_status};
+use super::telling::{count, reference, write_status};
 use super::terminating;
+use super::verbs::tell_ignored;
 use crate::api::plan::MigrationPlanStatus;
 use crate::api::run::{MigrationRunSpec, RunPlan};
 use crate::api::target::DatabaseTargetStatus;
@@ -70,6 +71,9 @@ pub(super) enum Error {
 /// One look at a plan.
 pub(super) async fn reconcile(plan: Arc<MigrationPlan>, context: Arc<Context>) -> Result<Action, Error> {
     let runs = runs_of(&context.operator, &plan).await?;
+    count(&context.operator, &plan);
+    let ignored = words::ignored_on_plan(&plan, &runs, Timestamp::now());
+    tell_ignored(&context.operator, &reference(&plan), ignored).await;
     let newest = runs.last();
     if plan.metadata.deletion_timestamp.is_some() {
         let namespace = plan.metadata.namespace.as_deref().unwrap_or_default();

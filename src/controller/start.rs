@@ -9,12 +9,13 @@ use crate::api::{DatabaseTarget, MigrationPlan, MigrationRun, crd};
 use crate::cli::OperatorArgs;
 use crate::cluster::events::Recorder;
 use crate::cluster::leader::{Election, Timing};
-use crate::cluster::{ApiServer, ConnectError};
-use crate::serve::{self, Gate, Gates, Metrics, ServeError};
+use crate::cluster::{Answered, ApiServer, ConnectError};
+use crate::serve::{self, Gate, Gates, Metrics, PlanKey, Request, Seen, ServeError, TargetKey};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::controller::{self, Action};
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Client};
 use std::sync::Arc;
@@ -58,7 +59,9 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     tokio::spawn(health);
     tokio::spawn(numbers);
     end_on_signal(&stop)?;
+    let counted = metrics.clone();
     let server = ApiServer::connect().await?;
+    let server = server.counted(move |verb, answered| counted.requested(verb, became(answered)));
     wait_for_crds(server.own().client(), &gates, &stop).await;
     wait_for_key(&args, &gates, &stop).await;
     let cluster = cluster_uid(server.own().client()).await?;
@@ -72,6 +75,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         names_are_proven: args.approval_policy,
         cluster,
         metrics: metrics.clone(),
+        told_verbs: Arc::default(),
     };
     let timing = Timing::of_lease(args.lease());
     gates.open(Gate::Watches);
@@ -148,13 +152,20 @@ async fn plans(
 ) {
     let client = operator.own().client();
     let namespace = namespace.as_deref();
-    Controller::new(scoped::<MigrationPlan>(client, namespace), watcher::Config::default())
+    let plans = Controller::new(scoped::<MigrationPlan>(client, namespace), watcher::Config::default());
+    let (there, metrics) = (plans.store(), &operator.metrics);
+    plans
         .watches(scoped::<MigrationRun>(client, namespace), watcher::Config::default(), plan_of)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(plan::reconcile, plan::again, context)
-        .for_each(|result| async move {
-            if let Err(error) = result {
-                tracing::debug!(%error, "a look at a plan");
+        .for_each(|result| {
+            count(metrics, "MigrationPlan", &result);
+            let gone = |plan: &PlanKey| is_gone(&there, namespace, &plan.namespace, &plan.plan);
+            metrics.forget_plans(gone);
+            async move {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "a look at a plan");
+                }
             }
         })
         .await;
@@ -166,24 +177,70 @@ fn plan_of(run: MigrationRun) -> Option<ObjectRef<MigrationPlan>> {
 }
 
 async fn targets(operator: Operator, namespace: Option<String>, stop: CancellationToken) {
-    let api = scoped::<DatabaseTarget>(operator.own().client(), namespace.as_deref());
-    let runs = scoped::<MigrationRun>(operator.own().client(), namespace.as_deref());
+    let namespace = namespace.as_deref();
+    let api = scoped::<DatabaseTarget>(operator.own().client(), namespace);
+    let runs = scoped::<MigrationRun>(operator.own().client(), namespace);
     let changes = target::Changes::default();
     let of_run = move |run: MigrationRun| {
         let namespace = run.metadata.namespace.clone().unwrap_or_default();
         let named = changes.of(&run).into_iter();
         named.map(move |target| ObjectRef::<DatabaseTarget>::new(&target).within(&namespace))
     };
-    Controller::new(api, watcher::Config::default())
+    let targets = Controller::new(api, watcher::Config::default());
+    let (there, metrics) = (targets.store(), operator.metrics.clone());
+    targets
         .watches(runs, watcher::Config::default(), of_run)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(target::reconcile, target::again, Arc::new(operator))
-        .for_each(|result| async move {
-            if let Err(error) = result {
-                tracing::debug!(%error, "a look at a target");
+        .for_each(|result| {
+            count(&metrics, "DatabaseTarget", &result);
+            let gone = |target: &TargetKey| is_gone(&there, namespace, &target.namespace, &target.target);
+            metrics.forget_targets(gone);
+            async move {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "a look at a target");
+                }
             }
         })
         .await;
+}
+
+/// What a look at an object came to. One that is asked for again waits for something that does not wake us.
+fn count<K, E, Q>(
+    metrics: &Metrics,
+    kind: &'static str,
+    result: &Result<(ObjectRef<K>, Action), controller::Error<E, Q>>,
+) where
+    K: kube::runtime::reflector::Lookup<DynamicType: std::fmt::Debug> + 'static,
+    E: std::error::Error + 'static,
+    Q: std::error::Error + 'static,
+{
+    match result {
+        Ok((_, action)) if *action == Action::await_change() => metrics.reconciled(kind, Seen::Done),
+        Ok(_) => metrics.reconciled(kind, Seen::Waiting),
+        Err(controller::Error::ReconcilerFailed(..)) => metrics.reconciled(kind, Seen::Failed),
+        // The object is gone meanwhile, or the watch is made anew: nothing was looked at.
+        Err(_) => {}
+    }
+}
+
+/// Whether an object of a watched namespace is not there any more.
+fn is_gone<K>(there: &Store<K>, watched: Option<&str>, namespace: &str, name: &str) -> bool
+where
+    K: kube::Resource<DynamicType = ()> + Clone + 'static,
+{
+    let ours = watched.is_none_or(|watched| watched == namespace);
+    ours && there.get(&ObjectRef::new(name).within(namespace)).is_none()
+}
+
+/// The same in the words of the numbers.
+fn became(answered: Answered) -> Request {
+    match answered {
+        Answered::Done => Request::Done,
+        Answered::Conflict => Request::Conflict,
+        Answered::Refused => Request::Refused,
+        Answered::Lost => Request::Lost,
+    }
 }
 
 fn end_on_signal(stop: &CancellationToken) -> Result<(), std::io::Error> {

@@ -4,6 +4,7 @@
 use super::operator::{FINALIZER, Operator};
 use super::sweep;
 use super::targets::{OpenTarget, TargetError};
+use super::verbs::tell_ignored;
 use crate::api::condition::{self, Status};
 use crate::api::target::{DatabaseTargetStatus, EngineStatus, HistoryFormat, HistoryStatus, TargetClaim};
 use crate::api::{ConditionType, DatabaseTarget, EventReason, MigrationRun, Reason, Time};
@@ -40,6 +41,7 @@ pub(super) enum Error {
 
 /// One look at a target: what runs left behind, and, while nobody holds it, whether it can be reached.
 pub(super) async fn reconcile(target: Arc<DatabaseTarget>, operator: Arc<Operator>) -> Result<Action, Error> {
+    tell_ignored(&operator, &reference(&target), words::ignored_on_target(&target)).await;
     let namespace = target.metadata.namespace.as_deref().unwrap_or_default();
     let old = target.status.clone().unwrap_or_default();
     let runs: Vec<MigrationRun> = list_all(operator.own(), namespace, "").await?;
@@ -151,6 +153,18 @@ async fn sweep_left(operator: &Operator, target: &DatabaseTarget) {
 pub(super) fn again(target: Arc<DatabaseTarget>, error: &Error, _: Arc<Operator>) -> Action {
     tracing::warn!(target = target.metadata.name, %error, "looking at the target again");
     Action::requeue(LOOK_AGAIN)
+}
+
+/// The target, as events regard it.
+fn reference(target: &DatabaseTarget) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("whimbrel.dev/v1alpha1".into()),
+        kind: Some("DatabaseTarget".into()),
+        namespace: target.metadata.namespace.clone(),
+        name: target.metadata.name.clone(),
+        uid: target.metadata.uid.clone(),
+        ..ObjectReference::default()
+    }
 }
 
 fn is_ready(target: &DatabaseTarget, old: &DatabaseTargetStatus) -> bool {

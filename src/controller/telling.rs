@@ -2,18 +2,20 @@
 
 use super::looking::said_holder;
 use super::operator::Operator;
-use crate::api::plan::BlockerKind;
+use crate::api::plan::{BlockerKind, WorkloadState, WorkloadStatus};
 use crate::api::run::MigrationRunStatus;
-use crate::api::{MigrationPlan, Outcome, Phase};
+use crate::api::{Engine, MigrationPlan, Outcome, Phase};
 use crate::cluster::events::{Severity, Transition};
 use crate::cluster::{FIELD_MANAGER, get_if_there, list_all};
 use crate::program::Program;
 use crate::run::{Report, Waiting};
+use crate::serve::PlanKey;
 use crate::words::{self, PlanFacts, Related, RunFacts, Told};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,11 +32,18 @@ pub(super) struct Teller {
     /// The plan with the status that was read or written last.
     known: Mutex<Option<MigrationPlan>>,
     program: Mutex<Option<Arc<Program>>>,
+    /// The engine of each target of the plan.
+    engines: BTreeMap<String, Engine>,
 }
 
 impl Teller {
     /// Tells of a run of a plan.
-    pub(super) fn new(operator: Operator, plan: PlanFacts, run: RunFacts) -> Self {
+    pub(super) fn new(
+        operator: Operator,
+        plan: PlanFacts,
+        run: RunFacts,
+        engines: BTreeMap<String, Engine>,
+    ) -> Self {
         Self {
             operator,
             plan,
@@ -43,6 +52,7 @@ impl Teller {
             written: Mutex::default(),
             known: Mutex::default(),
             program: Mutex::default(),
+            engines,
         }
     }
 
@@ -126,14 +136,14 @@ impl Teller {
         let written = write_status(&self.operator, plan, &old, &new).await;
         *lock(&self.written) = Some(Instant::now());
         *lock(&self.known) = written.then(|| MigrationPlan { status: Some(new.clone()), ..plan.clone() });
-        let key = crate::serve::PlanKey { namespace: facts.namespace.clone(), plan: facts.name.clone() };
-        self.operator.metrics.phase_is(&key, new.phase.as_str());
+        self.operator.metrics.phase_is(&key(facts), new.phase.as_str());
     }
 
     async fn publish(&self, plan: &MigrationPlan, facts: &PlanFacts, report: &Report) {
         let happened = {
             let mut told = lock(&self.told);
             let happened = words::transitions(&told, facts, &self.run, report);
+            self.count(&told, facts, report);
             *told = Told::of(report);
             happened
         };
@@ -153,6 +163,15 @@ impl Teller {
                 })
                 .await;
         }
+    }
+
+    /// Counts what has happened since it was told last. What a driver before this one saw, that one has counted.
+    fn count(&self, told: &Told, facts: &PlanFacts, report: &Report) {
+        let taken_up = *told == Told::default() && report.record.epoch > 1;
+        let seen = if taken_up { Told::of(report) } else { told.clone() };
+        let measures = words::measures(&seen, facts, &self.run, report);
+        let engine = |target: &str| self.engines.get(target).copied();
+        self.operator.metrics.count_run(&key(facts), &measures, engine, Timestamp::now());
     }
 
     fn related(&self, related: &Related) -> ObjectReference {
@@ -212,6 +231,24 @@ pub(super) async fn write_status(
     written.is_ok()
 }
 
+/// The numbers that an alert rings for, from what the plan itself says: they must be there after a restart too, when
+/// no driver tells of a run that has ended.
+pub(super) fn count(operator: &Operator, plan: &MigrationPlan) {
+    let Some(status) = &plan.status else { return };
+    let key = key(&PlanFacts::of(plan));
+    operator.metrics.phase_is(&key, status.phase.as_str());
+    if matches!(status.phase, Phase::Succeeded | Phase::RolledBack | Phase::Aborted | Phase::Held) {
+        let down =
+            |of: &&WorkloadStatus| matches!(of.state, WorkloadState::Quiesced | WorkloadState::KeptDown);
+        operator.metrics.not_given_back(&key, status.workloads.iter().filter(down).count());
+    }
+}
+
+/// The plan, as numbers name it.
+fn key(plan: &PlanFacts) -> PlanKey {
+    PlanKey { namespace: plan.namespace.clone(), plan: plan.name.clone() }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -223,7 +260,6 @@ mod tests {
     use crate::cluster::fake::FakeApiServer;
     use crate::run::Doing;
     use crate::serve::Metrics;
-    use std::collections::BTreeMap;
 
     fn teller(fake: &FakeApiServer) -> Teller {
         let server = fake.api_server();
@@ -236,6 +272,7 @@ mod tests {
             cluster: "c1".into(),
             recorder: Recorder::new(server.own().clone(), "test"),
             metrics: Arc::new(Metrics::new()),
+            told_verbs: Arc::default(),
             server,
         };
         let plan = PlanFacts {
@@ -244,7 +281,8 @@ mod tests {
             generation: 1,
             ..PlanFacts::default()
         };
-        Teller::new(operator, plan, RunFacts { number: 1, plan_generation: 1, ..RunFacts::default() })
+        let run = RunFacts { number: 1, plan_generation: 1, ..RunFacts::default() };
+        Teller::new(operator, plan, run, BTreeMap::from([("tas".to_owned(), Engine::Postgresql)]))
     }
 
     #[test]
@@ -272,6 +310,35 @@ mod tests {
         doing.detail = Some(file.to_owned());
         let doing = BTreeMap::from([("apply/entities".to_owned(), doing)]);
         Report { record: MigrationRunStatus::default(), program: None, doing, waiting: None }
+    }
+
+    #[tokio::test]
+    async fn what_a_run_tells_is_counted_once() {
+        let fake = FakeApiServer::new();
+        let teller = teller(&fake);
+        let plan = json!({"metadata": {"name": "shop", "namespace": "aether", "generation": 1}, "spec": {"stages": []}});
+        fake.answer_always(200, plan);
+        let at = |text: &str| Some(crate::api::Time(text.parse().unwrap()));
+        let ended = MigrationRunStatus {
+            outcome: Some(Outcome::Succeeded),
+            started_at: at("2026-11-20T02:00:00Z"),
+            down_from: at("2026-11-20T02:00:10Z"),
+            down_to: at("2026-11-20T02:00:40Z"),
+            finished_at: at("2026-11-20T02:01:00Z"),
+            ..MigrationRunStatus::default()
+        };
+        let ended = Report { record: ended, program: None, doing: BTreeMap::new(), waiting: None };
+        teller.tell(&ended).await;
+        teller.tell(&ended).await;
+        let text = teller.operator.metrics.text(Timestamp::UNIX_EPOCH);
+        for line in [
+            r#"whimbrel_run_duration_seconds_sum{outcome="Succeeded"} 60.0"#,
+            r#"whimbrel_run_info{namespace="aether",plan="shop",phase="Succeeded"} 1"#,
+            r#"whimbrel_quiesced_seconds{namespace="aether",plan="shop"} 30.0"#,
+            r#"whimbrel_workloads_not_given_back{namespace="aether",plan="shop"} 0"#,
+        ] {
+            assert!(text.lines().any(|said| said == line), "{line} is not in\n{text}");
+        }
     }
 
     #[tokio::test]

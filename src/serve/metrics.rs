@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -130,6 +130,7 @@ struct RequestLabels {
 struct Known {
     phases: BTreeMap<PlanKey, &'static str>,
     backups: BTreeMap<TargetKey, (Timestamp, &'static str)>,
+    tested: BTreeSet<TargetKey>,
     down: BTreeMap<PlanKey, (Timestamp, Option<Timestamp>)>,
     waits: BTreeMap<PlanKey, (Wait, Timestamp)>,
     waited: BTreeMap<PlanKey, Duration>,
@@ -228,7 +229,7 @@ impl Metrics {
         );
         r.register(
             "fence_rejections",
-            "Effects refused because a newer epoch holds the target",
+            "Drivers that had to stop because a newer epoch holds what they act on",
             self.fence_rejections.clone(),
         );
         r.register("leader", "Whether this process drives runs", self.leader.clone());
@@ -268,8 +269,13 @@ impl Metrics {
         self.run_info.get_or_create(&run_labels(plan, phase)).set(1);
     }
 
-    /// A plan is gone: so are its series.
-    pub fn forget_plan(&self, plan: &PlanKey) {
+    /// Plans are gone: so are their series.
+    pub fn forget_plans(&self, gone: impl Fn(&PlanKey) -> bool) {
+        let plans: Vec<PlanKey> = self.known().phases.keys().filter(|plan| gone(plan)).cloned().collect();
+        plans.iter().for_each(|plan| self.forget_plan(plan));
+    }
+
+    fn forget_plan(&self, plan: &PlanKey) {
         let mut known = self.known();
         if let Some(old) = known.phases.remove(plan) {
             self.run_info.remove(&run_labels(plan, old));
@@ -282,8 +288,17 @@ impl Metrics {
         self.not_given_back.remove(plan);
     }
 
-    /// A target is gone: so are its series.
-    pub fn forget_target(&self, target: &TargetKey) {
+    /// Targets are gone: so are their series.
+    pub fn forget_targets(&self, gone: impl Fn(&TargetKey) -> bool) {
+        let known = self.known();
+        let all = known.backups.keys().chain(&known.tested);
+        let targets: BTreeSet<TargetKey> = all.filter(|target| gone(target)).cloned().collect();
+        drop(known);
+        targets.iter().for_each(|target| self.forget_target(target));
+    }
+
+    fn forget_target(&self, target: &TargetKey) {
+        self.known().tested.remove(target);
         if let Some((_, level)) = self.known().backups.remove(target) {
             self.backup_age.remove(&backup_labels(target, level));
         }
@@ -338,6 +353,7 @@ impl Metrics {
 
     /// A restore test of a target ended.
     pub fn restore_tested(&self, target: &TargetKey, passed: bool) {
+        self.known().tested.insert(target.clone());
         self.restore_test.get_or_create(target).set(i64::from(passed));
     }
 
@@ -352,7 +368,7 @@ impl Metrics {
         self.not_given_back.get_or_create(plan).set(workloads);
     }
 
-    /// A newer epoch refused an effect of ours.
+    /// A driver had to stop: a newer epoch refused an effect of it.
     pub fn fence_rejected(&self) {
         self.fence_rejections.inc();
     }
@@ -465,7 +481,9 @@ mod tests {
         let now = "2026-11-20T02:01:00Z";
         let held = r#"whimbrel_run_info{namespace="aether",plan="platform",phase="Held"} 1"#;
         assert_eq!(samples(&metrics, now, "run_info"), [held]);
-        metrics.forget_plan(&plan());
+        metrics.forget_plans(|gone| gone.plan == "another");
+        assert_eq!(samples(&metrics, now, "run_info"), [held]);
+        metrics.forget_plans(|gone| *gone == plan());
         let mut left = samples(&metrics, now, "run_info");
         left.extend(samples(&metrics, now, "quiesced_seconds"));
         left.extend(samples(&metrics, now, "workloads_not_given_back"));
@@ -493,7 +511,8 @@ mod tests {
         metrics.backup(&target, at("2026-11-20T02:00:00Z"), "Restored");
         let line = r#"whimbrel_backup_age_seconds{namespace="aether",target="tas",level="Restored"} 60.0"#;
         assert_eq!(samples(&metrics, "2026-11-20T02:01:00Z", "backup_age_seconds"), [line]);
-        metrics.forget_target(&target);
+        metrics.restore_tested(&target, false);
+        metrics.forget_targets(|gone| *gone == target);
         assert_eq!(samples(&metrics, "2026-11-20T02:01:00Z", "backup_age_seconds"), Vec::<String>::new());
     }
 

@@ -5,6 +5,8 @@
 //! - [`listen`]: the two small HTTP servers;
 //! - [`logs`]: how log lines look.
 
+#[cfg(test)]
+mod fed_tests;
 mod gates;
 mod http;
 pub mod logs;

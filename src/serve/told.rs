@@ -36,6 +36,10 @@ impl Metrics {
                     let key = TargetKey { namespace: plan.namespace.clone(), target: target.clone() };
                     self.backup(&key, *at, level.as_str());
                 }
+                Measure::RestoreTested(target, passed) => {
+                    let key = TargetKey { namespace: plan.namespace.clone(), target: target.clone() };
+                    self.restore_tested(&key, *passed);
+                }
                 Measure::NotGivenBack(workloads) => self.not_given_back(plan, *workloads),
                 Measure::Contended => self.replicas_contended(plan),
             }

@@ -33,6 +33,8 @@ pub enum Measure {
     Down(Timestamp, Option<Timestamp>),
     /// A target was backed up at this instant and proven to this level.
     Backup(String, Timestamp, VerificationLevel),
+    /// A backup of this target was restored for a test, and whether that was a success.
+    RestoreTested(String, bool),
     /// So many workloads are left down by a run that has ended.
     NotGivenBack(usize),
     /// Somebody scaled a workload up that should be quiet, or wrote.
@@ -65,6 +67,7 @@ pub fn measures(told: &Told, plan: &PlanFacts, run: &RunFacts, report: &Report) 
     for backup in record.backups.iter().filter(|backup| backup.level > VerificationLevel::None) {
         all.push(Measure::Backup(backup.target.clone(), backup.at.0, backup.level));
     }
+    all.extend(restore_tests(&view, told));
     let left = if view.outcome().is_some() { view.down().len() } else { 0 };
     all.push(Measure::NotGivenBack(left));
     if let Some(outcome) = view.outcome().filter(|outcome| told.outcome() != Some(*outcome)) {
@@ -88,6 +91,16 @@ fn steps(view: &View<'_>, told: &Told) -> Vec<Measure> {
         })
     };
     view.forward().filter_map(ended).collect()
+}
+
+fn restore_tests(view: &View<'_>, told: &Told) -> Vec<Measure> {
+    let tested = |op: &crate::program::Op| {
+        let Kind::VerifyBackup { target, level: VerificationLevel::Restored } = &op.kind else { return None };
+        let state = view.record().ops.get(&op.id)?.state;
+        let new = state != OpState::Intent && told.state(&op.id) != Some(state);
+        new.then(|| Measure::RestoreTested(target.clone(), state == OpState::Done))
+    };
+    view.forward().filter_map(tested).collect()
 }
 
 fn person(waiting: &Waiting) -> Option<Person> {
@@ -150,6 +163,18 @@ mod tests {
         let measures = since(&down, &over);
         assert!(measures.contains(&Measure::Down(at("02:12:00"), Some(at("02:16:31")))));
         assert!(measures.contains(&Measure::NotGivenBack(0)));
+    }
+
+    #[test]
+    fn a_restore_test_is_counted_with_its_end() {
+        let id = "verify-backup/tas";
+        let before = Story::new().up_to(id).at_work(id);
+        for (state, passed) in [(OpState::Done, true), (OpState::Failed, false)] {
+            let after = before.clone().op(id, state);
+            let tested = Measure::RestoreTested("tas".into(), passed);
+            assert!(since(&before, &after).contains(&tested), "{state}");
+            assert!(!since(&after, &after).contains(&tested));
+        }
     }
 
     #[test]

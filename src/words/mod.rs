@@ -5,6 +5,7 @@
 //! - [`run_status`]: what people read in the run's record;
 //! - [`target_left`]: what runs left behind on a target;
 //! - [`transitions`]: what is told once, when it happens; [`measures`]: what is counted;
+//! - [`ignored_on_plan`], [`ignored_on_target`]: what people asked for and do not get;
 //! - [`message`]: every sentence, in one place. The same sentence stands in status, event and terminal;
 //! - [`text`]: how instants and the texts of others stand in a sentence.
 //!
@@ -29,6 +30,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 pub mod text;
+mod verbs;
 mod view;
 
 pub use before_run::{nothing_pending, source_changed, stalled, waiting};
@@ -38,3 +40,4 @@ pub use measures::{Measure, Person, measures};
 pub use run_status::run_status;
 pub use status::{differs, plan_status};
 pub use target::{BACKUPS_KEPT, FAILED_KEPT, TargetFacts, is_live, target_left, touches};
+pub use verbs::{ignored_on_plan, ignored_on_target};

@@ -291,7 +291,8 @@ async fn wait_for_crds(client: &Client, gates: &Gates, stop: &CancellationToken)
     }
 }
 
-/// Waits until the key for hashes of secret values can be read.
+/// Waits until the key for hashes of secret values can be read. Nothing is hashed with it before variables are built; an
+/// install without it shall not be noticed by the upgrade that needs it.
 async fn wait_for_key(args: &OperatorArgs, gates: &Gates, stop: &CancellationToken) {
     loop {
         match tokio::fs::read(&args.hmac_key_file).await {

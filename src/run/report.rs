@@ -18,12 +18,14 @@ pub struct Doing {
     pub detail: Option<String>,
     /// What it waits for.
     pub blocked: Option<BlockedBy>,
+    /// What it waits for is a person's word: an approval of its step, or abort.
+    pub asks: bool,
 }
 
 impl Doing {
     /// An op that has just begun.
     pub fn since(now: Timestamp) -> Self {
-        Self { since: now, progress: None, detail: None, blocked: None }
+        Self { since: now, progress: None, detail: None, blocked: None, asks: false }
     }
 }
 

@@ -96,6 +96,7 @@ fn reconciling(view: &View<'_>) -> Reason {
             _ => Reason::ProgressingWithRetry,
         },
         None if view.goes_back() => Reason::RollingBack,
+        None if view.asks().is_some() => Reason::AwaitingPerson,
         None => Reason::Progressing,
     }
 }
@@ -103,12 +104,13 @@ fn reconciling(view: &View<'_>) -> Reason {
 /// What a run that changed nothing stalled for.
 fn aborted(record: &Record) -> Reason {
     let cause = record.turned_around.as_ref().map(|turned| turned.cause.as_str()).unwrap_or_default();
-    let code = record.failure.as_ref().map(|failure| failure.code.as_str()).unwrap_or_default();
-    match (cause, code) {
+    // The class says what kind of thing failed; the code may be that of a server, or of the API server's refusal.
+    let class = record.failure.as_ref().map(|failure| failure.class.as_str()).unwrap_or_default();
+    match (cause, class) {
         ("DeadlineExceeded", _) => Reason::DeadlineExceeded,
         ("BudgetExceeded", _) => Reason::BudgetExceeded,
         ("StepFailed", "BackupGateFailed") => Reason::BackupGateFailed,
-        ("StepFailed", "NotQuiet" | "ReplicasContended") => Reason::NotQuiet,
+        ("StepFailed", "NotQuiet") => Reason::NotQuiet,
         _ => Reason::Aborted,
     }
 }

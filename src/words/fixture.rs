@@ -196,16 +196,26 @@ impl Story {
     }
 
     pub(super) fn doing(mut self, id: &str, progress: (usize, usize), detail: &str) -> Self {
-        let since = at("02:14:00");
-        let doing = Doing { since, progress: Some(progress), detail: Some(detail.into()), blocked: None };
+        let doing = Doing {
+            progress: Some(progress),
+            detail: Some(detail.into()),
+            ..Doing::since(at("02:14:00"))
+        };
         self.report.doing.insert(id.into(), doing);
         self
     }
 
     pub(super) fn blocked(mut self, id: &str, blocked: BlockedBy) -> Self {
-        let doing = Doing { since: at("02:14:05"), progress: None, detail: None, blocked: Some(blocked) };
+        let doing = Doing { blocked: Some(blocked), ..Doing::since(at("02:14:05")) };
         self.report.doing.insert(id.into(), doing);
         self
+    }
+
+    pub(super) fn asks(self, id: &str, why: &str) -> Self {
+        let what = format!("a person, since the check can't be evaluated: {why}");
+        let mut asked = self.blocked(id, BlockedBy { what, since: None, sql: None, pid: None });
+        asked.report.doing.values_mut().for_each(|doing| doing.asks = true);
+        asked
     }
 
     pub(super) fn waits(mut self, waiting: Waiting) -> Self {

@@ -30,7 +30,7 @@ pub(super) fn sentence(view: &View<'_>) -> String {
 }
 
 fn waits(view: &View<'_>, waiting: &Waiting) -> String {
-    let (plan, run) = (view.plan, view.run);
+    let plan = view.plan;
     match waiting {
         Waiting::Paused => "paused by spec.paused: goes on when it is false".to_owned(),
         Waiting::Queued(holder) => match plan.queue {
@@ -41,17 +41,17 @@ fn waits(view: &View<'_>, waiting: &Waiting) -> String {
         },
         Waiting::Look { message, .. } => message.clone(),
         Waiting::Approval(gate) => {
-            let hash = view.program().map(|program| program.plan_hash.as_str()).unwrap_or_default();
             match gate {
                 Gate::Plan => {
+                    let hash = hash(view);
                     format!("waits for approval of the preview in status: {}", approve(plan, "approve", hash))
                 }
                 Gate::Step { name, message } => {
                     let question = if message.is_empty() { "waits for approval" } else { message };
                     format!(
                         "{name}: {question} Yes: {}. No: {}",
-                        approve(plan, &format!("approve.{name}"), hash),
-                        annotate(plan, "abort", &format!("{} by <you>", run.number))
+                        accept(view, name),
+                        abort(view)
                     )
                 }
             }
@@ -65,6 +65,9 @@ fn works(view: &View<'_>) -> String {
         return if view.goes_back() { back_because(view) } else { "begins".to_owned() };
     };
     let mut text = activity(first, view.doing(first));
+    if let Some(step) = view.asks().and_then(|op| op.step.as_deref()) {
+        text.push_str(&format!(". Accept it: {}. Turn around: {}", accept(view, step), abort(view)));
+    }
     if hand.len() > 1 {
         text.push_str(&format!(" (and {} more at once)", hand.len() - 1));
     }
@@ -209,6 +212,19 @@ fn numbered(ways: &[String]) -> String {
 /// The command that starts a run of the same intent.
 pub fn retry(plan: &PlanFacts, run: &RunFacts) -> String {
     annotate(plan, "retry", &format!("{} by <you>", run.number))
+}
+
+fn hash<'a>(view: &View<'a>) -> &'a str {
+    view.program().map(|program| program.plan_hash.as_str()).unwrap_or_default()
+}
+
+/// The command that approves at a step, or accepts its check.
+fn accept(view: &View<'_>, step: &str) -> String {
+    approve(view.plan, &format!("approve.{step}"), hash(view))
+}
+
+fn abort(view: &View<'_>) -> String {
+    annotate(view.plan, "abort", &format!("{} by <you>", view.run.number))
 }
 
 fn approve(plan: &PlanFacts, key: &str, hash: &str) -> String {

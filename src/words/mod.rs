@@ -23,6 +23,8 @@ mod measures;
 pub mod message;
 mod phase;
 mod preview;
+#[cfg(test)]
+mod reasons_tests;
 mod run_status;
 mod status;
 mod steps;

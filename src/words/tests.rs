@@ -2,13 +2,13 @@
 
 use super::fixture::{Story, at, broken_script, data_loss, failure, lock, plan, run};
 use super::*;
-use crate::api::plan::{MigrationPlanStatus, StepState, WorkloadState};
+use crate::api::plan::{Failure, MigrationPlanStatus, StepState, WorkloadState};
 use crate::api::target::VerificationLevel;
 use crate::api::{ConditionType, Outcome, Phase, Reason, condition};
 use crate::program::Gate;
 use crate::run::Waiting;
 
-fn status(story: &Story) -> MigrationPlanStatus {
+pub(super) fn status(story: &Story) -> MigrationPlanStatus {
     plan_status(&MigrationPlanStatus::default(), &plan(), &run(), &story.report, at("02:14:30"))
 }
 
@@ -48,7 +48,7 @@ fn go_live() -> Gate {
 }
 
 /// One story per phase and what stands in the columns.
-fn stories() -> Vec<(Phase, &'static str, Story, &'static str)> {
+pub(super) fn stories() -> Vec<(Phase, &'static str, Story, &'static str)> {
     let mut look = Story::new().waits(Waiting::Look {
         reason: "SourceNotReady".into(),
         message: "ConfigMap aether/entities-sql\nis not there".into(),
@@ -314,10 +314,10 @@ fn approval_is_false_while_it_waits_and_says_when_another_plan_was_approved() {
 
 #[test]
 fn what_ended_before_a_change_stalls_for_its_cause() {
-    let ended = |cause: &str, code: &str| {
+    let ended = |cause: &str, class: &str| {
         let story = Story::new()
             .up_to("backup/tas")
-            .failed("backup/tas", failure("", code, "x"))
+            .failed("backup/tas", Failure { class: class.into(), ..failure("", "Refused", "x") })
             .turned(cause, "backup/tas")
             .back_to("")
             .ended(Outcome::Aborted);

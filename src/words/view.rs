@@ -65,6 +65,11 @@ impl<'a> View<'a> {
         self.report.doing.get(&op.id)
     }
 
+    /// The op at hand that waits for a person's word.
+    pub(super) fn asks(&self) -> Option<&'a Op> {
+        self.at_hand().into_iter().find(|op| self.doing(op).is_some_and(|doing| doing.asks))
+    }
+
     pub(super) fn goes_back(&self) -> bool {
         self.record().direction == Direction::Back
     }

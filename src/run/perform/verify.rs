@@ -31,6 +31,7 @@ impl<W: World> Driver<W> {
                 },
                 Err(EngineError::Server { code, message, .. }) => format!("{message} ({code})"),
                 Err(error) => {
+                    self.doing(walk, op, |doing| doing.asks = false).await;
                     self.wait_out_engine(walk, op, error, &mut failures).await?;
                     continue;
                 }
@@ -43,6 +44,7 @@ impl<W: World> Driver<W> {
             let what = format!("a person, since the check can't be evaluated: {why}");
             self.doing(walk, op, |doing| {
                 doing.blocked = Some(BlockedBy { what, since: None, sql: None, pid: None });
+                doing.asks = true;
             })
             .await;
             failures += 1;

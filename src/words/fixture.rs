@@ -196,11 +196,8 @@ impl Story {
     }
 
     pub(super) fn doing(mut self, id: &str, progress: (usize, usize), detail: &str) -> Self {
-        let doing = Doing {
-            progress: Some(progress),
-            detail: Some(detail.into()),
-            ..Doing::since(at("02:14:00"))
-        };
+        let doing =
+            Doing { progress: Some(progress), detail: Some(detail.into()), ..Doing::since(at("02:14:00")) };
         self.report.doing.insert(id.into(), doing);
         self
     }

@@ -40,22 +40,16 @@ fn waits(view: &View<'_>, waiting: &Waiting) -> String {
             _ => format!("waits for the release of {holder}"),
         },
         Waiting::Look { message, .. } => message.clone(),
-        Waiting::Approval(gate) => {
-            match gate {
-                Gate::Plan => {
-                    let hash = hash(view);
-                    format!("waits for approval of the preview in status: {}", approve(plan, "approve", hash))
-                }
-                Gate::Step { name, message } => {
-                    let question = if message.is_empty() { "waits for approval" } else { message };
-                    format!(
-                        "{name}: {question} Yes: {}. No: {}",
-                        accept(view, name),
-                        abort(view)
-                    )
-                }
+        Waiting::Approval(gate) => match gate {
+            Gate::Plan => {
+                let hash = hash(view);
+                format!("waits for approval of the preview in status: {}", approve(plan, "approve", hash))
             }
-        }
+            Gate::Step { name, message } => {
+                let question = if message.is_empty() { "waits for approval" } else { message };
+                format!("{name}: {question} Yes: {}. No: {}", accept(view, name), abort(view))
+            }
+        },
     }
 }
 

@@ -52,8 +52,14 @@ fn looks(reason: &str) -> Story {
 
 /// Stories beside those of the phases, so that every reason is met.
 fn more() -> Vec<Story> {
-    let mut all: Vec<Story> = ["SourceNotReady", "TargetNotReady", "Forbidden", "OperatorVersionSkew", "Else"].map(looks).into();
-    all.push(Story::new().up_to("verify/login").at_work("verify/login").asks("verify/login", "no such table (42P01)"));
+    let mut all: Vec<Story> =
+        ["SourceNotReady", "TargetNotReady", "Forbidden", "OperatorVersionSkew", "Else"].map(looks).into();
+    all.push(
+        Story::new()
+            .up_to("verify/login")
+            .at_work("verify/login")
+            .asks("verify/login", "no such table (42P01)"),
+    );
     for (cause, class) in [
         ("StepFailed", "BackupGateFailed"),
         ("StepFailed", "NotQuiet"),
@@ -76,7 +82,8 @@ fn every_reason_has_a_sentence_and_where_a_person_must_act_a_command() {
         assert_eq!(ready.message, status.message, "one sentence in the condition and in the column");
         met.entry(reason.as_str()).or_default().push(status.message);
     }
-    let all = [Status::Unknown, Status::False].into_iter().flat_map(|status| legal(ConditionType::Ready, status));
+    let all =
+        [Status::Unknown, Status::False].into_iter().flat_map(|status| legal(ConditionType::Ready, status));
     for reason in all {
         if REFUSED_BEFORE_A_RUN.contains(reason) || OF_WHAT_IS_NOT_BUILT.contains(reason) {
             continue;
@@ -96,7 +103,10 @@ fn every_reason_has_a_sentence_and_where_a_person_must_act_a_command() {
 
 #[test]
 fn a_check_that_nobody_can_evaluate_asks_for_a_word() {
-    let story = Story::new().up_to("verify/login").at_work("verify/login").asks("verify/login", "no such table (42P01)");
+    let story = Story::new()
+        .up_to("verify/login")
+        .at_work("verify/login")
+        .asks("verify/login", "no such table (42P01)");
     let status = status(&story);
     assert_eq!(
         status.message,
@@ -114,11 +124,20 @@ fn held_has_the_commands_that_the_page_for_operators_promises() {
     plan.by_hand = vec!["kubectl create job restore".into(), "psql swap".into()];
     let verbs = |code: &str| -> Vec<&'static str> {
         let ways = ways_on_in_full(&plan, &run(), code).join("\n");
-        let all = ["override.data-loss=\"3 until=", "resolve=\"3 by", "abandon=\"3 by", "kubectl create job restore; psql swap"];
+        let all = [
+            "override.data-loss=\"3 until=",
+            "resolve=\"3 by",
+            "abandon=\"3 by",
+            "kubectl create job restore; psql swap",
+        ];
         all.into_iter().filter(|part| ways.contains(part)).collect()
     };
-    let (loss, resolve, abandon, by_hand) =
-        ("override.data-loss=\"3 until=", "resolve=\"3 by", "abandon=\"3 by", "kubectl create job restore; psql swap");
+    let (loss, resolve, abandon, by_hand) = (
+        "override.data-loss=\"3 until=",
+        "resolve=\"3 by",
+        "abandon=\"3 by",
+        "kubectl create job restore; psql swap",
+    );
     assert_eq!(verbs("DataLoss"), [loss, resolve, by_hand]);
     for code in ["UnknownOutcome", "NoUndo", "PartialScript", "HistoryDrift", "42P01"] {
         assert_eq!(verbs(code), [resolve, abandon, by_hand], "{code}");

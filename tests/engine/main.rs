@@ -9,5 +9,6 @@ mod login;
 mod lost;
 mod proxy;
 mod quiet;
+mod split;
 mod undo;
 mod witness;

@@ -38,16 +38,27 @@ pub fn run(seed: u64, faults: Faults, bugs: Bugs, trace: bool) -> Result {
     runtime.block_on(play(seed, faults, bugs, trace))
 }
 
-struct Stage {
+/// The drivers of one run, and what they hear.
+pub struct Stage {
     world: Arc<World>,
     clock: Instant,
-    signals: watch::Sender<Signals>,
+    pub signals: watch::Sender<Signals>,
     drivers: BTreeMap<u64, JoinSet<Ended>>,
     next: u64,
 }
 
 impl Stage {
-    fn start(&mut self) {
+    pub fn new(world: Arc<World>, signals: Signals) -> Self {
+        let (signals, _) = watch::channel(signals);
+        Self { world, clock: Instant::now(), signals, drivers: BTreeMap::new(), next: 0 }
+    }
+
+    /// Every driver dies as by `kill -9`.
+    pub fn kill(&mut self) {
+        self.drivers.clear();
+    }
+
+    pub fn start(&mut self) {
         self.next += 1;
         let driver = self.next;
         let world = Arc::new(SimWorld {
@@ -73,7 +84,7 @@ impl Stage {
     }
 
     /// The first driver that ended by itself.
-    async fn ended(&mut self) -> (u64, Ended) {
+    pub async fn ended(&mut self) -> (u64, Ended) {
         let waits = self.drivers.iter_mut().map(|(driver, tasks)| {
             let driver = *driver;
             Box::pin(async move { (driver, tasks.join_next().await) })
@@ -93,9 +104,7 @@ async fn play(seed: u64, faults: Faults, bugs: Bugs, trace: bool) -> Result {
     let scenario = scenario::of_seed(seed);
     let state = scenario::platform(seed.is_multiple_of(3), bugs);
     let world = World::new(seed, faults, state, scenario, orders, trace);
-    let (signals, _) = watch::channel(Signals::default());
-    let mut stage =
-        Stage { world: world.clone(), clock: Instant::now(), signals, drivers: BTreeMap::new(), next: 0 };
+    let mut stage = Stage::new(world.clone(), Signals::default());
     stage.start();
     let until = Instant::now() + PATIENCE;
     let mut outcome = None;

@@ -2,6 +2,7 @@
 //!
 //! A failing seed prints the one command that replays it, with its trace, after its list of faults was shrunk.
 
+mod approval;
 mod cluster;
 mod database;
 mod faults;

@@ -127,6 +127,15 @@ fn running(name: &str, replicas: i32) -> Workload {
 
 /// The platform before the run.
 pub fn platform(keeps_data: bool, bugs: Bugs) -> State {
+    of_intent(&intent(), keeps_data, bugs)
+}
+
+/// The same platform, with a plan that a person must approve.
+pub fn asking(keeps_data: bool) -> State {
+    of_intent(&Intent { approval: true, ..intent() }, keeps_data, Bugs::default())
+}
+
+fn of_intent(intent: &Intent, keeps_data: bool, bugs: Bugs) -> State {
     let workloads = BTreeMap::from([
         (workload("Deployment", "api"), running("api", 3)),
         (workload("Deployment", "worker"), running("worker", 2)),
@@ -153,7 +162,7 @@ pub fn platform(keeps_data: bool, bugs: Bugs) -> State {
         flags: BTreeMap::from([(("ns".into(), "flags".into()), flags.clone())]),
         succeeded_before: false,
     };
-    let program: Program = match compile(&intent(), &seen, "sha256:intent") {
+    let program: Program = match compile(intent, &seen, "sha256:intent") {
         Ok(Compiled::Program(program)) => *program,
         other => panic!("the scenario compiles to a program, not {other:?}"),
     };

@@ -6,12 +6,15 @@ use super::sweep;
 use super::targets::{OpenTarget, TargetError};
 use super::verbs::tell_ignored;
 use crate::api::condition::{self, Status};
-use crate::api::target::{DatabaseTargetStatus, EngineStatus, HistoryFormat, HistoryStatus, TargetClaim};
+use crate::api::target::{
+    DatabaseTargetStatus, EngineStatus, HistoryFormat, HistoryStatus, TargetClaim, VerificationLevel,
+};
 use crate::api::{ConditionType, DatabaseTarget, EventReason, MigrationRun, Reason, Time};
 use crate::cluster::events::{Severity, Transition};
 use crate::cluster::{FIELD_MANAGER, Holder, ReadError, SwapError, WriteError, lease, list_all, record};
 use crate::engine::{Engine, EngineError, Look};
 use crate::program::history_digest;
+use crate::serve::TargetKey;
 use crate::words::{self, PlanFacts, RunFacts, TargetFacts};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -62,6 +65,7 @@ pub(super) async fn reconcile(target: Arc<DatabaseTarget>, operator: Arc<Operato
         claim,
     };
     new = words::target_left(&new, &facts, &Time(Timestamp::now()));
+    count(&operator, &target, &new);
     if new != old {
         write(&operator, &target, &old, &new).await?;
     }
@@ -165,6 +169,17 @@ fn reference(target: &DatabaseTarget) -> ObjectReference {
         uid: target.metadata.uid.clone(),
         ..ObjectReference::default()
     }
+}
+
+/// The age of the newest backup is told after a restart too, when no run of this process took it.
+fn count(operator: &Operator, target: &DatabaseTarget, status: &DatabaseTargetStatus) {
+    let proven = status.backups.iter().filter(|backup| backup.level > VerificationLevel::None);
+    let Some(newest) = proven.max_by_key(|backup| backup.at.0) else { return };
+    let key = TargetKey {
+        namespace: target.metadata.namespace.clone().unwrap_or_default(),
+        target: target.metadata.name.clone().unwrap_or_default(),
+    };
+    operator.metrics.backup(&key, newest.at.0, newest.level.as_str());
 }
 
 fn is_ready(target: &DatabaseTarget, old: &DatabaseTargetStatus) -> bool {

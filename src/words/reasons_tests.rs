@@ -110,7 +110,7 @@ fn a_check_that_nobody_can_evaluate_asks_for_a_word() {
     let status = status(&story);
     assert_eq!(
         status.message,
-        "login: since 02:14:05 waits for a person, since the check can't be evaluated: no such table (42P01). \
+        "login: since 02:14:05Z waits for a person, since the check can't be evaluated: no such table (42P01). \
          Accept it: kubectl annotate mplan -n aether platform --overwrite whimbrel.dev/approve.login=\"sha256:ab12 by <you>\". \
          Turn around: kubectl annotate mplan -n aether platform --overwrite whimbrel.dev/abort=\"3 by <you>\""
     );

@@ -114,14 +114,7 @@ fn user<'r>(runs: &'r [MigrationRun], target: &str, claimed: bool) -> Option<Opt
 }
 
 async fn tell_blocked(operator: &Operator, target: &DatabaseTarget, user: Option<&MigrationRun>) {
-    let regarding = ObjectReference {
-        api_version: Some("whimbrel.dev/v1alpha1".into()),
-        kind: Some("DatabaseTarget".into()),
-        namespace: target.metadata.namespace.clone(),
-        name: target.metadata.name.clone(),
-        uid: target.metadata.uid.clone(),
-        ..ObjectReference::default()
-    };
+    let regarding = reference(target);
     let (note, once) = match user {
         Some(run) => {
             let facts = RunFacts::of(run);

@@ -203,6 +203,7 @@ mod tests {
             cluster: "c1".into(),
             recorder: Recorder::new(server.own().clone(), "test"),
             metrics: Arc::new(Metrics::new()),
+            told_verbs: Arc::default(),
             server,
         }
     }

@@ -164,7 +164,11 @@ impl Case<'_> {
             }
             Outcome::Held => {
                 let failed = way_back().any(|back| !self.fresh(&back.op.id) && !self.is_done(&back.op.id));
-                self.law(failed && self.back(), "Held: the way back could not complete");
+                let stopped = self.signals.stopped && changed(program, record) && !self.back();
+                self.law(
+                    stopped || failed && self.back(),
+                    "Held: the way back could not complete, or nobody wants it to be walked",
+                );
             }
         }
     }

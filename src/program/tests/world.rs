@@ -212,6 +212,7 @@ impl World {
             calm.clone(),
             Signals { abort: true, ..calm.clone() },
             Signals { deleted: true, ..calm.clone() },
+            Signals { stopped: true, ..calm.clone() },
             Signals { deadline: true, ..calm.clone() },
             Signals { downtime: true, ..calm.clone() },
             Signals { superseded: true, ..calm.clone() },

@@ -15,8 +15,8 @@ pub enum JobState {
     Absent,
     /// Its container does not run yet.
     Pending {
-        /// Why, in one sentence.
-        why: String,
+        /// Why, in one sentence, where anybody says so.
+        why: Option<String>,
     },
     /// Its container runs, or its end is being noted.
     Running {
@@ -50,12 +50,11 @@ pub(super) fn judge(job: &Job, pods: &[Pod], events: &[Event]) -> JobState {
         return failed(newest, &said);
     }
     let Some(pod) = newest else {
-        let why = warning(events).unwrap_or_else(|| "it has no pod yet".into());
-        return JobState::Pending { why };
+        return JobState::Pending { why: warning(events) };
     };
     if phase(pod) == "Pending" {
         let why = not_scheduled(pod).or_else(|| waiting(pod)).or_else(|| warning(events));
-        return JobState::Pending { why: why.unwrap_or_else(|| "its pod is starting".into()) };
+        return JobState::Pending { why };
     }
     JobState::Running { progress: None }
 }
@@ -143,7 +142,7 @@ fn waiting(pod: &Pod) -> Option<String> {
         match reason {
             "ContainerCreating" | "PodInitializing" => None,
             "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
-                Some(format!("image {} can't be pulled ({reason}): {message}", container.image))
+                Some(no_image(&container.image, message))
             }
             _ if message.contains("runAsNonRoot") => Some(format!(
                 "{message}: the image runs as root; set pod.securityContext.runAsUser to the number of a user in it"
@@ -151,6 +150,10 @@ fn waiting(pod: &Pod) -> Option<String> {
             _ => Some(format!("container {} can't start ({reason}): {message}", container.name)),
         }
     })
+}
+
+fn no_image(image: &str, why: &str) -> String {
+    format!("image {image} can't be pulled: {why}")
 }
 
 fn waits(state: &ContainerState) -> Option<(&str, &str)> {
@@ -164,8 +167,14 @@ fn warning(events: &[Event]) -> Option<String> {
     let time = |it: &&Event| {
         it.last_timestamp.as_ref().map(|at| at.0).or_else(|| it.event_time.as_ref().map(|at| at.0))
     };
-    let last = warnings.max_by_key(|it| (time(it), it.resource_version()))?;
+    // The kubelet says "Error: ErrImagePull" after the sentence that tells which image and why.
+    let says_more = |it: &&Event| !it.message.as_deref().unwrap_or_default().starts_with("Error: ");
+    let last = warnings.max_by_key(|it| (says_more(it), time(it), it.resource_version()))?;
     let message = last.message.as_deref().unwrap_or("no message");
+    let pull = message.strip_prefix("Failed to pull image \"").and_then(|rest| rest.split_once("\": "));
+    if let Some((image, why)) = pull {
+        return Some(no_image(image, why));
+    }
     Some(match last.reason.as_deref() {
         Some("FailedCreate") => {
             format!("its pod is refused: {}", message.trim_start_matches("Error creating: "))

@@ -129,8 +129,8 @@ pub enum JobWork {
 pub enum JobSeen {
     /// There is none.
     Absent,
-    /// Its pod does not run yet, and why.
-    Pending(String),
+    /// Its pod does not run yet, and why, where anybody says so.
+    Pending(Option<String>),
     /// It runs; the last line of progress.
     Running(String),
     /// It ended well, with this result.

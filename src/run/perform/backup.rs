@@ -74,7 +74,7 @@ impl<W: World> Driver<W> {
 
     async fn run_job(&self, walk: &Walk, op: &Op, job: &JobRequest) -> Result<serde_json::Value, Stop> {
         let mut failures = 0;
-        let mut pending: Option<(Timestamp, String)> = None;
+        let mut pending: Option<(Timestamp, Option<String>)> = None;
         loop {
             self.boundary(walk, op)?;
             let moves = self.moves();
@@ -87,21 +87,25 @@ impl<W: World> Driver<W> {
                 Ok(JobSeen::Succeeded(result)) => return Ok(result),
                 Ok(JobSeen::Failed(why)) => {
                     // A deadline says nothing of why the pod never ran.
-                    let waited = pending.map(|(_, what)| format!("; its pod never ran: {what}"));
+                    let waited =
+                        pending.and_then(|(_, what)| Some(format!("; its pod never ran: {}", what?)));
                     return Err(self.job_failed(op, why + &waited.unwrap_or_default()));
                 }
                 Ok(JobSeen::Pending(why)) => {
                     let now = self.clock().now();
-                    let since = pending.map_or(now, |(since, _)| since);
-                    let what = format!("the Job's pod to start: {why}");
+                    // What was said last holds until something else is: a pod that is being removed says nothing.
+                    let (since, before) = pending.take().unwrap_or((now, None));
+                    let why = why.or(before);
+                    let known = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
                     if now.duration_since(since).unsigned_abs() > STARTS_WITHIN {
                         self.remove_job(walk, op, job).await?;
                         let most = STARTS_WITHIN.as_secs() / 60;
                         return Err(
-                            self.job_failed(op, format!("its pod did not start in {most} minutes: {why}"))
+                            self.job_failed(op, format!("its pod did not start in {most} minutes{known}"))
                         );
                     }
                     pending = Some((since, why));
+                    let what = format!("the Job's pod to start{known}");
                     self.doing(walk, op, |doing| {
                         doing.blocked = Some(BlockedBy { what, since: None, sql: None, pid: None });
                     })

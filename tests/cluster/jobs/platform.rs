@@ -138,7 +138,7 @@ impl Platform {
         until(contains, async || {
             match job::look(self.place.own(), &self.place.namespace, name).await.expect("the cluster answers")
             {
-                JobState::Pending { why } if why.contains(contains) => Some(why),
+                JobState::Pending { why: Some(why) } if why.contains(contains) => Some(why),
                 _ => None,
             }
         })

@@ -92,7 +92,7 @@ fn reconciling(view: &View<'_>) -> Reason {
         Some(Waiting::Queued(_)) => Reason::Queued,
         Some(Waiting::Look { reason, .. }) => match reason.parse() {
             Ok(known @ (Reason::SourceNotReady | Reason::TargetNotReady | Reason::Forbidden)) => known,
-            Ok(known @ Reason::OperatorVersionSkew) => known,
+            Ok(known @ (Reason::Queued | Reason::OperatorVersionSkew)) => known,
             _ => Reason::ProgressingWithRetry,
         },
         None if view.goes_back() => Reason::RollingBack,

@@ -43,6 +43,9 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 /// done about an edit but to say so.
 const SOURCES_EVERY: Duration = Duration::from_secs(600);
 
+/// How soon a run is pruned that had to wait for its targets: they take over what it says within seconds.
+const PRUNE_AGAIN: Duration = Duration::from_secs(20);
+
 /// What the controller holds.
 pub(super) struct Context {
     /// The operator.
@@ -90,13 +93,13 @@ pub(super) async fn reconcile(plan: Arc<MigrationPlan>, context: Arc<Context>) -
     if plan.metadata.deletion_timestamp.is_some() {
         return leave(&context, &plan, newest).await;
     }
-    sweep::prune(&context.operator, &plan, &runs).await?;
+    let more_to_prune = sweep::prune(&context.operator, &plan, &runs).await?;
     match newest.filter(|run| latched(&plan, run)) {
         Some(run) => {
             if !project(&context.operator, &plan, run).await {
                 source_changed(&context.operator, &plan, run).await;
             }
-            Ok(Action::requeue(SOURCES_EVERY))
+            Ok(Action::requeue(if more_to_prune { PRUNE_AGAIN } else { SOURCES_EVERY }))
         }
         None if nothing_was_pending(&plan) => Ok(Action::await_change()),
         None => begin(&context, &plan, &runs).await,

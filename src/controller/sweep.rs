@@ -57,11 +57,25 @@ pub(super) fn holds<'r>(holder: &Holder, runs: &'r [MigrationRun]) -> Option<&'r
     runs.iter().filter(same).find(|run| is_live(run))
 }
 
-/// Whether the claim in a target's fence row is of this cluster and of a run that is over or gone.
+/// Whether the claim in a target's fence row is of a run that is over or gone. Another cluster's runs are not in our
+/// list, nor are those of namespaces that another operator watches: of them nothing can be proven.
 fn fence_is_left(operator: &Operator, claim: &ClaimSeen, runs: &[MigrationRun]) -> bool {
-    let same = |run: &&MigrationRun| run.metadata.uid.as_ref() == Some(&claim.run_uid);
-    // Another cluster's runs are not in our list: nothing can be proven of them.
-    claim.cluster == operator.cluster && !runs.iter().filter(same).any(is_live)
+    let namespace = claim.plan.split('/').next().unwrap_or_default();
+    claim.cluster == operator.cluster
+        && watches(&operator.namespaces, namespace)
+        && !runs.iter().filter(|run| run.metadata.uid.as_ref() == Some(&claim.run_uid)).any(is_live)
+}
+
+/// Whether all runs of a namespace are in our list.
+fn watches(namespaces: &[String], namespace: &str) -> bool {
+    namespaces.is_empty() || namespaces.iter().any(|watched| watched == namespace)
+}
+
+/// Whether a claim on a workload is of a run that is over or gone. It names no namespace: unless all are watched, only a
+/// plan that has runs in our list is surely ours.
+fn claim_is_left(namespaces: &[String], holder: &Holder, runs: &[MigrationRun]) -> bool {
+    let ours = namespaces.is_empty() || runs.iter().any(|run| run.spec.plan.uid == holder.plan_uid);
+    ours && holds(holder, runs).is_none()
 }
 
 /// The same, where most holders are live: their targets are not connected to.
@@ -130,10 +144,14 @@ pub(super) async fn free_workload(operator: &Operator, acting: &Acting, key: &Wo
     let Ok(holder) = claim.parse::<Holder>() else { return };
     // Read after the claim: who could have taken it is in here.
     match operator.all_runs().await {
-        Ok(runs) if holds(&holder, &runs).is_none() => match hands::forget(acting, key, &holder).await {
-            Ok(()) => tracing::warn!(workload = %key, %holder, "freed a workload of a run that is over"),
-            Err(error) => tracing::warn!(workload = %key, %error, "a claim that is over could not be freed"),
-        },
+        Ok(runs) if claim_is_left(&operator.namespaces, &holder, &runs) => {
+            match hands::forget(acting, key, &holder).await {
+                Ok(()) => tracing::warn!(workload = %key, %holder, "freed a workload of a run that is over"),
+                Err(error) => {
+                    tracing::warn!(workload = %key, %error, "a claim that is over could not be freed")
+                }
+            }
+        }
         Ok(_) => {}
         Err(error) => tracing::warn!(workload = %key, %error, "whether its claim is over can't be told"),
     }
@@ -146,9 +164,13 @@ pub(super) fn prunable<'r>(
     runs: &'r [MigrationRun],
     targets: &[DatabaseTarget],
 ) -> Vec<&'r MigrationRun> {
+    old(limit, runs).filter(|run| is_projected(run, runs, targets)).collect()
+}
+
+/// The ended runs before the last `limit`.
+fn old(limit: usize, runs: &[MigrationRun]) -> impl Iterator<Item = &MigrationRun> {
     let over = runs.len().saturating_sub(limit);
-    let old = runs.iter().take(over).filter(|run| !is_live(run) && run.metadata.deletion_timestamp.is_none());
-    old.filter(|run| is_projected(run, runs, targets)).collect()
+    runs.iter().take(over).filter(|run| !is_live(run) && run.metadata.deletion_timestamp.is_none())
 }
 
 /// Whether the targets that the run touched know of it what must outlive it.
@@ -183,22 +205,24 @@ fn is_last_word(run: &MigrationRun, runs: &[MigrationRun]) -> bool {
         && runs.iter().find(later).is_none()
 }
 
-/// Prunes the runs of a plan.
+/// Prunes the runs of a plan. True: one must still wait for its targets to take over what it says.
 pub(super) async fn prune(
     operator: &Operator,
     plan: &MigrationPlan,
     runs: &[MigrationRun],
-) -> Result<(), SweepError> {
+) -> Result<bool, SweepError> {
     let limit = usize::try_from(plan.spec.run_history_limit).unwrap_or(usize::MAX);
-    if runs.len() <= limit {
-        return Ok(());
+    let old = old(limit, runs).count();
+    if old == 0 {
+        return Ok(false);
     }
     let namespace = plan.metadata.namespace.as_deref().unwrap_or_default();
     let targets: Vec<DatabaseTarget> = list_all(operator.own(), namespace, "").await?;
-    for run in prunable(limit, runs, &targets) {
+    let ready = prunable(limit, runs, &targets);
+    for run in &ready {
         remove(operator, run).await?;
     }
-    Ok(())
+    Ok(ready.len() < old)
 }
 
 /// Removes a run; its Secrets and Jobs go with it, for it owns them.
@@ -319,6 +343,45 @@ mod tests {
         assert!(held("p/2/4"));
         assert!(held("p/3/4"), "Held holds what it has");
         assert!(!held("p/9/4") && !held("q/2/4"), "no such run");
+    }
+
+    // Async: a client lives in a runtime, though nothing is asked of it.
+    #[tokio::test]
+    async fn what_another_operator_or_cluster_holds_is_not_ours_to_free() {
+        let fake = crate::cluster::fake::FakeApiServer::new();
+        let server = fake.api_server();
+        let mut operator = Operator {
+            namespace: "whimbrel".into(),
+            default_account: None,
+            namespaces: Vec::new(),
+            image: "whimbrel:1".into(),
+            names_are_proven: true,
+            cluster: "c1".into(),
+            told_verbs: std::sync::Arc::default(),
+            recorder: crate::cluster::events::Recorder::new(server.own().clone(), "test"),
+            metrics: std::sync::Arc::new(crate::serve::Metrics::new()),
+            server,
+        };
+        let runs = [run(1, "a", json!({})), ended(2, "b", "Aborted")];
+        let claim = |run_uid: &str, plan: &str, cluster: &str| ClaimSeen {
+            run_uid: run_uid.into(),
+            run: 1,
+            plan: plan.into(),
+            token: 3,
+            cluster: cluster.into(),
+        };
+        assert!(fence_is_left(&operator, &claim("gone", "aether/shop", "c1"), &runs));
+        assert!(fence_is_left(&operator, &claim("r2", "aether/shop", "c1"), &runs), "it has ended");
+        assert!(!fence_is_left(&operator, &claim("r1", "aether/shop", "c1"), &runs), "it is live");
+        assert!(!fence_is_left(&operator, &claim("gone", "aether/shop", "c2"), &runs), "another cluster");
+        let left = |operator: &Operator, holder: &str| {
+            claim_is_left(&operator.namespaces, &holder.parse().unwrap(), &runs)
+        };
+        assert!(left(&operator, "p/9/1") && left(&operator, "q/1/1") && !left(&operator, "p/1/1"));
+        operator.namespaces = vec!["aether".into()];
+        assert!(fence_is_left(&operator, &claim("gone", "aether/shop", "c1"), &runs));
+        assert!(!fence_is_left(&operator, &claim("gone", "other/shop", "c1"), &runs), "another operator's");
+        assert!(left(&operator, "p/9/1") && !left(&operator, "q/1/1"));
     }
 
     #[test]

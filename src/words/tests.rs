@@ -414,6 +414,22 @@ fn a_run_is_queued_since_it_passed_its_gate_and_says_its_place() {
 }
 
 #[test]
+fn an_edited_source_is_said_and_changes_nothing_else() {
+    let before = status(&Story::new().up_to("release").ended(Outcome::Succeeded));
+    let said = |edited| source_changed(&before, &plan(), &run(), edited, at("03:00:00"));
+    assert_eq!(says(&said(true), &[ConditionType::SourceChanged]), ["SourceChanged=True/Pending"]);
+    assert_eq!(says(&said(false), &[ConditionType::SourceChanged]), ["SourceChanged=False/NotRequired"]);
+    let condition = condition::get(&said(true).conditions, ConditionType::SourceChanged).cloned().unwrap();
+    assert_eq!(
+        condition.message,
+        "a source was edited after run platform-3; nothing is done about it until spec changes, or by kubectl annotate mplan -n aether platform --overwrite whimbrel.dev/retry=\"3 by <you>\""
+    );
+    let rest = |of: &MigrationPlanStatus| MigrationPlanStatus { conditions: Vec::new(), ..of.clone() };
+    assert_eq!(rest(&said(true)), rest(&before));
+    assert_eq!(kstatus(4, &said(true)), kstatus(4, &before), "whoever waits for Ready is not disturbed");
+}
+
+#[test]
 fn an_edited_plan_shows_its_newest_generation_and_the_drift() {
     let mut plan = plan();
     plan.generation = 5;

@@ -7,6 +7,7 @@
 mod kubectl;
 #[path = "../lane/mod.rs"]
 mod lane;
+mod records;
 mod refused;
 #[path = "../tools/mod.rs"]
 mod tools;

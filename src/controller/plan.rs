@@ -436,7 +436,8 @@ async fn say(
 /// The status of a plan whose newest run has ended, made again from the record. False: it is there already.
 async fn project(operator: &Operator, plan: &MigrationPlan, run: &MigrationRun) -> bool {
     let record = run.status.clone().unwrap_or_default();
-    let report = Report { record, program: None, doing: Default::default(), waiting: None };
+    let report =
+        Report { record, program: None, doing: Default::default(), waiting: None, over_budget: false };
     let old = plan.status.clone().unwrap_or_default();
     if old.run.as_ref().is_some_and(|shown| shown.number == run.spec.number)
         && Some(old.observed_generation) == plan.metadata.generation

@@ -59,7 +59,13 @@ impl Teller {
     /// The record with all that people read in it.
     pub(super) fn dressed(&self, status: &MigrationRunStatus) -> MigrationRunStatus {
         let program = lock(&self.program).clone();
-        let report = Report { record: status.clone(), program, doing: Default::default(), waiting: None };
+        let report = Report {
+            record: status.clone(),
+            program,
+            doing: Default::default(),
+            waiting: None,
+            over_budget: false,
+        };
         words::run_status(&self.plan, &self.run, &report, Timestamp::now())
     }
 
@@ -309,7 +315,13 @@ mod tests {
         let mut doing = Doing::since(Timestamp::UNIX_EPOCH);
         doing.detail = Some(file.to_owned());
         let doing = BTreeMap::from([("apply/entities".to_owned(), doing)]);
-        Report { record: MigrationRunStatus::default(), program: None, doing, waiting: None }
+        Report {
+            record: MigrationRunStatus::default(),
+            program: None,
+            doing,
+            waiting: None,
+            over_budget: false,
+        }
     }
 
     #[tokio::test]
@@ -327,7 +339,13 @@ mod tests {
             finished_at: at("2026-11-20T02:01:00Z"),
             ..MigrationRunStatus::default()
         };
-        let ended = Report { record: ended, program: None, doing: BTreeMap::new(), waiting: None };
+        let ended = Report {
+            record: ended,
+            program: None,
+            doing: BTreeMap::new(),
+            waiting: None,
+            over_budget: false,
+        };
         teller.tell(&ended).await;
         teller.tell(&ended).await;
         let text = teller.operator.metrics.text(Timestamp::UNIX_EPOCH);

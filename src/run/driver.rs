@@ -337,8 +337,9 @@ impl<W: World> Driver<W> {
     /// Tells people, once a run or an op changes what it does.
     pub(super) async fn tell(&self, walk: &Walk, waiting: Option<Waiting>) {
         let doing = self.lock_doing().clone();
-        let report =
-            Report { record: walk.record().clone(), program: Some(walk.program.clone()), doing, waiting };
+        let over_budget = self.signals().downtime;
+        let (record, program) = (walk.record().clone(), Some(walk.program.clone()));
+        let report = Report { record, program, doing, waiting, over_budget };
         self.world.cluster().report(&report).await;
     }
 

@@ -58,4 +58,6 @@ pub struct Report {
     pub doing: BTreeMap<OpId, Doing>,
     /// Why nothing is being done.
     pub waiting: Option<Waiting>,
+    /// maxDowntime is used up, or would be.
+    pub over_budget: bool,
 }

@@ -103,8 +103,13 @@ impl<W: World> Driver<W> {
             };
             tracing::info!(reason, message, "the program can't be had yet");
             let waiting = Some(Waiting::Look { reason, message });
-            let report =
-                Report { record: saved.status.clone(), program: None, doing: BTreeMap::new(), waiting };
+            let report = Report {
+                record: saved.status.clone(),
+                program: None,
+                doing: BTreeMap::new(),
+                waiting,
+                over_budget: false,
+            };
             self.world.cluster().report(&report).await;
             self.retry_pause(&mut failures).await?;
         }

@@ -1,7 +1,7 @@
 //! What is told once, when it happens: the difference between what was told last and how the run stands now.
 
 use super::facts::{PlanFacts, RunFacts};
-use super::message::{activity, cause, failure_text, finished, sentence};
+use super::message::{activity, budget_exceeded, cause, failure_text, finished, guard_overridden, sentence};
 use super::text::one_line;
 use super::view::View;
 use crate::api::bounds::cut;
@@ -22,6 +22,9 @@ pub struct Told {
     outcome: Option<Outcome>,
     waiting: Option<Waiting>,
     contended: bool,
+    /// Verbs that were done.
+    verbs: usize,
+    over_budget: bool,
     /// Rollouts whose new image was seen, not yet ready.
     updated: BTreeSet<OpId>,
     /// False: nobody was told of the run.
@@ -39,6 +42,8 @@ impl Told {
             outcome: record.outcome,
             waiting: report.waiting.clone(),
             contended: record.quiet_unbroken == Some(false),
+            verbs: record.verbs.len(),
+            over_budget: report.over_budget,
             updated: report.doing.iter().filter_map(waits).collect(),
             begun: true,
         }
@@ -100,6 +105,10 @@ pub fn transitions(told: &Told, plan: &PlanFacts, run: &RunFacts, report: &Repor
         let note = "quiet is broken: somebody scaled a workload up or wrote".to_owned();
         teller.say(EventReason::ReplicaContention, "quiet", note, None);
     }
+    teller.overrides(told);
+    if report.over_budget && !told.over_budget {
+        teller.over_budget();
+    }
     if report.waiting != told.waiting {
         teller.waiting();
     }
@@ -123,6 +132,29 @@ impl Teller<'_> {
             related,
             once: format!("{}/{once}", self.view.run.number),
         });
+    }
+
+    /// Guards that a person overrode. The record keeps verbs in the order in which they were done.
+    fn overrides(&mut self, told: &Told) {
+        let all = &self.view.record().verbs;
+        for verb in all.iter().skip(told.verbs.min(all.len())) {
+            let Some(guard) = verb.verb.strip_prefix("override.") else { continue };
+            let said = verb.value.split_once("why=").map_or("", |(_, said)| said);
+            let why = said.rsplit_once(" by ").map_or(said, |(why, _)| why);
+            let note = guard_overridden(guard, &verb.by, verb.verified, why);
+            self.say(EventReason::GuardOverridden, &format!("{}/{}", verb.verb, verb.value), note, None);
+        }
+    }
+
+    /// Only after the first script: before it the run turns around instead.
+    fn over_budget(&mut self) {
+        let applies = |op: &&Op| matches!(op.kind, Kind::Apply { .. }) && self.view.state(op).is_some();
+        let since = self.view.record().down_from.as_ref().map(|at| at.0);
+        if let Some(since) =
+            since.filter(|_| self.view.forward().any(|op| applies(&op)) && !self.view.goes_back())
+        {
+            self.say(EventReason::BudgetExceeded, "budget", budget_exceeded(since), None);
+        }
     }
 
     fn ops(&mut self, told: &Told) {

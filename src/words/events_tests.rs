@@ -134,3 +134,32 @@ fn broken_quiet_is_told_once() {
     );
     assert_eq!(told(&Told::of(&after.report), &after), []);
 }
+
+#[test]
+fn an_override_is_told_once_with_who_and_why() {
+    let story = Story::new().up_to("apply/entities");
+    let before = Told::of(&story.report);
+    let mut story = story.verb("override.data-loss", "jane").verb("retry", "jane");
+    story.report.record.verbs[0].value =
+        "3 until=2026-11-21T04:00:00Z why=the rows are a test by jane".into();
+    assert_eq!(
+        lines(&told(&before, &story)),
+        ["!GuardOverridden: jane overrides data-loss: the rows are a test"]
+    );
+    assert!(told(&Told::of(&story.report), &story).is_empty());
+}
+
+#[test]
+fn a_budget_that_is_used_up_is_told_once_scripts_are_in() {
+    let over = |up_to: &str| {
+        let story = Story::new().up_to(up_to);
+        let before = Told::of(&story.report);
+        let mut story = story;
+        story.report.over_budget = true;
+        lines(&told(&before, &story))
+    };
+    assert_eq!(over("backup/tas"), Vec::<String>::new());
+    let told = over("apply/entities");
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("!BudgetExceeded: workloads are down since "), "{told:?}");
+}

@@ -159,7 +159,7 @@ impl Story {
         let record =
             MigrationRunStatus { epoch: 1, started_at: Some(Time(at("02:10:00"))), ..Default::default() };
         let program = Some(Arc::new(program()));
-        Self { report: Report { record, program, doing: BTreeMap::new(), waiting: None } }
+        Self { report: Report { record, program, doing: BTreeMap::new(), waiting: None, over_budget: false } }
     }
 
     /// Every op of the way forward before this one is done.

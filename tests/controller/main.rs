@@ -14,6 +14,7 @@ mod tools;
 mod while_running;
 
 use lane::{Lane, Operator};
+use serde_json::{Value, json};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// One platform and one operator for all tests of this file, one test at a time.
@@ -26,4 +27,10 @@ fn platform() -> MutexGuard<'static, (Lane, Operator)> {
         Mutex::new((lane, operator))
     });
     platform.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The workloads of the platform that keep sessions in the database.
+fn every_dependent(lane: &Lane) -> Value {
+    let (backend, back) = (format!("{}-backend", lane.name), format!("{}-be", lane.name));
+    json!([{"kind": "Deployment", "name": "audimodal"}, {"kind": "Deployment", "name": backend, "namespace": back}])
 }

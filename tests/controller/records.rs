@@ -1,5 +1,6 @@
 //! What records say of a run while it is under way, when it has ended, and when it is gone.
 
+use crate::every_dependent;
 use crate::lane::Lane;
 use serde_json::json;
 
@@ -38,7 +39,7 @@ fn objects(lane: &Lane, version: u32) -> String {
     let plan = json!({
         "apiVersion": "whimbrel.dev/v1alpha1", "kind": "MigrationPlan", "metadata": metadata(PLAN),
         "spec": {
-            "version": version.to_string(), "runHistoryLimit": 1,
+            "version": version.to_string(), "runHistoryLimit": 1, "dependents": every_dependent(lane),
             "stages": [{"name": "Data", "steps": steps}],
         },
     });

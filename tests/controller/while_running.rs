@@ -2,6 +2,7 @@
 //!
 //! Every run here stops at an `approve` step behind its scripts: scripts applied, dependents down, claims held.
 
+use crate::every_dependent;
 use crate::lane::Lane;
 use serde_json::{Value, json};
 
@@ -91,11 +92,6 @@ fn wait(lane: &Lane, plan: &str, path: &str, value: &str) {
             lane.get(&format!("mplan/{plan}"), "{.status}")
         );
     }
-}
-
-fn every_dependent(lane: &Lane) -> Value {
-    let (backend, back) = (format!("{}-backend", lane.name), format!("{}-be", lane.name));
-    json!([{"kind": "Deployment", "name": "audimodal"}, {"kind": "Deployment", "name": backend, "namespace": back}])
 }
 
 /// The tables that plans of this file made.

@@ -34,6 +34,6 @@ async fn a_missing_claim_secret_and_image_are_named() {
     platform.image = "localhost/no-such-image:1".into();
     let second = key("Backup(shop)", 2);
     let why = platform.why(&platform.backup_job(&second), "can't be pulled").await;
-    assert!(why.starts_with("image localhost/no-such-image:1 can't be pulled ("), "{why}");
+    assert!(why.starts_with("image localhost/no-such-image:1 can't be pulled: "), "{why}");
     platform.place.done().await;
 }

@@ -151,15 +151,13 @@ fn an_override_is_told_once_with_who_and_why() {
 
 #[test]
 fn a_budget_that_is_used_up_is_told_once_scripts_are_in() {
-    let over = |up_to: &str| {
-        let story = Story::new().up_to(up_to);
+    let over = |mut story: Story| {
         let before = Told::of(&story.report);
-        let mut story = story;
         story.report.over_budget = true;
         lines(&told(&before, &story))
     };
-    assert_eq!(over("backup/tas"), Vec::<String>::new());
-    let told = over("apply/entities");
+    assert_eq!(over(Story::new().up_to("apply/entities")), Vec::<String>::new());
+    let told = over(Story::new().up_to("apply/entities").at_work("apply/entities"));
     assert_eq!(told.len(), 1);
     assert!(told[0].starts_with("!BudgetExceeded: workloads are down since "), "{told:?}");
 }

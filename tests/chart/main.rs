@@ -169,6 +169,7 @@ fn the_deployment_is_what_a_running_statement_needs() {
         "POD_NAME",
         "POD_NAMESPACE",
         "RUST_LOG",
+        "WHIMBREL_APPROVAL_POLICY",
         "WHIMBREL_DEFAULT_SERVICE_ACCOUNT",
         "WHIMBREL_HMAC_KEY_FILE",
         "WHIMBREL_IMAGE",

@@ -114,7 +114,7 @@ test-controller: | target ## Bad input and people in the middle of runs: what th
 .PHONY: test-crash
 test-crash: | target ## 30 fault points of the demo's acts, others for each commit
 	$(call say,test-crash: 30 fault points)
-	@WHIMBREL_CRASH_SAMPLE=30 WHIMBREL_CRASH_SEED=$$(git rev-parse HEAD) $(CRASH)
+	@export WHIMBREL_CRASH_SAMPLE=$${WHIMBREL_CRASH_SAMPLE:-30} WHIMBREL_CRASH_SEED=$$(git rev-parse HEAD); $(CRASH)
 
 .PHONY: crash
 crash: | target ## Every fault point of the demo's acts 1 to 3: hours; SHARD=2/5, ONLY='act2 abort-after@17'

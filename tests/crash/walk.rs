@@ -125,6 +125,8 @@ impl Walker {
     /// All that must be as in the undisturbed run.
     fn state(&self) -> State {
         let (lane, database) = (&self.lane, &self.lane.database);
+        // The way back waits for nobody's pods: who rolled back has given replicas and images back, and that is all.
+        lane.wait_for_deployments();
         let mut facts = BTreeMap::from([
             ("dump".to_owned(), database.dump()),
             ("history".to_owned(), database.sql("shop", HISTORY)),

@@ -125,9 +125,9 @@ crash: | target ## Every fault point of the demo's acts 1 to 3: hours; SHARD=2/5
 	@$(CRASH)
 
 .PHONY: test-e2e
-test-e2e: | target ## The four acts of the demo, from `helm install` to the last byte
+test-e2e: | target ## The four acts of the demo on a fresh cluster, from `helm install` to the last byte
 	$(call say,test-e2e: the acts on a real cluster)
-	@examples/demo/run --check
+	@testbed/testbed down; examples/demo/run --check
 
 .PHONY: sim
 sim: | target ## 100,000 seeds

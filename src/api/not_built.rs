@@ -3,7 +3,7 @@
 //! One table per kind; building something is deleting its row.
 
 use super::{
-    plan::{BackupWhen, ImageOwner, Layout, MigrationPlanSpec, SchemaPolicy, Step},
+    plan::{BackupWhen, ImageOwner, Layout, MigrationPlanSpec, Step},
     reference::WorkloadRef,
     target::{DatabaseTargetSpec, Engine, Execution, HistoryFormat},
 };
@@ -42,10 +42,6 @@ const PLAN: &[NotBuilt<MigrationPlanSpec>] = &[
     NotBuilt {
         places: |plan| when(plan.backup.when == BackupWhen::Online, "spec.backup.when"),
         sentence: "online backups are not built yet; leave backup.when at Quiesced",
-    },
-    NotBuilt {
-        places: |plan| when(plan.on_failure.schema == SchemaPolicy::Restore, "spec.onFailure.schema"),
-        sentence: "the automatic restore is not built yet; use Auto, Undo or Hold",
     },
     NotBuilt {
         places: |plan| when(!plan.notifications.is_empty(), "spec.notifications"),

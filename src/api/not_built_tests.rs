@@ -75,11 +75,6 @@ fn each_field_of_a_plan_that_is_not_built_is_refused_by_one_sentence() {
             "spec.backup.when: online backups are not built yet; leave backup.when at Quiesced".to_owned(),
         ),
         (
-            "onFailure: {schema: Restore}",
-            APPROVE,
-            "spec.onFailure.schema: the automatic restore is not built yet; use Auto, Undo or Hold".into(),
-        ),
-        (
             "notifications: [{name: n, url: {secretKeyRef: {name: s, key: k}}, on: [RunFailed]}]",
             APPROVE,
             "spec.notifications: notifications are not built yet; the events on the plan say the same".into(),

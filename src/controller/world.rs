@@ -197,6 +197,7 @@ impl RealCluster {
             JobWork::Verify { path, level, bytes } => {
                 backup::job_for_verify(&input, path, proof(*level)?, *bytes)
             }
+            JobWork::Restore { .. } => todo!("MERGE restore"),
         };
         Ok((target.acting.clone(), job))
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::postgresql::{Postgresql, PostgresqlSession};
 use super::{
-    Canceller, Claim, Engine, EngineError, Fence, Look, Partial, Proof, Quiet, Rows, ScriptFailure, Session,
+    Canceller, Claim, Engine, EngineError, Fence, Look, Partial, Proof, PutBack, Quiet, RestoreTrial, Rows,
+    ScriptFailure, Session, Stamp,
 };
 use crate::script::{HistoryRow, Script};
 
@@ -52,6 +53,18 @@ impl Engine for AnyEngine {
     async fn query(&self, statement: &str, timeout: Duration) -> Result<Rows, EngineError> {
         match self {
             Self::Postgresql(engine) => engine.query(statement, timeout).await,
+        }
+    }
+
+    async fn try_restore(&self, fence: &Fence) -> Result<RestoreTrial, EngineError> {
+        match self {
+            Self::Postgresql(engine) => engine.try_restore(fence).await,
+        }
+    }
+
+    async fn put_back(&self, fence: &Fence, stamp: &Stamp) -> Result<PutBack, EngineError> {
+        match self {
+            Self::Postgresql(engine) => engine.put_back(fence, stamp).await,
         }
     }
 }

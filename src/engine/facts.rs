@@ -140,3 +140,32 @@ pub struct Rows {
     /// There were more rows than that.
     pub truncated: bool,
 }
+
+/// Whether a database could be put back from a backup by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestoreTrial {
+    /// What keeps it from being done, a sentence each; none: it could be done.
+    pub obstacles: Vec<String>,
+    /// What should be known of it.
+    pub warnings: Vec<String>,
+}
+
+/// What a restored copy must be before it takes the database's place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Digest per declared history, as [`Proof::histories`] had them when the database was proven quiet.
+    pub histories: BTreeMap<String, String>,
+    /// The write mark that the database must still have; none: what was written to it may be lost.
+    pub mark: Option<String>,
+}
+
+/// A restored copy has taken the database's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutBack {
+    /// See [`Look::identity`]: that of the database now.
+    pub identity: String,
+    /// That of the database that was there before.
+    pub replaced: String,
+    /// Name of the database that was there before.
+    pub aside: String,
+}

@@ -19,7 +19,7 @@ pub mod postgresql;
 pub use any::{AnyEngine, AnySession};
 pub use canceller::Canceller;
 pub use error::{BlockedBy, EngineError, ScriptError, ScriptFailure};
-pub use facts::{Claim, ClaimSeen, Fence, ForeignSession, Look, Partial, Proof, Quiet, Rows};
+pub use facts::{Claim, ClaimSeen, Fence, ForeignSession, Look, Partial, Proof, PutBack, Quiet, RestoreTrial, Rows, Stamp};
 
 /// One database as the driver sees it.
 ///
@@ -53,6 +53,17 @@ pub trait Engine: Send + Sync + 'static {
         statement: &str,
         timeout: Duration,
     ) -> impl Future<Output = Result<Rows, EngineError>> + Send;
+
+    /// Whether a copy could be made beside the database and take its place: tried for real with an empty one.
+    fn try_restore(&self, fence: &Fence) -> impl Future<Output = Result<RestoreTrial, EngineError>> + Send;
+
+    /// Stamps the copy that this run has restored beside the database, and lets it take the database's place, which is
+    /// kept aside. Said again after any interruption it goes on where it was, or gives the same answer.
+    fn put_back(
+        &self,
+        fence: &Fence,
+        stamp: &Stamp,
+    ) -> impl Future<Output = Result<PutBack, EngineError>> + Send;
 }
 
 /// A connection that holds the lock and the fence of one target. Dropped without [`Session::leave`] the server ends it

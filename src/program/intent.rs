@@ -1,6 +1,7 @@
 //! A plan after parsing: what shall become of the platform, with nothing optional left to guess about.
 
 use super::{OnFailure, QueryCheck, WorkloadRef};
+use crate::api::plan::SchemaPolicy;
 use crate::api::target::VerificationLevel;
 use crate::script::Policy;
 use std::collections::BTreeMap;
@@ -74,6 +75,6 @@ pub enum Action {
 
 impl Default for OnFailure {
     fn default() -> Self {
-        Self { undo: true, revert_images: true, give_back: true }
+        Self { schema: SchemaPolicy::Auto, revert_images: true, give_back: true }
     }
 }

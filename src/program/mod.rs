@@ -13,6 +13,7 @@ mod op;
 mod parse;
 mod pending;
 mod seen;
+mod way;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +25,10 @@ pub use op::{Gate, Kind, Op, OpId, QueryCheck, RolloutOp, WorkloadRef};
 pub use parse::{parse, workload};
 pub use pending::{Drift, Pending, history_digest};
 pub use seen::{Seen, TargetSeen, WorkloadSeen};
+pub use way::{Stuck, Weighed, can_be_undone, way_back};
 
+use crate::api::plan::SchemaPolicy;
+use crate::api::run::WayBack;
 use crate::api::target::VerificationLevel;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -91,17 +95,38 @@ pub enum When {
     Always,
     /// When one of these may have had an effect.
     Any(Vec<OpId>),
+    /// When the same holds, and this is how the target is brought back.
+    Way {
+        /// The target.
+        target: String,
+        /// How: what Weigh decided.
+        way: WayBack,
+        /// What may have had an effect.
+        any: Vec<OpId>,
+    },
 }
 
 /// `spec.onFailure`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OnFailure {
-    /// False: `schema: Hold`.
-    pub undo: bool,
+    /// How schema and data are brought back.
+    pub schema: SchemaPolicy,
     /// False: `images: Hold`.
     pub revert_images: bool,
     /// False: `workloads: KeepDown`.
     pub give_back: bool,
+}
+
+impl OnFailure {
+    /// Whether undo scripts may bring a database back.
+    pub fn may_undo(&self) -> bool {
+        matches!(self.schema, SchemaPolicy::Auto | SchemaPolicy::Undo)
+    }
+
+    /// Whether its backup may.
+    pub fn may_restore(&self) -> bool {
+        matches!(self.schema, SchemaPolicy::Auto | SchemaPolicy::Restore)
+    }
 }
 
 impl Program {

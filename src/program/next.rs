@@ -266,6 +266,9 @@ pub fn holds(when: &When, record: &Record) -> bool {
     match when {
         When::Always => true,
         When::Any(ids) => ids.iter().any(|id| touched(record, id)),
+        When::Way { target, way, any } => {
+            record.ways_back.get(target) == Some(way) && any.iter().any(|id| touched(record, id))
+        }
     }
 }
 

@@ -173,6 +173,11 @@ pub enum Kind {
         /// The series of scripts.
         history: String,
     },
+    /// Way back: puts the run's own backup in the place of the database, which is kept aside.
+    Restore {
+        /// The target.
+        target: String,
+    },
     /// Way back: history and structure are what ProveQuiet saw.
     VerifyUndone {
         /// The target.
@@ -222,6 +227,7 @@ impl Kind {
             | Kind::VerifyBackup { target, .. }
             | Kind::Apply { target, .. }
             | Kind::Undo { target, .. }
+            | Kind::Restore { target }
             | Kind::VerifyUndone { target } => Some(target),
             Kind::Verify(check) => Some(&check.target),
             _ => None,

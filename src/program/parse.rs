@@ -2,7 +2,7 @@
 
 use super::{Action, Intent, OnFailure, QueryCheck, Refusal, Step, WorkloadRef};
 use crate::api::plan::{
-    self, Approval, CheckForm, ImagesPolicy, MigrationPlanSpec, SchemaPolicy, WorkloadsPolicy,
+    self, Approval, CheckForm, ImagesPolicy, MigrationPlanSpec, WorkloadsPolicy,
 };
 use crate::api::{self, Stage};
 use crate::check::Expect;
@@ -38,7 +38,7 @@ pub fn parse(spec: &MigrationPlanSpec, namespace: &str) -> Result<Intent, Vec<Re
         preflight,
         steps,
         on_failure: OnFailure {
-            undo: spec.on_failure.schema != SchemaPolicy::Hold,
+            schema: spec.on_failure.schema,
             revert_images: spec.on_failure.images == ImagesPolicy::Revert,
             give_back: spec.on_failure.workloads == WorkloadsPolicy::GiveBack,
         },

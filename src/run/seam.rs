@@ -122,6 +122,13 @@ pub enum JobWork {
         /// Size of the database in bytes: a scratch server needs room for it.
         bytes: u64,
     },
+    /// Makes a copy of the database from the backup at this path, beside it.
+    Restore {
+        /// The path below the volume.
+        path: String,
+        /// SHA-256 of its manifest: another backup at the same path is not this one.
+        sha256: String,
+    },
 }
 
 /// A Job of ours as the cluster shows it.

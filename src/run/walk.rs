@@ -6,7 +6,7 @@ use crate::api::Outcome;
 use crate::api::plan::Failure;
 use crate::api::run::{
     self, AcceptedVerb, ApprovalRecord, BackupRecord, Direction, Fingerprint, MigrationRunStatus, OpRecord,
-    OpState, TurnedAround, Watermark,
+    OpState, RestoreRecord, TurnedAround, Watermark, WayBack,
 };
 use crate::api::target::VerificationLevel;
 use crate::program::{Cause, Kind, Op, OpId, Program, WorkloadRef};
@@ -27,12 +27,20 @@ pub(super) enum Fact {
     Backup(BackupRecord),
     /// The level a backup was proven to.
     Proven(String, VerificationLevel),
+    /// Whether nobody else had written to the target of this op when it began.
+    Untouched(OpId, bool),
     /// Silence is proven, and nothing was written since.
     QuietUnbroken,
     /// Something was written while it should have been quiet, or nobody can tell.
     QuietBroken,
     /// How far a history is, read under lock and fence.
     Watermark(Watermark),
+    /// Why the backup of a target could not be put back by itself; empty is: it could.
+    RestoreTrial(String, String),
+    /// How a target is brought back.
+    Way(String, WayBack),
+    /// A target was brought back from its backup.
+    Restored(RestoreRecord),
     /// A person's approval was counted.
     Approved(ApprovalRecord),
     /// A person's verb was done.
@@ -45,7 +53,9 @@ pub(super) enum End {
     /// Its effect is there.
     Done(Vec<Fact>),
     /// It surely did not happen, or not as a whole; it is not tried again.
-    Failed(Failure),
+    Failed(Failure, Vec<Fact>),
+    /// It goes on once this is durable: what follows would hide it.
+    Learned(Vec<Fact>),
     /// Nobody can say whether it happened.
     Unknown(Failure),
     /// Signals ask for something else; the intent stays.
@@ -102,6 +112,18 @@ impl Walk {
     /// Whether an op of this kind is done.
     pub(super) fn is_done(&self, kind: impl Fn(&Kind) -> bool) -> bool {
         self.any(kind, |state| state == OpState::Done)
+    }
+
+    /// Whether an op that applies scripts to a target has begun, and nobody knows how far it came: what it wrote can't
+    /// be told from what others wrote.
+    pub(super) fn writes_to(&self, target: &str) -> bool {
+        let forward = self.program.forward.iter().flatten();
+        let mut applies = forward.filter(|op| matches!(&op.kind, Kind::Apply { target: t, .. } if t == target));
+        applies.any(|op| {
+            let record = self.record().ops.get(&op.id);
+            let open = |state| matches!(state, OpState::Intent | OpState::Unknown);
+            record.is_some_and(|op| open(op.state) && op.untouched.is_some())
+        })
     }
 
     /// Whether scripts may have been applied to a target.
@@ -192,8 +214,9 @@ impl Walk {
     pub(super) fn settle(&mut self, id: &str, end: End, now: Timestamp) {
         let (state, failure, facts) = match end {
             End::Done(facts) => (OpState::Done, None, facts),
-            End::Failed(failure) => (OpState::Failed, Some(failure), Vec::new()),
+            End::Failed(failure, facts) => (OpState::Failed, Some(failure), facts),
             End::Unknown(failure) => (OpState::Unknown, Some(failure), Vec::new()),
+            End::Learned(facts) => return self.learn_now(facts),
             End::Interrupted | End::Overtaken | End::Changed(_) | End::Fresh(_) => return,
         };
         let status = &mut self.saved.status;
@@ -289,6 +312,7 @@ fn intent(now: Timestamp) -> OpRecord {
         attempt: 1,
         started_at: Some(Time(now)),
         finished_at: None,
+        untouched: None,
         code: None,
         note: None,
     }
@@ -327,6 +351,11 @@ impl Learn for MigrationRunStatus {
                     backup.level = level;
                 }
             }
+            Fact::Untouched(op, untouched) => {
+                if let Some(op) = self.ops.get_mut(&op) {
+                    op.untouched = Some(untouched);
+                }
+            }
             Fact::QuietUnbroken => {
                 self.quiet_unbroken.get_or_insert(true);
             }
@@ -336,6 +365,18 @@ impl Learn for MigrationRunStatus {
                 match self.watermarks.iter_mut().find(|known| same(known)) {
                     Some(known) => *known = mark,
                     None => self.watermarks.push(mark),
+                }
+            }
+            Fact::RestoreTrial(target, why) => {
+                self.restore_trials.insert(target, why);
+            }
+            Fact::Way(target, way) => {
+                // Create-only: half undone and half restored is neither.
+                self.ways_back.entry(target).or_insert(way);
+            }
+            Fact::Restored(restore) => {
+                if !self.restores.iter().any(|known| known.target == restore.target) {
+                    self.restores.push(restore);
                 }
             }
             Fact::Approved(approval) => asked::keep_approval(self, approval),

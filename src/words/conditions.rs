@@ -284,7 +284,9 @@ fn rolled_back(view: &View<'_>) -> Says {
     let of = ConditionType::RolledBack;
     match view.outcome() {
         Some(Outcome::RolledBack) => {
-            says(of, True, Reason::UndoApplied, format!("taken back because {}", cause(view)))
+            let restored = !view.record().restores.is_empty();
+            let reason = if restored { Reason::RestoredFromBackup } else { Reason::UndoApplied };
+            says(of, True, reason, format!("taken back because {}", cause(view)))
         }
         Some(Outcome::Held) => {
             let why = view.record().failure.as_ref().map(failure_text).unwrap_or_default();

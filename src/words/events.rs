@@ -257,6 +257,7 @@ impl Teller<'_> {
 fn begins(kind: &Kind) -> Option<EventReason> {
     match kind {
         Kind::Backup { .. } => Some(EventReason::BackupStarted),
+        Kind::Restore { .. } => Some(EventReason::RestoreStarted),
         Kind::Apply { .. } | Kind::Configure { .. } | Kind::Rollout(_) => Some(EventReason::StepStarted),
         _ => None,
     }
@@ -273,6 +274,7 @@ fn ends_well(kind: &Kind) -> Option<EventReason> {
         Kind::Verify(_) | Kind::VerifyFinal => EventReason::VerificationPassed,
         Kind::GiveBack { .. } => EventReason::WorkloadGivenBack,
         Kind::Undo { .. } | Kind::Deconfigure { .. } | Kind::RollBack { .. } => EventReason::StepUndone,
+        Kind::Restore { .. } => EventReason::RestoreVerified,
         Kind::Trial { .. }
         | Kind::Claim
         | Kind::Recheck

@@ -144,7 +144,7 @@ fn program() -> Program {
         dependents: vec![nightly(), worker(), backend()],
         workloads: vec![nightly(), backend(), worker()],
         targets: BTreeMap::new(),
-        on_failure: OnFailure { undo: true, revert_images: true, give_back: true },
+        on_failure: OnFailure::default(),
     }
 }
 
@@ -183,6 +183,7 @@ impl Story {
             attempt: 1,
             started_at: Some(Time(at("02:13:00"))),
             finished_at: (state != OpState::Intent).then(|| Time(at("02:13:30"))),
+            untouched: None,
             code: None,
             note: None,
         };

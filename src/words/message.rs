@@ -113,7 +113,7 @@ fn ended(view: &View<'_>, outcome: Outcome) -> String {
     match outcome {
         Outcome::Succeeded => succeeded(view),
         Outcome::RolledBack => {
-            format!("rolled back, {}: {}. {}", all_back(view), cause(view), again())
+            format!("rolled back, {}: {}. {}{}", all_back(view), cause(view), restored(view), again())
         }
         Outcome::Aborted => {
             format!("ended before anything was changed, {}: {}. {}", all_back(view), cause(view), again())
@@ -121,6 +121,18 @@ fn ended(view: &View<'_>, outcome: Outcome) -> String {
         Outcome::Superseded => "gave way to the edited plan before anything was changed".to_owned(),
         Outcome::Held => held(view),
     }
+}
+
+/// Which databases came from their backups, and where what was there before is kept.
+fn restored(view: &View<'_>) -> String {
+    let each = view.record().restores.iter();
+    each.map(|restore| {
+        format!(
+            "{} was restored from its backup; the database that was there is kept as {}. ",
+            restore.target, restore.aside
+        )
+    })
+    .collect()
 }
 
 fn all_back(view: &View<'_>) -> String {
@@ -267,7 +279,7 @@ fn act(kind: &Kind, doing: Option<&Doing>) -> String {
     let what = |otherwise: &str| detail.clone().unwrap_or_else(|| otherwise.to_owned());
     let more = || detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
     match kind {
-        Kind::Trial { target } => format!("tries the Jobs of {target} by dry-run"),
+        Kind::Trial { target } => format!("tries the Jobs of {target} by dry-run, and whether it could be restored"),
         Kind::Gate(_) => "passes the gate".to_owned(),
         Kind::Claim => "claims targets and workloads".to_owned(),
         Kind::Recheck => "looks again under the claim".to_owned(),
@@ -290,6 +302,7 @@ fn act(kind: &Kind, doing: Option<&Doing>) -> String {
         Kind::EndJobs => "ends its Jobs".to_owned(),
         Kind::Weigh => "weighs what the way back would lose".to_owned(),
         Kind::Undo { target, .. } => format!("undoes {} on {target}{count}", what("scripts")),
+        Kind::Restore { target } => format!("restores {target} from its backup{}", more()),
         Kind::VerifyUndone { target } => format!("proves that {target} is as it was"),
         Kind::Deconfigure { namespace, name, .. } => format!("puts ConfigMap {namespace}/{name} back"),
         Kind::RollBack { workload, .. } => format!("puts the old image of {workload} back"),
@@ -311,6 +324,9 @@ pub(super) fn finished(kind: &Kind) -> String {
         Kind::VerifyFinal => "every history holds what it should".to_owned(),
         Kind::GiveBack { workload, .. } => format!("{workload} is given back"),
         Kind::Undo { target, .. } => format!("its scripts are undone on {target}"),
+        Kind::Restore { target } => {
+            format!("{target} is restored from its backup; the database that was there is kept")
+        }
         Kind::VerifyUndone { target } => format!("{target} is as it was"),
         Kind::Deconfigure { namespace, name, .. } => format!("ConfigMap {namespace}/{name} is as it was"),
         Kind::RollBack { workload, .. } => format!("{workload} has its old image"),

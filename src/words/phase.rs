@@ -42,6 +42,7 @@ fn of_kind(kind: &Kind) -> Phase {
         Kind::EndJobs
         | Kind::Weigh
         | Kind::Undo { .. }
+        | Kind::Restore { .. }
         | Kind::VerifyUndone { .. }
         | Kind::Deconfigure { .. }
         | Kind::RollBack { .. } => Phase::RollingBack,

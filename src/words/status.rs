@@ -47,8 +47,10 @@ pub fn plan_status(
         step: step(&view),
         run: Some(plan_run(old, &view, &now)),
         stages: stages(&view),
-        preview: program.map(preview).unwrap_or_default(),
-        point_of_no_return: program.and_then(point_of_no_return).map(|text| cut(&text, MESSAGE)),
+        preview: program.map(|program| preview(program, view.record())).unwrap_or_default(),
+        point_of_no_return: program
+            .and_then(|program| point_of_no_return(program, view.record()))
+            .map(|text| cut(&text, MESSAGE)),
         failure: failure(&view),
         blocked_by: blocked_by(&view),
         backups: backups(&view),

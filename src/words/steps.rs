@@ -103,8 +103,12 @@ fn ops<'a>(view: &View<'a>, step: &str) -> impl Iterator<Item = &'a Op> {
 
 /// The ops of the way back that take a step back.
 fn inverse<'a>(view: &View<'a>, step: &str) -> impl Iterator<Item = &'a Op> {
-    view.back().filter(move |op| {
-        op.step.as_deref() == Some(step)
-            && matches!(op.kind, Kind::Undo { .. } | Kind::Deconfigure { .. } | Kind::RollBack { .. })
+    let applies_to =
+        ops(view, step).find(|op| matches!(op.kind, Kind::Apply { .. })).and_then(|op| op.kind.target());
+    view.back().filter(move |op| match &op.kind {
+        Kind::Undo { .. } | Kind::Deconfigure { .. } | Kind::RollBack { .. } => op.step.as_deref() == Some(step),
+        // One restore takes back what every step did to the target.
+        Kind::Restore { target } => applies_to == Some(target),
+        _ => false,
     })
 }

@@ -38,6 +38,7 @@ pub fn target_left(old: &DatabaseTargetStatus, target: &TargetFacts<'_>, now: &T
     new.backups = backups(old, target);
     new.measured = measured(target).or_else(|| old.measured.clone());
     histories(&mut new, target);
+    identity(&mut new, target);
     for (of, status, reason, message) in tested(&new.backups) {
         condition::set(&mut new.conditions, of, status, reason, &message, target.generation, now);
     }
@@ -168,6 +169,21 @@ fn histories(new: &mut DatabaseTargetStatus, target: &TargetFacts<'_>) {
         match new.histories.iter_mut().find(|known| known.name == there.name) {
             Some(known) => *known = HistoryStatus { format: known.format, ..there },
             None => new.histories.push(there),
+        }
+    }
+}
+
+/// A database that a run of ours has put in the place of the one before is the one that is meant from that run's end on:
+/// until then its Lease stands for the old one.
+fn identity(new: &mut DatabaseTargetStatus, target: &TargetFacts<'_>) {
+    let Some(engine) = &mut new.engine else { return };
+    let ended = target.runs.iter().filter(|run| !is_live(run)).filter_map(|run| run.status.as_ref());
+    let mut restores: Vec<_> =
+        ended.flat_map(|status| &status.restores).filter(|restore| restore.target == target.name).collect();
+    restores.sort_by_key(|restore| restore.at.0);
+    for restore in restores {
+        if engine.identity == restore.replaced {
+            engine.identity = restore.identity.clone();
         }
     }
 }
@@ -310,6 +326,27 @@ mod tests {
         let runs = [ended_run(3, "a", "Succeeded", 10), ended_run(4, "b", "Held", 20)];
         let status = project(&DatabaseTargetStatus::default(), &runs);
         assert_eq!(status.histories.iter().map(|it| it.last.as_str()).collect::<Vec<_>>(), ["V3"]);
+    }
+
+    #[test]
+    fn our_own_restore_makes_another_database_the_one_that_is_meant_once_the_run_has_ended() {
+        let engine = json!({"kind": "postgresql", "version": "15", "identity": "7/1", "lineage": "7/1/1", "checkedAt": at(1)});
+        let old = serde_json::from_value(json!({"engine": engine})).unwrap();
+        let mut restored = ended_run(2, "b", "RolledBack", 20);
+        restored.status.as_mut().unwrap().restores = vec![crate::api::run::RestoreRecord {
+            target: "tas".into(),
+            aside: "wb_1f2e3d4c_r2".into(),
+            replaced: "7/1".into(),
+            identity: "7/2".into(),
+            at: serde_json::from_value(json!(at(15))).unwrap(),
+        }];
+        let identity = |runs: &[MigrationRun]| project(&old, runs).engine.unwrap().identity;
+        assert_eq!(identity(&[restored.clone()]), "7/2");
+        let mut live = restored.clone();
+        live.status.as_mut().unwrap().outcome = None;
+        assert_eq!(identity(&[live]), "7/1", "its Lease is that of the old one until its Release");
+        restored.status.as_mut().unwrap().restores[0].replaced = "7/9".into();
+        assert_eq!(identity(&[restored]), "7/1", "of another database");
     }
 
     #[test]

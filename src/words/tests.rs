@@ -3,8 +3,9 @@
 use super::fixture::{Story, at, broken_script, data_loss, failure, lock, plan, run};
 use super::*;
 use crate::api::plan::{Failure, MigrationPlanStatus, StepState, WorkloadState};
+use crate::api::run::RestoreRecord;
 use crate::api::target::VerificationLevel;
-use crate::api::{ConditionType, Outcome, Phase, Reason, condition};
+use crate::api::{ConditionType, Outcome, Phase, Reason, Time, condition};
 use crate::program::Gate;
 use crate::run::Waiting;
 
@@ -56,7 +57,7 @@ pub(super) fn stories() -> Vec<(Phase, &'static str, Story, &'static str)> {
     look.report.program = None;
     vec![
         (Phase::Pending, "InProgress", look, "ConfigMap aether/entities-sql is not there"),
-        (Phase::Pending, "InProgress", Story::new().at_work("trial/tas"), "tries the Jobs of tas by dry-run"),
+        (Phase::Pending, "InProgress", Story::new().at_work("trial/tas"), "tries the Jobs of tas by dry-run, and whether it could be restored"),
         (
             Phase::AwaitingApproval,
             "InProgress",
@@ -275,6 +276,22 @@ fn each_condition_says_how_far_its_part_of_the_run_is() {
             "RolledBack=False/Held",
         ]
     );
+}
+
+#[test]
+fn a_restored_database_says_so_and_where_the_other_one_is() {
+    let mut back = broken_script().back_to("").ended(Outcome::RolledBack);
+    back.report.record.restores = vec![RestoreRecord {
+        target: "tas".into(),
+        aside: "wb_1f2e3d4c_r7".into(),
+        replaced: "7/1".into(),
+        identity: "7/2".into(),
+        at: Time(at("02:20:00")),
+    }];
+    let said = status(&back);
+    assert_eq!(says(&said, &[ConditionType::RolledBack]), ["RolledBack=True/RestoredFromBackup"]);
+    let kept = "tas was restored from its backup; the database that was there is kept as wb_1f2e3d4c_r7. ";
+    assert!(said.message.contains(kept), "{}", said.message);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::faults::Faults;
 use super::harness::Stage;
-use super::scenario::{TARGET, asking, workload};
+use super::scenario::{TARGET, Undo, asking, workload};
 use super::world::{Scenario, State, World};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn approving(state: &State) -> Signals {
 
 async fn walk() {
     let (orders, _inbox) = tokio::sync::mpsc::unbounded_channel();
-    let (first, edited) = (asking(true), asking(false));
+    let (first, edited) = (asking(Undo::Keeps), asking(Undo::Drops));
     let (approved, again) = (approving(&first), approving(&edited));
     assert_ne!(approved, again, "another undo is another program");
     let world = World::new(0, Faults::new(), first, Scenario::default(), orders, false);

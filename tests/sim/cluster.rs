@@ -213,6 +213,10 @@ impl Cluster for SimCluster {
         let time = self.world.random(50..5000);
         self.call("start_job", |state| {
             state.writes += 1;
+            if job.work == JobWork::Backup {
+                let db = state.database(&job.target);
+                db.backup = Some(db.data());
+            }
             state.jobs.entry(format!("{}-{}", job.op, job.attempt)).or_insert(Instant::now() + time);
             Ok(())
         })
@@ -220,7 +224,7 @@ impl Cluster for SimCluster {
     }
 
     async fn job(&self, job: &JobRequest) -> Answer<JobSeen> {
-        let fails = self.world.scenario.backup_fails;
+        let (fails, no_copy) = (self.world.scenario.backup_fails, self.world.scenario.restore_fails);
         self.call("job", |state| {
             let Some(until) = state.jobs.get(&format!("{}-{}", job.op, job.attempt)) else {
                 return Ok(JobSeen::Absent);
@@ -231,11 +235,14 @@ impl Cluster for SimCluster {
             if fails && !state.bugs.backup_unproven {
                 return Ok(JobSeen::Failed("the volume is full".into()));
             }
+            if no_copy && matches!(job.work, JobWork::Restore { .. }) {
+                return Ok(JobSeen::Failed("the server's disk is full".into()));
+            }
             Ok(JobSeen::Succeeded(match job.work {
                 JobWork::Backup => serde_json::json!({
                     "target": job.target, "path": "p", "at": "2027-01-15T08:00:00Z", "level": "None", "bytes": 1, "sha256": ""
                 }),
-                JobWork::Verify { .. } => serde_json::Value::Null,
+                JobWork::Verify { .. } | JobWork::Restore { .. } => serde_json::Value::Null,
             }))
         })
         .await

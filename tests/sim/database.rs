@@ -5,9 +5,10 @@ use super::world::World;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use whimbrel::engine::{
-    BlockedBy, Canceller, Claim, Engine, EngineError, Fence, ForeignSession, Look, Partial, Proof, Quiet,
-    Rows, ScriptError, ScriptFailure, Session,
+    BlockedBy, Canceller, Claim, Engine, EngineError, Fence, ForeignSession, Look, Partial, Proof, PutBack,
+    Quiet, RestoreTrial, Rows, ScriptError, ScriptFailure, Session, Stamp,
 };
 use whimbrel::script::{HistoryRow, Script};
 
@@ -28,6 +29,8 @@ pub struct Database {
     pub effects: BTreeMap<String, i64>,
     /// Rows that others wrote at any time.
     pub foreign_writes: u64,
+    /// Of these, the ones that fell between two ops of the run: those can be noticed.
+    pub noticeable_writes: u64,
     /// Rows that others wrote while a workload was up: an undo that drops these loses what users were promised.
     pub users_writes: u64,
     /// Rows that an undo dropped although others had written.
@@ -36,6 +39,36 @@ pub struct Database {
     pub next_session: u64,
     /// Scripts of which nobody can say whether they happened: there is a journal entry and no history row.
     pub partial: Vec<String>,
+    /// What the run's backup holds.
+    pub backup: Option<Data>,
+    /// What was there before the backup took its place.
+    pub aside: Option<Data>,
+}
+
+/// What a backup holds of a database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Data {
+    pub history: Vec<HistoryRow>,
+    pub effects: BTreeMap<String, i64>,
+    pub foreign_writes: u64,
+    pub noticeable_writes: u64,
+}
+
+impl Database {
+    /// What a backup taken now would hold.
+    pub fn data(&self) -> Data {
+        Data {
+            history: self.history.clone(),
+            effects: self.effects.clone(),
+            foreign_writes: self.foreign_writes,
+            noticeable_writes: self.noticeable_writes,
+        }
+    }
+
+    /// The write mark.
+    fn mark(&self) -> String {
+        format!("{}/{}", self.foreign_writes, self.history.len())
+    }
 }
 
 /// One session of ours at the server.
@@ -58,6 +91,8 @@ pub struct Behaviour {
     pub unknown: Vec<String>,
     /// Undos whose outcome nobody knows.
     pub undo_unknown: Vec<String>,
+    /// Why a backup can't be put back by itself.
+    pub no_restore: Option<String>,
 }
 
 /// How the server answers one message.
@@ -142,7 +177,7 @@ impl Engine for SimEngine {
                     if state.bugs.terminating_is_gone { Vec::new() } else { state.connected_pods() };
                 let db = state.database(&self.target);
                 let foreign = writers.into_iter().map(foreign).collect();
-                let mark = Some(format!("{}/{}", db.foreign_writes, db.history.len()));
+                let mark = Some(db.mark());
                 Ok(Quiet { foreign, obstacles: Vec::new(), mark })
             })
             .await
@@ -176,6 +211,19 @@ impl Engine for SimEngine {
             .await
             .unwrap_or_else(|_| Err(lost()))
     }
+
+    async fn try_restore(&self, _: &Fence) -> Result<RestoreTrial, EngineError> {
+        let obstacles = self.world.behaviour(&self.target).no_restore.into_iter().collect();
+        let trial = RestoreTrial { obstacles, warnings: Vec::new() };
+        self.world.call(self.driver, "try_restore", || trial).await.map_err(|_| lost())
+    }
+
+    async fn put_back(&self, fence: &Fence, stamp: &Stamp) -> Result<PutBack, EngineError> {
+        self.world
+            .call(self.driver, "put_back", || self.try_put_back(fence, stamp))
+            .await
+            .unwrap_or_else(|_| Err(lost()))
+    }
 }
 
 fn foreign(name: String) -> ForeignSession {
@@ -191,6 +239,39 @@ fn foreign(name: String) -> ForeignSession {
 }
 
 impl SimEngine {
+    /// One transaction at the server: the copy takes the database's place, every session ends.
+    fn try_put_back(&self, fence: &Fence, stamp: &Stamp) -> Result<PutBack, EngineError> {
+        let mut state = self.world.state();
+        let over = state.bugs.restores_over_writes;
+        let copied = state.jobs.iter().any(|(op, until)| op.contains("restore") && *until <= Instant::now());
+        let db = state.database(&self.target);
+        if db.token > fence.token {
+            return Err(EngineError::Overtaken { at: "sim".into(), token: db.token });
+        }
+        let put = PutBack { identity: "sim/2".into(), replaced: "sim/1".into(), aside: "wb_r1".into() };
+        if db.aside.is_some() {
+            return Ok(put);
+        }
+        let Some(copy) = db.backup.clone().filter(|_| copied) else {
+            state.violation("a copy was put back that is not there".into());
+            return Ok(put);
+        };
+        let db = state.database(&self.target);
+        if stamp.mark.as_ref().is_some_and(|mark| *mark != db.mark()) && !over {
+            return Err(EngineError::Unsupported { at: "sim".into(), reason: "written to".into() });
+        }
+        let lost = db.noticeable_writes - copy.noticeable_writes;
+        db.lost_writes += if stamp.mark.is_some() { lost } else { 0 };
+        db.aside = Some(db.data());
+        db.sessions.clear();
+        db.lock = None;
+        db.partial.clear();
+        (db.token, db.claim) = (fence.token, Some(fence.run_uid.clone()));
+        (db.history, db.effects) = (copy.history, copy.effects);
+        (db.foreign_writes, db.noticeable_writes) = (copy.foreign_writes, copy.noticeable_writes);
+        Ok(put)
+    }
+
     fn try_enter(&self, fence: &Fence) -> Result<SimSession, EngineError> {
         let mut state = self.world.state();
         let naive = state.bugs.naive_fence;

@@ -102,7 +102,7 @@ impl Stage {
 async fn play(seed: u64, faults: Faults, bugs: Bugs, trace: bool) -> Result {
     let (orders, mut inbox) = mpsc::unbounded_channel();
     let scenario = scenario::of_seed(seed);
-    let state = scenario::platform(seed.is_multiple_of(3), bugs);
+    let state = scenario::platform(scenario::Undo::of_seed(seed), bugs);
     let world = World::new(seed, faults, state, scenario, orders, trace);
     let mut stage = Stage::new(world.clone(), Signals::default());
     stage.start();

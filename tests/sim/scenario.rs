@@ -20,16 +20,37 @@ pub fn workload(kind: &str, name: &str) -> WorkloadRef {
     WorkloadRef { kind: kind.parse().expect("a kind"), namespace: "ns".into(), name: name.into() }
 }
 
-/// The scripts of step `schema`: V1 is in already, V2 and V3 are pending; V3's undo drops data.
-pub fn bundle(keeps_data: bool) -> Bundle {
-    let undo = if keeps_data { "-- whimbrel: undo keeps-data\nselect 1;\n" } else { "drop table t3;\n" };
-    let files = [
+/// What the undo of V3 is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// It keeps what was written since.
+    Keeps,
+    /// It drops it.
+    Drops,
+    /// There is none: only the backup brings it back.
+    None,
+}
+
+impl Undo {
+    /// That of a seed.
+    pub fn of_seed(seed: u64) -> Self {
+        [Self::Keeps, Self::Drops, Self::None][usize::try_from(seed % 3).expect("less than three")]
+    }
+}
+
+/// The scripts of step `schema`: V1 is in already, V2 and V3 are pending.
+pub fn bundle(undo: Undo) -> Bundle {
+    let mut files = vec![
         ("V1__one.sql", "create table t1 (i int);\n"),
         ("V2__two.sql", "create table t2 (i int);\n"),
         ("U2__two.sql", "-- whimbrel: undo keeps-data\nselect 2;\n"),
         ("V3__three.sql", "create table t3 (i int);\n"),
-        ("U3__three.sql", undo),
     ];
+    match undo {
+        Undo::Keeps => files.push(("U3__three.sql", "-- whimbrel: undo keeps-data\nselect 1;\n")),
+        Undo::Drops => files.push(("U3__three.sql", "drop table t3;\n")),
+        Undo::None => {}
+    }
     read(&files)
 }
 
@@ -126,16 +147,16 @@ fn running(name: &str, replicas: i32) -> Workload {
 }
 
 /// The platform before the run.
-pub fn platform(keeps_data: bool, bugs: Bugs) -> State {
-    of_intent(&intent(), keeps_data, bugs)
+pub fn platform(undo: Undo, bugs: Bugs) -> State {
+    of_intent(&intent(), undo, bugs)
 }
 
 /// The same platform, with a plan that a person must approve.
-pub fn asking(keeps_data: bool) -> State {
-    of_intent(&Intent { approval: true, ..intent() }, keeps_data, Bugs::default())
+pub fn asking(undo: Undo) -> State {
+    of_intent(&Intent { approval: true, ..intent() }, undo, Bugs::default())
 }
 
-fn of_intent(intent: &Intent, keeps_data: bool, bugs: Bugs) -> State {
+fn of_intent(intent: &Intent, undo: Undo, bugs: Bugs) -> State {
     let workloads = BTreeMap::from([
         (workload("Deployment", "api"), running("api", 3)),
         (workload("Deployment", "worker"), running("worker", 2)),
@@ -143,7 +164,7 @@ fn of_intent(intent: &Intent, keeps_data: bool, bugs: Bugs) -> State {
         (workload("Deployment", "web"), running("web", 2)),
         (workload("CronJob", "nightly"), running("nightly", 0)),
     ]);
-    let all = bundle(keeps_data);
+    let all = bundle(undo);
     let first: Script = all.scripts[0].clone();
     let history = vec![HistoryRow::of(&first, 1)];
     let target = TargetSeen {
@@ -205,6 +226,11 @@ pub fn of_seed(seed: u64) -> Scenario {
             let behaviour = Behaviour { undo_unknown: vec!["2".into()], ..Behaviour::default() };
             scenario.behaviour = BTreeMap::from([(TARGET.into(), behaviour)]);
         }
+        _ => {}
+    }
+    match seed % 7 {
+        3 => scenario.restore_fails = true,
+        5 => scenario.behaviour.entry(TARGET.into()).or_default().no_restore = Some("no right".into()),
         _ => {}
     }
     scenario

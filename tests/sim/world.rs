@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
-use whimbrel::api::run::{MigrationRunStatus, Original};
+use whimbrel::api::run::{MigrationRunStatus, OpRecord, OpState, Original};
 use whimbrel::api::target::VerificationLevel;
 use whimbrel::cluster::Holder;
 use whimbrel::program::{Program, WorkloadRef};
@@ -39,6 +39,8 @@ pub struct Bugs {
     pub row_forgotten: bool,
     /// The frozen parts are removed as soon as they are there.
     pub frozen_lost: bool,
+    /// A copy takes the database's place although somebody wrote while it was made.
+    pub restores_over_writes: bool,
     /// Giving back brings the images of today.
     pub old_images_lost: bool,
 }
@@ -94,8 +96,12 @@ impl State {
     /// Somebody writes to every database; while a workload is up that is a user.
     pub fn write_as_others(&mut self) {
         let users = !self.connected_pods().is_empty();
+        // Inside an op that writes itself, and from its last look to its first write, only sessions are sampled.
+        let open = |op: &OpRecord| matches!(op.state, OpState::Intent | OpState::Unknown);
+        let hidden = self.record.ops.iter().any(|(id, op)| id.starts_with("apply/") && open(op));
         for db in self.databases.values_mut() {
             db.foreign_writes += 1;
+            db.noticeable_writes += u64::from(!hidden);
             // Only what is written into what a script of the run made is lost when that is dropped.
             let new = db.effects.get("3").copied().unwrap_or(0) > 0;
             db.users_writes += u64::from(users && new);
@@ -134,6 +140,8 @@ pub struct Scenario {
     pub check_fails: bool,
     /// Whether the backup Job fails.
     pub backup_fails: bool,
+    /// Whether the restore Job fails.
+    pub restore_fails: bool,
     /// Whether pods that become ready write a row at once.
     pub new_pods_write: bool,
 }

@@ -2,7 +2,7 @@
 
 use crate::api::{
     Condition, Duration, Outcome, Phase, Time,
-    bounds::{HASH, MESSAGE, NAME, OPS, STRING},
+    bounds::{HASH, HISTORIES, MESSAGE, NAME, OPS, STRING},
     plan::Failure,
     reference::{Images, WorkloadKind},
     target::VerificationLevel,
@@ -59,6 +59,16 @@ pub struct MigrationRunStatus {
     /// By target, what was read after ProveQuiet: RolledBack needs the same again.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub fingerprints: BTreeMap<String, Fingerprint>,
+    /// By target, why its backup could not be put back by itself, as Trial found; empty is: it could.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "restore_trials")]
+    pub restore_trials: BTreeMap<String, String>,
+    /// By target, how it is brought back: decided once for all of them, before anything is undone.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ways_back: BTreeMap<String, WayBack>,
+    /// Databases that were brought back from their backups.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restores: Vec<RestoreRecord>,
     /// When the run was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
@@ -113,6 +123,9 @@ impl Default for MigrationRunStatus {
             quiet_unbroken: None,
             write_marks: BTreeMap::new(),
             fingerprints: BTreeMap::new(),
+            restore_trials: BTreeMap::new(),
+            ways_back: BTreeMap::new(),
+            restores: Vec::new(),
             started_at: None,
             claimed_at: None,
             finished_at: None,
@@ -138,6 +151,35 @@ words! {
         /// To what was.
         Back,
     }
+}
+
+words! {
+    /// How a database is brought back.
+    pub enum WayBack {
+        /// By the undo scripts, newest first.
+        Undo,
+        /// By putting the run's own backup in its place.
+        Restore,
+    }
+}
+
+/// A database that was brought back from its backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreRecord {
+    /// The target.
+    pub target: String,
+    /// Name of the database that was there before; kept, and deleted by nobody but retention.
+    #[schemars(length(max = NAME))]
+    pub aside: String,
+    /// What made the database this one before.
+    #[schemars(length(max = STRING))]
+    pub replaced: String,
+    /// What makes it this one now.
+    #[schemars(length(max = STRING))]
+    pub identity: String,
+    /// When.
+    pub at: Time,
 }
 
 /// Where and why a run turned around.
@@ -184,6 +226,10 @@ pub struct OpRecord {
     /// When the outcome was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
+    /// Of an op that applies scripts: whether nobody else had written to its target since the op before it; absent is:
+    /// not looked at yet, so nothing is applied yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untouched: Option<bool>,
     /// Cause of a failure, as in `failure.code`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = NAME))]
@@ -205,6 +251,10 @@ fn ops(generator: &mut SchemaGenerator) -> Schema {
 
 fn write_marks(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "additionalProperties": { "type": "string", "maxLength": MESSAGE } })
+}
+
+fn restore_trials(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "additionalProperties": { "type": "string", "maxLength": STRING } })
 }
 
 /// A workload as it was at Claim.
@@ -316,8 +366,8 @@ pub struct Watermark {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Fingerprint {
-    /// Digest over its histories.
-    #[schemars(length(max = HASH))]
+    /// `<name>=<digest>` per history.
+    #[schemars(length(max = HISTORIES))]
     pub history: String,
     /// `<kind>=<digest>` per kind of object, so that a difference says where to look.
     #[schemars(length(max = MESSAGE))]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use self::connect::{Lineage, connect};
 use self::name::Purpose;
-use super::{Engine, EngineError, Fence, Look, Proof, Quiet, Rows};
+use super::{Engine, EngineError, Fence, Look, Proof, PutBack, Quiet, RestoreTrial, Rows, Stamp};
 
 mod ambiguity;
 mod blockers;
@@ -83,5 +83,13 @@ impl Engine for Postgresql {
     async fn query(&self, statement: &str, timeout: Duration) -> Result<Rows, EngineError> {
         let mut connection = connect(&self.settings, &self.lineage, Purpose::Look).await?;
         check::query(&mut connection, &self.settings, statement, timeout).await
+    }
+
+    async fn try_restore(&self, _: &Fence) -> Result<RestoreTrial, EngineError> {
+        todo!("MERGE restore")
+    }
+
+    async fn put_back(&self, _: &Fence, _: &Stamp) -> Result<PutBack, EngineError> {
+        todo!("MERGE restore")
     }
 }

@@ -1,8 +1,9 @@
-//! The way back, compiled with the way forward: quiesce again, prove quiet, weigh, undo in reverse, verify,
+//! The way back, compiled with the way forward: quiesce again, prove quiet, weigh, undo in reverse or restore, verify,
 //! configuration and images back, give back, release. Each op is needed only when what it takes back may be there.
 
 use super::super::{BackOp, Kind, Op, OpId, When, WorkloadRef};
 use super::forward::{Parts, op, quiesce};
+use crate::api::run::WayBack;
 
 /// How long an old image may take to become ready again, when its step does not say.
 const BACK_WITHIN: u64 = 600;
@@ -46,7 +47,12 @@ fn data_back(parts: &Parts<'_>, ops: &[&Op]) -> Vec<Vec<BackOp>> {
         per_target("prove-quiet", |target| Kind::ProveQuiet { target }),
         vec![needed(&applies, op("back/weigh", Kind::Weigh))],
     ];
-    groups.extend(ops.iter().rev().filter_map(|forward| undo(forward)).map(|undo| vec![undo]));
+    if parts.intent.on_failure.may_undo() {
+        groups.extend(ops.iter().rev().filter_map(|forward| undo(forward)).map(|undo| vec![undo]));
+    }
+    if parts.intent.on_failure.may_restore() {
+        groups.push(parts.applied.iter().map(|target| restore(target, applied_to(target))).collect());
+    }
     groups.push(per_target("verify-undone", |target| Kind::VerifyUndone { target }));
     groups
 }
@@ -56,7 +62,13 @@ fn undo(forward: &Op) -> Option<BackOp> {
     let step = forward.step.clone();
     let id = format!("back/undo/{}", step.as_deref().unwrap_or_default());
     let kind = Kind::Undo { target: target.clone(), history: history.clone() };
-    Some(BackOp { when: When::Any(vec![forward.id.clone()]), op: Op { id, step, kind } })
+    let when = When::Way { target: target.clone(), way: WayBack::Undo, any: vec![forward.id.clone()] };
+    Some(BackOp { when, op: Op { id, step, kind } })
+}
+
+fn restore(target: &str, applied: Vec<OpId>) -> BackOp {
+    let when = When::Way { target: target.to_owned(), way: WayBack::Restore, any: applied };
+    BackOp { when, op: op(&format!("back/restore/{target}"), Kind::Restore { target: target.to_owned() }) }
 }
 
 /// Configuration, images, replicas, schedules, claims.

@@ -40,7 +40,7 @@ impl Case<'_> {
         self.law(!ids.is_empty(), "something is performed");
         let all = |mark: Mark| ids.iter().all(|id| self.mark(id) == mark);
         self.law(!ids.iter().any(|id| self.mark(id) == Mark::Unknown), "Unknown is never tried again");
-        self.law(!ids.iter().any(|id| self.mark(id) == Mark::Done), "what is done is not done again");
+        self.law(!ids.iter().any(|id| self.is_done(id)), "what is done is not done again");
         self.law(!self.released(), "a run that gave up its claims acts no more");
         let program = &self.world.program;
         if let Some(group) =
@@ -64,6 +64,10 @@ impl Case<'_> {
                 before.clone().all(|back| self.is_done(&back.op.id)),
                 "never n+1 before n on the way back",
             );
+            let restored = |id: &OpId| matches!(self.world.op(id).kind, Kind::Restore { .. });
+            let undone = |back: &&BackOp| matches!(back.op.kind, Kind::Undo { .. });
+            let both = ids.iter().any(restored) && before.clone().any(|back| undone(&back));
+            self.law(!both, "what is undone is not restored, nor the other way around");
             let reopened = all(Mark::DataLoss) && self.signals.accept_data_loss;
             self.law(reopened || !self.ended(), "Held is left by a person only");
             self.law(reopened || ids.iter().all(|id| self.fresh(id)), "what failed is not tried again");
@@ -178,7 +182,7 @@ impl Case<'_> {
     }
 
     fn is_done(&self, id: &str) -> bool {
-        self.mark(id) == Mark::Done
+        matches!(self.mark(id), Mark::Done | Mark::Restore)
     }
 
     fn fresh(&self, id: &str) -> bool {

@@ -7,6 +7,7 @@ use super::shop::{KEEPS, LATER, bundle, deployment, nightly, seen};
 use super::world::World;
 use crate::api::Outcome;
 use crate::check::Expect;
+use crate::api::plan::SchemaPolicy;
 use crate::script::Policy;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -40,9 +41,15 @@ fn intent() -> impl Strategy<Value = Intent> {
         0..=4,
     );
     let steps = proptest::collection::vec(proptest::collection::vec(action(), 1..3), 1..6);
-    let policy = (any::<bool>(), any::<bool>(), any::<bool>());
+    let schema = proptest::sample::select(vec![
+        SchemaPolicy::Auto,
+        SchemaPolicy::Undo,
+        SchemaPolicy::Restore,
+        SchemaPolicy::Hold,
+    ]);
+    let policy = (schema, any::<bool>(), any::<bool>());
     (any::<bool>(), dependents.prop_shuffle(), steps, policy).prop_map(
-        |(approval, dependents, groups, (undo, revert_images, give_back))| {
+        |(approval, dependents, groups, (schema, revert_images, give_back))| {
             let mut names = (1..).map(|n| format!("step-{n}"));
             let mut step = |action| Step { name: names.next().expect("without end"), action };
             Intent {
@@ -50,7 +57,7 @@ fn intent() -> impl Strategy<Value = Intent> {
                 dependents,
                 preflight: Vec::new(),
                 steps: groups.into_iter().map(|group| group.into_iter().map(&mut step).collect()).collect(),
-                on_failure: OnFailure { undo, revert_images, give_back },
+                on_failure: OnFailure { schema, revert_images, give_back },
                 verification: None,
             }
         },
@@ -157,7 +164,14 @@ fn every_effect_has_its_way_back(program: &Program) {
     let mut undone = Vec::new();
     for op in program.forward.iter().flatten() {
         let way = match &op.kind {
-            Kind::Apply { .. } => "undo",
+            Kind::Apply { target, .. } => {
+                let restored = format!("back/restore/{target}");
+                assert_eq!(back.contains(&restored.as_str()), program.on_failure.may_restore(), "{restored}");
+                if !program.on_failure.may_undo() {
+                    continue;
+                }
+                "undo"
+            }
             Kind::Configure { .. } => "configure",
             Kind::Rollout(_) => "rollout",
             _ => continue,
@@ -171,7 +185,9 @@ fn every_effect_has_its_way_back(program: &Program) {
     }
     assert!(undone.is_sorted(), "undone in the reverse of the order in which it is applied: {back:?}");
     for needed in program.back.iter().chain(&program.resolve).flatten() {
-        let super::super::When::Any(causes) = &needed.when else { continue };
+        let (super::super::When::Any(causes) | super::super::When::Way { any: causes, .. }) = &needed.when else {
+            continue;
+        };
         let known = |id: &String| ids.contains(id.as_str()) || back.contains(&id.as_str());
         assert!(
             !causes.is_empty() && causes.iter().all(known),

@@ -3,7 +3,7 @@
 
 use super::super::{Decision, Exit, Gate, Kind, Op, OpId, Program, Signals, next};
 use crate::api::Outcome;
-use crate::api::run::{Direction, MigrationRunStatus, OpRecord, OpState, TurnedAround};
+use crate::api::run::{Direction, MigrationRunStatus, OpRecord, OpState, TurnedAround, WayBack};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -13,6 +13,8 @@ pub(super) enum Mark {
     Untouched,
     Intent,
     Done,
+    /// Weigh alone: every target is to be restored.
+    Restore,
     Failed,
     /// Failed as only Weigh can: a person may accept the loss.
     DataLoss,
@@ -75,14 +77,14 @@ impl World {
             let (state, code) = match mark {
                 Mark::Untouched => return None,
                 Mark::Intent => (OpState::Intent, None),
-                Mark::Done => (OpState::Done, None),
+                Mark::Done | Mark::Restore => (OpState::Done, None),
                 Mark::Failed => (OpState::Failed, Some("StepFailed")),
                 Mark::DataLoss => (OpState::Failed, Some(super::super::DATA_LOSS)),
                 Mark::Unknown => (OpState::Unknown, Some("UnknownOutcome")),
             };
             let code = code.map(str::to_owned);
             let (started_at, finished_at) = (Some(at()), None);
-            Some(OpRecord { state, epoch: 1, attempt: 1, started_at, finished_at, code, note: None })
+            Some(OpRecord { state, epoch: 1, attempt: 1, started_at, finished_at, untouched: None, code, note: None })
         };
         let ops = self.ops.iter().zip(&state.marks);
         MigrationRunStatus {
@@ -94,8 +96,21 @@ impl World {
                 at: at(),
             }),
             outcome: state.outcome,
+            ways_back: self.ways(state),
             ..MigrationRunStatus::default()
         }
+    }
+
+    /// What Weigh has decided, the same for every target.
+    fn ways(&self, state: &State) -> BTreeMap<String, WayBack> {
+        let mut weighs = self.ops.iter().zip(&state.marks).filter(|(op, _)| op.kind == Kind::Weigh);
+        let way = weighs.find_map(|(_, mark)| match mark {
+            Mark::Done if self.program.on_failure.may_undo() => Some(WayBack::Undo),
+            Mark::Restore => Some(WayBack::Restore),
+            _ => None,
+        });
+        let targets = self.program.applied_targets();
+        targets.filter_map(|target| Some((target.to_owned(), way?))).collect()
     }
 
     /// These ops are done.
@@ -135,9 +150,10 @@ impl World {
     }
 
     fn ends(&self, kind: &Kind) -> &'static [Mark] {
-        use Mark::{DataLoss, Done, Failed, Intent, Unknown};
+        use Mark::{DataLoss, Done, Failed, Intent, Restore, Unknown};
         match kind {
             Kind::Gate(_) => &[Intent, Done],
+            Kind::Weigh if self.program.on_failure.may_restore() => &[Intent, Done, Restore, Failed, DataLoss],
             Kind::Weigh => &[Intent, Done, Failed, DataLoss],
             Kind::Apply { .. } | Kind::Undo { .. } => &[Intent, Done, Failed, Unknown],
             _ if self.all_unknown => &[Intent, Done, Failed, Unknown],

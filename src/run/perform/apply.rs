@@ -5,6 +5,7 @@ use super::super::patience::{QUIET_WATCH, pause};
 use super::super::seam::World;
 use super::super::walk::{Fact, Walk};
 use super::call::{Facts, SessionOf, watermarks};
+use super::quiet::written_in_the_gap;
 use super::{Stop, failure};
 use crate::api::plan::Failure;
 use crate::engine::{BlockedBy, Canceller, Claim, Partial, ScriptError, ScriptFailure, Session};
@@ -29,6 +30,14 @@ impl<W: World> Driver<W> {
     pub(super) async fn apply(&self, walk: &Walk, op: &Op, target: &str, history: &str) -> Facts {
         let pending = self.pending(walk, op)?;
         let mut facts = self.hold_quiet(walk, op, target).await?;
+        if walk.record().ops.get(&op.id).is_none_or(|op| op.untouched.is_none()) {
+            // Durable before the first script: after it nobody can tell the script's writes from others'.
+            let mark = self.write_mark(walk, op, target).await?;
+            let written = written_in_the_gap(walk, target, mark.as_deref());
+            facts.push(Fact::Untouched(op.id.clone(), !written));
+            facts.extend(written.then_some(Fact::QuietBroken));
+            return Err(Stop::Learned(facts));
+        }
         loop {
             let mut session = self.enter(walk, op, target).await?;
             if let Some(stop) = begun_and_lost(op, pending, session.partial()) {
@@ -52,12 +61,18 @@ impl<W: World> Driver<W> {
                 Ok(()) => {
                     facts.extend(watermarks(&session, target));
                     self.leave(session, Claim::Keep).await;
+                    facts.push(self.baseline(walk, op, target).await?);
                     return Ok(facts);
                 }
                 Err(Ran::Loud) => {
                     self.leave(session, Claim::Keep).await;
                     facts.push(Fact::QuietBroken);
                     facts.extend(self.hold_quiet(walk, op, target).await?);
+                }
+                Err(Ran::Stop(Stop::Failed(failure))) => {
+                    self.leave(session, Claim::Keep).await;
+                    facts.push(self.baseline(walk, op, target).await?);
+                    return Err(Stop::FailedKnowing(failure, facts));
                 }
                 Err(Ran::Stop(stop)) => {
                     self.leave(session, Claim::Keep).await;

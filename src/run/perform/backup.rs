@@ -22,17 +22,25 @@ impl<W: World> Driver<W> {
             works.push(JobWork::Verify { path: "trial".into(), level, bytes: self.bytes(walk, target) });
         }
         for work in works {
-            let job = self.request(walk, op, target, work);
-            let mut failures = 0;
-            loop {
-                self.boundary(walk, op)?;
-                match self.world.cluster().try_job(&job).await {
-                    Ok(()) => break,
-                    Err(error) => self.wait_out(op, error, &mut failures).await?,
-                }
+            self.try_job(walk, op, &self.request(walk, op, target, work)).await?;
+        }
+        if !walk.program.on_failure.may_restore() {
+            return Ok(Vec::new());
+        }
+        let restore = JobWork::Restore { path: "trial".into(), sha256: String::new() };
+        self.try_job(walk, op, &self.request(walk, op, target, restore)).await?;
+        self.try_restore(walk, op, target).await
+    }
+
+    async fn try_job(&self, walk: &Walk, op: &Op, job: &JobRequest) -> Result<(), Stop> {
+        let mut failures = 0;
+        loop {
+            self.boundary(walk, op)?;
+            match self.world.cluster().try_job(job).await {
+                Ok(()) => return Ok(()),
+                Err(error) => self.wait_out(op, error, &mut failures).await?,
             }
         }
-        Ok(Vec::new())
     }
 
     /// Takes the backup.
@@ -67,12 +75,18 @@ impl<W: World> Driver<W> {
         walk.program.targets.get(target).map_or(0, |target| target.bytes)
     }
 
-    fn request(&self, walk: &Walk, op: &Op, target: &str, work: JobWork) -> JobRequest {
+    pub(super) fn request(&self, walk: &Walk, op: &Op, target: &str, work: JobWork) -> JobRequest {
         let attempt = walk.record().ops.get(&op.id).map_or(1, |op| op.attempt.unsigned_abs());
         JobRequest { op: op.id.clone(), attempt, epoch: walk.epoch(), target: target.to_owned(), work }
     }
 
-    async fn run_job(&self, walk: &Walk, op: &Op, job: &JobRequest) -> Result<serde_json::Value, Stop> {
+    /// Makes a Job and waits for its result.
+    pub(super) async fn run_job(
+        &self,
+        walk: &Walk,
+        op: &Op,
+        job: &JobRequest,
+    ) -> Result<serde_json::Value, Stop> {
         let mut failures = 0;
         let mut pending: Option<(Timestamp, Option<String>)> = None;
         loop {
@@ -126,13 +140,14 @@ impl<W: World> Driver<W> {
         }
     }
 
-    fn job_failed(&self, op: &Op, why: String) -> Stop {
-        Stop::Failed(Box::new(failure(
-            op,
-            "BackupGateFailed",
-            why,
-            "mend what the sentence names, then retry",
-        )))
+    pub(super) fn job_failed(&self, op: &Op, why: String) -> Stop {
+        let (code, action) = match op.kind {
+            Kind::Restore { .. } => {
+                ("RestoreFailed", "mend what the sentence names and restore by hand, then resolve the run")
+            }
+            _ => ("BackupGateFailed", "mend what the sentence names, then retry"),
+        };
+        Stop::Failed(Box::new(failure(op, code, why, action)))
     }
 
     /// Way back: a Job of an op that has no outcome may still run; it is removed and seen gone.

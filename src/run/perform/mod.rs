@@ -10,6 +10,7 @@ pub(super) mod claim;
 mod configure;
 mod quiesce;
 mod quiet;
+mod restore;
 mod rollout;
 mod undo;
 mod verify;
@@ -17,7 +18,7 @@ mod weigh;
 
 use super::driver::{Driver, Ended};
 use super::seam::{Cluster, ClusterError, Looked, World};
-use super::walk::{End, Walk};
+use super::walk::{End, Fact, Walk};
 use crate::api::plan::Failure;
 use crate::program::{Kind, Op};
 
@@ -29,6 +30,10 @@ pub(super) enum Stop {
     Overtaken,
     /// A failure.
     Failed(Box<Failure>),
+    /// A failure, and what was learned all the same.
+    FailedKnowing(Box<Failure>, Vec<Fact>),
+    /// The op goes on once this is durable.
+    Learned(Vec<Fact>),
     /// Nobody can say.
     Unknown(Box<Failure>),
 }
@@ -38,7 +43,9 @@ impl From<Stop> for End {
         match stop {
             Stop::Interrupted => End::Interrupted,
             Stop::Overtaken => End::Overtaken,
-            Stop::Failed(failure) => End::Failed(*failure),
+            Stop::Failed(failure) => End::Failed(*failure, Vec::new()),
+            Stop::FailedKnowing(failure, facts) => End::Failed(*failure, facts),
+            Stop::Learned(facts) => End::Learned(facts),
             Stop::Unknown(failure) => End::Unknown(*failure),
         }
     }
@@ -98,6 +105,7 @@ impl<W: World> Driver<W> {
             Kind::EndJobs => self.end_jobs(walk, op).await,
             Kind::Weigh => self.weigh(walk, op).await,
             Kind::Undo { target, history } => self.undo(walk, op, target, history).await,
+            Kind::Restore { target } => self.restore(walk, op, target).await,
             Kind::VerifyUndone { target } => self.verify_undone(walk, op, target).await,
             Kind::Deconfigure { namespace, name, old } => {
                 self.deconfigure(walk, op, namespace, name, old).await
@@ -174,6 +182,7 @@ fn class(op: &Op, code: &str) -> &'static str {
         (_, "UnknownOutcome") => "UnknownOutcome",
         (_, "NotQuiet" | "ReplicasContended") => "NotQuiet",
         (_, "Forbidden") => "Forbidden",
+        (Kind::Restore { .. }, _) => "StepFailed",
         (Kind::Trial { .. } | Kind::Backup { .. } | Kind::VerifyBackup { .. }, _) => "BackupGateFailed",
         _ => "StepFailed",
     }

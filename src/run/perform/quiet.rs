@@ -9,7 +9,7 @@ use super::quiesce::{down, listed};
 use super::{Stop, failure};
 use crate::api::run::Fingerprint;
 use crate::engine::{BlockedBy, Engine, ForeignSession, Proof, Quiet};
-use crate::program::{Op, WorkloadRef, digest};
+use crate::program::{Op, WorkloadRef};
 use std::time::Duration;
 
 impl<W: World> Driver<W> {
@@ -45,6 +45,11 @@ impl<W: World> Driver<W> {
             }
         };
         let mut facts = vec![Fact::Fingerprint(target.to_owned(), fingerprint(&proof))];
+        // On the way back, as long as nobody was let in, it must still be what the last op left.
+        if !walk.is_forward() && !walk.let_in() {
+            let broken = written_in_the_gap(walk, target, quiet.mark.as_deref());
+            facts.extend(broken.then_some(Fact::QuietBroken));
+        }
         match quiet.mark {
             Some(mark) => facts.extend([Fact::WriteMark(baseline(target), mark), Fact::QuietUnbroken]),
             None => facts.push(Fact::QuietBroken),
@@ -72,10 +77,18 @@ impl<W: World> Driver<W> {
         let mut facts = Vec::new();
         for target in walk.program.applied_targets() {
             facts.extend(self.hold_quiet(walk, op, target).await?);
+            // One mark for both: a writer between two would be hidden by the second.
             let mark = self.write_mark(walk, op, target).await?;
+            facts.extend(written_in_the_gap(walk, target, mark.as_deref()).then_some(Fact::QuietBroken));
             facts.push(Fact::WriteMark(target.to_owned(), mark.unwrap_or_default()));
         }
         Ok(facts)
+    }
+
+    /// The mark that the next op must find: between two ops of ours that write, nobody does.
+    pub(super) async fn baseline(&self, walk: &Walk, op: &Op, target: &str) -> Result<Fact, Stop> {
+        let mark = self.write_mark(walk, op, target).await?.unwrap_or_default();
+        Ok(Fact::WriteMark(baseline(target), mark))
     }
 
     /// The write mark of a target; none when it can't be read.
@@ -186,16 +199,27 @@ impl<W: World> Driver<W> {
     }
 }
 
-/// The name under which the mark of ProveQuiet is kept, beside the one taken before the first give-back.
+/// Whether somebody wrote since the last op of ours that did, `now` being the mark: a writer that comes and goes between
+/// two samples of the sessions is seen by what it moved.
+pub(super) fn written_in_the_gap(walk: &Walk, target: &str, now: Option<&str>) -> bool {
+    let then = walk.record().write_marks.get(&baseline(target));
+    let written = !walk.writes_to(target) && then.is_some_and(|then| Some(then.as_str()) != now);
+    if written {
+        tracing::warn!(target, "somebody wrote while it should have been quiet");
+    }
+    written
+}
+
+/// The name under which the mark is kept that the next op must find, beside the one taken before the first give-back.
 pub(super) fn baseline(target: &str) -> String {
-    format!("{target}@ProveQuiet")
+    format!("{target}@quiet")
 }
 
 /// What the record keeps of a proof.
 pub(super) fn fingerprint(proof: &Proof) -> Fingerprint {
     let histories = proof.histories.iter().map(|(name, digest)| format!("{name}={digest}"));
     Fingerprint {
-        history: digest(&histories.collect::<Vec<_>>().join("\n")),
+        history: histories.collect::<Vec<_>>().join(" "),
         structure: proof.structure.clone(),
     }
 }

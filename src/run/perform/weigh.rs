@@ -1,114 +1,108 @@
-//! May the way back be walked without losing anything? Decided for all targets before the first undo: half a way
-//! back is worse than none.
+//! May the way back be walked without losing anything, and how? Decided for all targets before the first undo: half a
+//! way back is worse than none.
 
 use super::super::asked::took;
 use super::super::driver::Driver;
 use super::super::seam::{Clock, World};
-use super::super::walk::Walk;
+use super::super::walk::{Fact, Walk};
 use super::call::Facts;
+use super::quiet::baseline;
 use super::{Stop, failure};
+use crate::api::run::WayBack;
+use crate::api::target::VerificationLevel;
 use crate::engine::{Claim, Session};
-use crate::program::{DATA_LOSS, Kind, Op, Pending};
-use crate::script::Script;
+use crate::program::{DATA_LOSS, Kind, Op, Stuck, Weighed, way_back};
 
 impl<W: World> Driver<W> {
     /// Reads what is applied under lock and fence, then weighs.
     pub(super) async fn weigh(&self, walk: &Walk, op: &Op) -> Facts {
-        let mut applied = Vec::new();
-        for (step, pending) in &walk.program.bundles {
-            if walk.applied_to(&pending.target) {
-                applied.extend(self.applied_scripts(walk, op, step, pending).await?);
+        let signals = self.signals();
+        let (policy, accepts_loss) = (walk.program.on_failure, signals.accept_data_loss);
+        let mut facts = Vec::new();
+        let mut needed_loss = false;
+        for target in walk.program.applied_targets().filter(|target| walk.applied_to(target)) {
+            let mark = self.write_mark(walk, op, target).await?;
+            let weighed = self.weighed(walk, op, target, mark.as_deref()).await?;
+            let way = way_back(target, policy, &weighed, accepts_loss)
+                .map_err(|stuck| held(op, self.run.number, stuck))?;
+            needed_loss |= accepts_loss && way_back(target, policy, &weighed, false).is_err();
+            facts.extend(way.map(|way| Fact::Way(target.to_owned(), way)));
+            // Making the copy takes its time: what is written meanwhile would be lost, and is seen by this.
+            if way == Some(WayBack::Restore) && !accepts_loss {
+                facts.push(Fact::WriteMark(as_weighed(target), mark.unwrap_or_default()));
             }
         }
-        if applied.is_empty() {
-            return Ok(Vec::new());
+        if needed_loss {
+            facts.extend(took(&signals, "override.data-loss", self.clock().now()));
         }
-        if !walk.program.on_failure.undo {
-            let message = "scripts are applied, and onFailure.schema is Hold".to_owned();
-            return Err(held(op, self.run.number, "SchemaHeld", message));
-        }
-        let without: Vec<&Script> = applied.iter().filter(|script| !can_be_undone(script)).copied().collect();
-        if !without.is_empty() {
-            let message =
-                format!("{} can't be undone: no undo script brings back what is gone", files(&without));
-            return Err(held(op, self.run.number, "NoUndo", message));
-        }
-        let destructive: Vec<&Script> =
-            applied.iter().filter(|script| script.undo_loses_data()).copied().collect();
-        let signals = self.signals();
-        if !destructive.is_empty() && signals.accept_data_loss {
-            return Ok(took(&signals, "override.data-loss", self.clock().now()).into_iter().collect());
-        }
-        if destructive.is_empty() || !self.written_since(walk, op).await? {
-            return Ok(Vec::new());
-        }
-        let message = format!(
-            "somebody wrote after the first workload was given back, and the undo of {} would drop what was written",
-            files(&destructive)
-        );
-        Err(held(op, self.run.number, DATA_LOSS, message))
+        Ok(facts)
     }
 
-    /// The scripts of a step that are in the target, in the order in which they were applied.
-    async fn applied_scripts<'w>(
+    /// What is known of a target: its histories under lock and fence, who wrote to it, what its backup is good for.
+    async fn weighed<'w>(
         &self,
         walk: &'w Walk,
         op: &Op,
-        step: &str,
-        pending: &'w Pending,
-    ) -> Result<Vec<&'w Script>, Stop> {
-        let session = self.enter(walk, op, &pending.target).await?;
-        let rows = session.histories().get(&pending.history).cloned().unwrap_or_default();
-        let partial = session.partial().iter().map(|partial| partial.key.clone()).collect::<Vec<_>>();
+        target: &str,
+        mark: Option<&str>,
+    ) -> Result<Weighed<'w>, Stop> {
+        let session = self.enter(walk, op, target).await?;
+        let histories = session.histories().clone();
+        let partial = session.partial().iter().map(|partial| partial.key.clone()).collect();
         self.leave(session, Claim::Keep).await;
-        if !partial.is_empty() {
-            let message = format!("{} ran only in part on {}", partial.join(", "), pending.target);
-            return Err(held(op, self.run.number, "PartialScript", message));
-        }
-        match walk.program.applied(step, &rows) {
-            Ok(done) => Ok(pending.scripts.iter().take(done).collect()),
-            Err(drift) => Err(held(op, self.run.number, "HistoryDrift", drift.to_string())),
-        }
-    }
-
-    /// Whether anybody wrote since the write mark that was taken right before the first give-back. A mark that
-    /// can't be read, then or now, counts as written.
-    async fn written_since(&self, walk: &Walk, op: &Op) -> Result<bool, Stop> {
-        // Somebody may have written while it should have been quiet: into what a script had just made, too.
-        if walk.record().quiet_unbroken == Some(false) {
-            return Ok(true);
-        }
-        if !walk.is_done(|kind| *kind == Kind::MarkWrites) {
-            return Ok(false);
-        }
-        for target in walk.program.applied_targets() {
-            let then = walk.record().write_marks.get(target).filter(|mark| !mark.is_empty()).cloned();
-            let now = self.write_mark(walk, op, target).await?;
-            if then.is_none() || then != now {
-                return Ok(true);
+        let mut weighed = Weighed { partial, no_restore: no_restore(walk, target), ..Weighed::default() };
+        let steps = walk.program.bundles.iter().filter(|(_, pending)| pending.target == target);
+        for (step, pending) in steps {
+            let rows = histories.get(&pending.history).map(Vec::as_slice).unwrap_or_default();
+            match walk.program.applied(step, rows) {
+                Ok(done) => weighed.applied.extend(&pending.scripts[..done]),
+                Err(drift) => weighed.drift = Some(drift.to_string()),
             }
         }
-        Ok(false)
+        weighed.written = written_since(walk, target, mark);
+        Ok(weighed)
+    }
+}
+
+/// The name under which the mark of a target that is to be restored is kept.
+pub(super) fn as_weighed(target: &str) -> String {
+    format!("{target}@Weigh")
+}
+
+/// Whether anybody wrote since the write mark that was taken right before the first give-back. A mark that can't be
+/// read, then or now, counts as written.
+fn written_since(walk: &Walk, target: &str, now: Option<&str>) -> bool {
+    // Somebody may have written while it should have been quiet: into what a script had just made, too.
+    if walk.record().quiet_unbroken == Some(false) || now.is_none() {
+        return true;
+    }
+    // Nobody was let in: since the silence was proven again on the way back it must have held.
+    let since = if walk.is_done(|kind| *kind == Kind::MarkWrites) { target.to_owned() } else { baseline(target) };
+    let then = walk.record().write_marks.get(&since).map(String::as_str);
+    then.is_none_or(str::is_empty) || then != now
+}
+
+/// Why the run's backup of a target can't be put back by itself.
+fn no_restore(walk: &Walk, target: &str) -> Option<String> {
+    let record = walk.record();
+    let backup = record.backups.iter().find(|backup| backup.target == target);
+    if backup.is_none_or(|backup| backup.level == VerificationLevel::None) {
+        return Some("this run has no proven backup of it".to_owned());
+    }
+    match record.restore_trials.get(target) {
+        None => Some("this run did not try whether it can be".to_owned()),
+        Some(why) => Some(why.clone()).filter(|why| !why.is_empty()),
     }
 }
 
 /// Held, with the ways on.
-fn held(op: &Op, run: u64, code: &str, message: String) -> Stop {
+fn held(op: &Op, run: u64, stuck: Stuck) -> Stop {
     let mut ways = Vec::new();
-    if code == DATA_LOSS {
+    if stuck.code == DATA_LOSS {
         ways.push(format!("accept the loss: override.data-loss: \"{run} until=… why=… by <you>\""));
     }
     ways.push(format!(
         "keep the new schema: make the data fit the old images, then resolve: \"{run} by <you>\""
     ));
-    Stop::Failed(Box::new(failure(op, code, message, ways.join("; or "))))
-}
-
-/// A script that drops or deletes is not undone by one that makes an empty column again, unless its author says so.
-fn can_be_undone(script: &Script) -> bool {
-    script.undo.as_ref().is_some_and(|undo| undo.directives.undo_keeps_data || !script.is_irreversible())
-}
-
-fn files(scripts: &[&Script]) -> String {
-    scripts.iter().map(|script| script.file.as_str()).collect::<Vec<_>>().join(", ")
+    Stop::Failed(Box::new(failure(op, stuck.code, stuck.message, ways.join("; or "))))
 }

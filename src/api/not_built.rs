@@ -36,10 +36,6 @@ const PLAN: &[NotBuilt<MigrationPlanSpec>] = &[
         sentence: "windows are not built yet; use approval: Required and approve when the time has come",
     },
     NotBuilt {
-        places: |plan| when(!plan.rollback_window.is_zero(), "spec.rollbackWindow"),
-        sentence: "a rollback after success is not built yet; leave rollbackWindow at 0s",
-    },
-    NotBuilt {
         places: |plan| when(plan.backup.when == BackupWhen::Online, "spec.backup.when"),
         sentence: "online backups are not built yet; leave backup.when at Quiesced",
     },

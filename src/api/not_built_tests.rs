@@ -65,11 +65,6 @@ fn each_field_of_a_plan_that_is_not_built_is_refused_by_one_sentence() {
             "spec.windows: windows are not built yet; use approval: Required and approve when the time has come".into(),
         ),
         (
-            "rollbackWindow: 1h",
-            APPROVE,
-            "spec.rollbackWindow: a rollback after success is not built yet; leave rollbackWindow at 0s".into(),
-        ),
-        (
             "backup: {when: Online}",
             APPROVE,
             "spec.backup.when: online backups are not built yet; leave backup.when at Quiesced".to_owned(),

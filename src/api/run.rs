@@ -37,8 +37,8 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Downtime", type_ = "string", json_path = ".status.downtime")
 )]
 #[x_kube(
-    validation = Rule::new("self.plan == oldSelf.plan && self.number == oldSelf.number && self.intentHash == oldSelf.intentHash")
-        .message("plan, number and intentHash of a run do not change"),
+    validation = Rule::new("self.plan == oldSelf.plan && self.number == oldSelf.number && self.intentHash == oldSelf.intentHash && (has(self.rollsBack) ? self.rollsBack : 0) == (has(oldSelf.rollsBack) ? oldSelf.rollsBack : 0)")
+        .message("plan, number, intentHash and rollsBack of a run do not change"),
     validation = Rule::new("!has(oldSelf.program) || (has(self.program) && self.program == oldSelf.program)")
         .message("the program of a run is frozen: set once, never changed")
 )]
@@ -51,6 +51,10 @@ pub struct MigrationRunSpec {
     /// What is meant: the same plan again has the same one.
     #[schemars(length(min = 1, max = HASH))]
     pub intent_hash: String,
+    /// Number of the run that this one takes back after its success; absent for a run that goes forward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub rolls_back: Option<i64>,
     /// The frozen program; absent until Freeze.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<FrozenProgram>,

@@ -75,7 +75,11 @@ impl Drivers {
         });
         let engines = kinds.collect();
         let teller = Teller::new(operator.clone(), PlanFacts::of(plan), RunFacts::of(run), engines);
-        let meant = Meant { run: reference.clone(), intent_hash: run.spec.intent_hash.clone() };
+        let meant = Meant {
+            run: reference.clone(),
+            intent_hash: run.spec.intent_hash.clone(),
+            rolls_back: run.spec.rolls_back.map(i64::unsigned_abs),
+        };
         let world = RealWorld::new(operator.clone(), meant, operator.for_plan(plan), targets, teller);
         let driver = Driver::new(Arc::new(world), reference, receiver, stop);
         let ended = Ending { drivers: self.clone(), run: uid(run) };

@@ -1,9 +1,9 @@
 //! The plan's controller: which run there must be, and which driver. Thin: compile and the driver do the work.
 
 use super::drivers::Drivers;
-use super::looking::{self, Looked, Refused, open};
+use super::looking::{self, Refused, open};
 use super::operator::{FINALIZER, Operator};
-use super::signals::{For, retry, signals};
+use super::signals::{For, retry, rollback_of, signals};
 use super::sweep::{self, SweepError};
 use super::targets::OpenTarget;
 use super::telling::{count, reference, write_status};
@@ -94,6 +94,12 @@ pub(super) async fn reconcile(plan: Arc<MigrationPlan>, context: Arc<Context>) -
         return leave(&context, &plan, newest).await;
     }
     let more_to_prune = sweep::prune(&context.operator, &plan, &runs).await?;
+    if let Some(run) = to_roll_back(&plan, &runs, Timestamp::now()) {
+        let (number, intent_hash) = (1 + highest(&plan, &runs, &[]), run.spec.intent_hash.clone());
+        let meant = NewRun { number, intent_hash, rolls_back: Some(run.spec.number) };
+        let run = make_run(&context, &plan, meant).await?;
+        return drive(&context, &plan, &run, &runs).await;
+    }
     match newest.filter(|run| latched(&plan, run)) {
         Some(run) => {
             if !project(&context.operator, &plan, run).await {
@@ -162,6 +168,23 @@ fn latched(plan: &MigrationPlan, run: &MigrationRun) -> bool {
         && outcome.is_some_and(|outcome| outcome != Outcome::Superseded)
         && Some(run.spec.plan.generation) == plan.metadata.generation
         && retry(plan) != Some(run.spec.number)
+}
+
+/// The run that a person wants taken back: the newest one, by `rollback`; or, after an attempt that ended before anything
+/// was changed, the one that it was for, by `retry` of the attempt.
+fn to_roll_back<'r>(
+    plan: &MigrationPlan,
+    runs: &'r [MigrationRun],
+    now: Timestamp,
+) -> Option<&'r MigrationRun> {
+    let newest = runs.last()?;
+    let number = if words::is_refused_rollback(newest) && retry(plan) == Some(newest.spec.number) {
+        newest.spec.rolls_back
+    } else {
+        rollback_of(plan).filter(|number| *number == newest.spec.number)
+    };
+    let run = runs.iter().find(|run| Some(run.spec.number) == number)?;
+    (of_this_plan(plan, run) && words::no_rollback(plan, run, now).is_none()).then_some(run)
 }
 
 /// A generation that had nothing pending is latched too.
@@ -294,9 +317,11 @@ async fn begin(context: &Context, plan: &MigrationPlan, runs: &[MigrationRun]) -
         say(context, plan, |old, facts, now| words::waiting(old, facts, Reason::Paused, sentence, now)).await;
         return Ok(Action::await_change());
     }
+    // The last word on an intent counts: what was taken back after its success is pending again.
     let succeeded = |intent: &str| {
-        let mut same = runs.iter().filter(|run| run.spec.intent_hash == intent);
-        same.any(|run| run.status.as_ref().is_some_and(|s| s.outcome == Some(Outcome::Succeeded)))
+        let mut same = runs.iter().rev().filter(|run| run.spec.intent_hash == intent);
+        let last = same.find(|run| !words::is_refused_rollback(run));
+        last.is_some_and(|run| run.status.as_ref().is_some_and(|s| s.outcome == Some(Outcome::Succeeded)))
     };
     let looked = match looking::look(&context.operator, plan, None, succeeded).await {
         Ok(looked) => looked,
@@ -320,7 +345,9 @@ async fn begin(context: &Context, plan: &MigrationPlan, runs: &[MigrationRun]) -
             Ok(Action::await_change())
         }
         Compiled::Program(_) => {
-            let run = make_run(context, plan, runs, looked).await?;
+            let number = 1 + highest(plan, runs, &looked.targets);
+            let meant = NewRun { number, intent_hash: looked.intent_hash, rolls_back: None };
+            let run = make_run(context, plan, meant).await?;
             drive(context, plan, &run, runs).await
         }
     }
@@ -334,7 +361,8 @@ fn failed_before(
     targets: &[DatabaseTargetStatus],
     intent: &str,
 ) -> Option<i64> {
-    let failed = match runs.iter().rev().find(|run| run.spec.intent_hash == intent) {
+    let same = |run: &&MigrationRun| run.spec.intent_hash == intent && !words::is_refused_rollback(run);
+    let failed = match runs.iter().rev().find(same) {
         Some(last) => {
             let outcome = last.status.as_ref().and_then(|status| status.outcome);
             let failed = matches!(outcome, Some(Outcome::RolledBack | Outcome::Held | Outcome::Aborted));
@@ -354,14 +382,15 @@ fn number_of(plan: &MigrationPlan, run: &str) -> Option<i64> {
     run.strip_prefix(plan.metadata.name.as_deref()?)?.strip_prefix('-')?.parse().ok()
 }
 
-async fn make_run(
-    context: &Context,
-    plan: &MigrationPlan,
-    runs: &[MigrationRun],
-    looked: Looked,
-) -> Result<MigrationRun, Error> {
-    let number = 1 + highest(plan, runs, &looked.targets);
-    let intent_hash = looked.intent_hash;
+/// What a new run is for.
+struct NewRun {
+    number: i64,
+    intent_hash: String,
+    rolls_back: Option<i64>,
+}
+
+async fn make_run(context: &Context, plan: &MigrationPlan, meant: NewRun) -> Result<MigrationRun, Error> {
+    let number = meant.number;
     let name = plan.metadata.name.clone().unwrap_or_default();
     let run = MigrationRun {
         metadata: ObjectMeta {
@@ -377,7 +406,8 @@ async fn make_run(
                 generation: plan.metadata.generation.unwrap_or_default(),
             },
             number,
-            intent_hash,
+            intent_hash: meant.intent_hash,
+            rolls_back: meant.rolls_back,
             program: None,
         },
         status: None,

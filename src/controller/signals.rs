@@ -28,7 +28,7 @@ pub(super) fn signals(
     whose: For<'_>,
     now: Timestamp,
 ) -> (Signals, Option<std::time::Duration>) {
-    let number = whose.run.spec.number;
+    let (number, rolled_back) = (whose.run.spec.number, whose.run.spec.rolls_back);
     let none = MigrationRunStatus::default();
     let record = whose.run.status.as_ref().unwrap_or(&none);
     let deleted = plan.metadata.deletion_timestamp.is_some();
@@ -48,10 +48,13 @@ pub(super) fn signals(
         let said_of = match &verb {
             Verb::Approve(_) | Verb::ApproveStep { .. } => Some(number),
             Verb::Abort(run) | Verb::Resolve(run) | Verb::Abandon(run) => Some(*run),
+            // Of a rollback it may name the run that is taken back: the other number is not known before.
+            Verb::Override { run, .. } if rolled_back == Some(*run) => Some(number),
             Verb::Override { run, .. } => Some(*run),
             // It named the run before, and this one is what came of it.
             Verb::Retry(run) => whose.before.filter(|before| before == run).map(|_| number),
-            Verb::Rollback(_) | Verb::Adopt { .. } => None,
+            Verb::Rollback(run) => rolled_back.filter(|of| of == run).map(|_| number),
+            Verb::Adopt { .. } => None,
         };
         if said_of == Some(number) {
             signals.said.push(said);
@@ -62,7 +65,9 @@ pub(super) fn signals(
             Verb::Abort(run) if run == number => signals.abort = true,
             Verb::Resolve(run) if run == number => signals.exit = Some(Exit::Resolve),
             Verb::Abandon(run) if run == number => signals.exit = Some(Exit::Abandon),
-            Verb::Override { guard: Guard::DataLoss, run, until, .. } if run == number => {
+            Verb::Override { guard: Guard::DataLoss, run, until, .. }
+                if run == number || rolled_back == Some(run) =>
+            {
                 signals.accept_data_loss = now < until.0;
             }
             _ => {}
@@ -90,6 +95,15 @@ pub(super) fn retry(plan: &MigrationPlan) -> Option<i64> {
     let annotations = plan.metadata.annotations.clone().unwrap_or_default();
     verb::on_plan(&annotations).into_iter().flatten().find_map(|asked| match asked.verb {
         Verb::Retry(run) => Some(run),
+        _ => None,
+    })
+}
+
+/// The run that a person wants taken back.
+pub(super) fn rollback_of(plan: &MigrationPlan) -> Option<i64> {
+    let annotations = plan.metadata.annotations.clone().unwrap_or_default();
+    verb::on_plan(&annotations).into_iter().flatten().find_map(|asked| match asked.verb {
+        Verb::Rollback(run) => Some(run),
         _ => None,
     })
 }

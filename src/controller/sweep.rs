@@ -14,7 +14,7 @@ use crate::cluster::{
     Acting, Holder, ReadError, SwapError, WriteError, get_if_there, lease, list_all, record,
 };
 use crate::engine::{Claim, ClaimSeen, Engine, EngineError, Fence, Session};
-use crate::words::{BACKUPS_KEPT, FAILED_KEPT, is_live, touches};
+use crate::words::{BACKUPS_KEPT, FAILED_KEPT, is_live, is_refused_rollback, no_rollback, touches};
 use crate::workload::{self as hands, WorkloadKey};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -202,6 +202,7 @@ fn is_last_word(run: &MigrationRun, runs: &[MigrationRun]) -> bool {
         other.spec.number > run.spec.number && other.spec.intent_hash == run.spec.intent_hash
     };
     matches!(outcome, Some(Outcome::RolledBack | Outcome::Held | Outcome::Aborted))
+        && !is_refused_rollback(run)
         && runs.iter().find(later).is_none()
 }
 
@@ -212,13 +213,16 @@ pub(super) async fn prune(
     runs: &[MigrationRun],
 ) -> Result<bool, SweepError> {
     let limit = usize::try_from(plan.spec.run_history_limit).unwrap_or(usize::MAX);
-    let old = old(limit, runs).count();
+    // Inside its rollbackWindow a run may be asked for whatever the limit says.
+    let kept = |run: &MigrationRun| no_rollback(plan, run, Timestamp::now()).is_none();
+    let old = old(limit, runs).filter(|run| !kept(run)).count();
     if old == 0 {
         return Ok(false);
     }
     let namespace = plan.metadata.namespace.as_deref().unwrap_or_default();
     let targets: Vec<DatabaseTarget> = list_all(operator.own(), namespace, "").await?;
-    let ready = prunable(limit, runs, &targets);
+    let mut ready = prunable(limit, runs, &targets);
+    ready.retain(|run| !kept(run));
     for run in &ready {
         remove(operator, run).await?;
     }

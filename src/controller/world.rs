@@ -46,6 +46,8 @@ pub(super) struct Meant {
     pub(super) run: RunRef,
     /// What was meant when it was made; another one is another run.
     pub(super) intent_hash: String,
+    /// Number of the run that it takes back.
+    pub(super) rolls_back: Option<u64>,
 }
 
 /// The clock on the wall.
@@ -56,7 +58,7 @@ pub(super) struct RealCluster {
     operator: Operator,
     run: RunRef,
     /// What was meant when the run was made.
-    intent_hash: String,
+    meant: Meant,
     /// Name of the run's record.
     name: String,
     /// As whom everything is done for the plan.
@@ -77,11 +79,11 @@ impl RealWorld {
         targets: BTreeMap<String, OpenTarget>,
         teller: Teller,
     ) -> Self {
-        let Meant { run, intent_hash } = meant;
+        let run = meant.run.clone();
         let name = format!("{}-{}", run.plan, run.number);
         let last = Mutex::new(Value::Null);
         let waking = Waking::new(operator.own().client().clone());
-        let cluster = RealCluster { operator, run, intent_hash, name, acting, targets, last, teller, waking };
+        let cluster = RealCluster { operator, run, meant, name, acting, targets, last, teller, waking };
         Self { cluster, clock: RealClock }
     }
 }
@@ -202,6 +204,45 @@ impl RealCluster {
         Ok((target.acting.clone(), job))
     }
 
+    /// The program that a run was frozen with.
+    async fn thawed(&self, frozen: FrozenProgram) -> Answer<Thawed> {
+        let format = i64::from(frozen.format);
+        let parts: Vec<Part> =
+            frozen.parts.into_iter().map(|part| Part { secret: part.secret, sha256: part.sha256 }).collect();
+        let bytes = match secret::read_parts(&self.acting, &self.run.namespace, &parts).await {
+            Ok(bytes) => bytes,
+            Err(PartError::Read(error)) => return Err(read(error)),
+            Err(broken) => return Ok(Thawed::Broken { why: broken.to_string() }),
+        };
+        // The digests are right: these are the bytes that were frozen, and what can't read them is another version.
+        match serde_json::from_slice(&bytes) {
+            Ok(program) if walks(format) => Ok(Thawed::Program(Box::new(program))),
+            Ok(_) | Err(_) => Ok(Thawed::OfAnotherVersion(format!(
+                "the run was frozen in format {format} by another version of the operator, and this one walks format {}: deploy the version that froze it",
+                program::FORMAT
+            ))),
+        }
+    }
+
+    /// The program that takes another run back: from what that one was frozen with and what it has recorded.
+    async fn look_back(&self, number: u64) -> Answer<Looked> {
+        let refused = |message: String| Looked::Refused { reason: "GuardBlocked".into(), message };
+        let name = format!("{}-{number}", self.run.plan);
+        let run: Option<MigrationRun> =
+            get_if_there(self.own(), &self.run.namespace, &name).await.map_err(read)?;
+        let Some((frozen, record)) = run.and_then(|run| run.spec.program.zip(run.status)) else {
+            return Ok(refused(format!("run {name} is gone, or was never frozen: it can't be taken back any more")));
+        };
+        Ok(match self.thawed(frozen).await? {
+            Thawed::Program(program) => {
+                Looked::Program(Box::new(program::rollback(&program, &record, number, &self.leases())))
+            }
+            Thawed::NotFrozen => refused(format!("run {name} was never frozen")),
+            Thawed::Broken { why } => refused(format!("run {name} can't be taken back any more: {why}")),
+            Thawed::OfAnotherVersion(why) => Looked::Refused { reason: "OperatorVersionSkew".into(), message: why },
+        })
+    }
+
     /// Wakes the driver when the workload or a pod of it moves.
     fn follow(&self, of: &WorkloadRef) {
         let (namespace, name) = (of.namespace.as_str(), of.name.as_str());
@@ -253,10 +294,13 @@ impl Cluster for RealCluster {
         let plan: Option<MigrationPlan> =
             get_if_there(self.own(), &self.run.namespace, &self.run.plan).await.map_err(read)?;
         let Some(plan) = plan else { return Ok(Looked::NothingPending) };
+        if let Some(number) = self.meant.rolls_back {
+            return self.look_back(number).await;
+        }
         let ours = Some((self.run.plan_uid.as_str(), self.run.number));
         match looking::look(&self.operator, &plan, ours, |_| false).await {
             // A source was edited: what is meant now is another run's to do, under its own number and approval.
-            Ok(looked) if looked.intent_hash != self.intent_hash => Ok(Looked::NothingPending),
+            Ok(looked) if looked.intent_hash != self.meant.intent_hash => Ok(Looked::NothingPending),
             Ok(looked) => Ok(match looked.compiled {
                 Compiled::Program(program) => Looked::Program(program),
                 Compiled::NothingPending => Looked::NothingPending,
@@ -297,22 +341,9 @@ impl Cluster for RealCluster {
     }
 
     async fn thaw(&self) -> Answer<Thawed> {
-        let Some(frozen) = self.record().await?.spec.program else { return Ok(Thawed::NotFrozen) };
-        let format = i64::from(frozen.format);
-        let parts: Vec<Part> =
-            frozen.parts.into_iter().map(|part| Part { secret: part.secret, sha256: part.sha256 }).collect();
-        let bytes = match secret::read_parts(&self.acting, &self.run.namespace, &parts).await {
-            Ok(bytes) => bytes,
-            Err(PartError::Read(error)) => return Err(read(error)),
-            Err(broken) => return Ok(Thawed::Broken { why: broken.to_string() }),
-        };
-        // The digests are right: these are the bytes that were frozen, and what can't read them is another version.
-        match serde_json::from_slice(&bytes) {
-            Ok(program) if walks(format) => Ok(Thawed::Program(Box::new(program))),
-            Ok(_) | Err(_) => Ok(Thawed::OfAnotherVersion(format!(
-                "the run was frozen in format {format} by another version of the operator, and this one walks format {}: deploy the version that froze it",
-                program::FORMAT
-            ))),
+        match self.record().await?.spec.program {
+            Some(frozen) => self.thawed(frozen).await,
+            None => Ok(Thawed::NotFrozen),
         }
     }
 

@@ -12,6 +12,7 @@ pub mod next;
 mod op;
 mod parse;
 mod pending;
+mod rollback;
 mod seen;
 mod way;
 #[cfg(test)]
@@ -20,10 +21,11 @@ mod tests;
 pub use compile::{Compiled, Refusal, compile};
 pub use hash::digest;
 pub use intent::{Action, Intent, Step};
-pub use next::{Cause, Decision, Exit, Said, Signals, next};
+pub use next::{Cause, Decision, Exit, ROLLBACK, Said, Signals, next};
 pub use op::{Gate, Kind, Op, OpId, QueryCheck, RolloutOp, WorkloadRef};
 pub use parse::{parse, workload};
 pub use pending::{Drift, Pending, history_digest};
+pub use rollback::{RolledBackRun, rollback};
 pub use seen::{Seen, TargetSeen, WorkloadSeen};
 pub use way::{Stuck, Weighed, can_be_undone, way_back};
 
@@ -64,6 +66,9 @@ pub struct Program {
     pub targets: BTreeMap<String, TargetPlan>,
     /// What shall happen when the run fails.
     pub on_failure: OnFailure,
+    /// The run that this one takes back after its success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolls_back: Option<RolledBackRun>,
 }
 
 /// What the program knows of a target.

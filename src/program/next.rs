@@ -73,6 +73,8 @@ pub enum Cause {
     Budget,
     /// Edited before Freeze: this run gives way to the next generation.
     Superseded,
+    /// A person wants a run back that had succeeded.
+    Rollback,
 }
 
 impl Cause {
@@ -85,9 +87,13 @@ impl Cause {
             Cause::Deadline => "DeadlineExceeded",
             Cause::Budget => "BudgetExceeded",
             Cause::Superseded => "Superseded",
+            Cause::Rollback => ROLLBACK,
         }
     }
 }
+
+/// The cause of a rollback after success.
+pub const ROLLBACK: &str = "RollbackRequested";
 
 /// What the driver does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +137,10 @@ pub fn changed(program: &Program, record: &Record) -> bool {
 }
 
 fn forward(program: &Program, record: &Record, signals: &Signals) -> Decision {
+    let mut all = program.forward.iter().flatten();
+    if all.any(|op| op.kind == Kind::Inherit && done(record, &op.id)) {
+        return Decision::TurnAround(Cause::Rollback);
+    }
     let Some(group) = program.forward.iter().find(|group| !group.iter().all(|op| done(record, &op.id)))
     else {
         return Decision::Finish(Outcome::Succeeded);
@@ -261,6 +271,14 @@ fn released(program: &Program, record: &Record) -> bool {
     all.any(|op| op.kind == Kind::Release && done(record, &op.id))
 }
 
+/// Whether an op of the way back will be needed by a run that has done what this record says, whichever way it takes.
+pub(super) fn foreseen(when: &When, record: &Record) -> bool {
+    match when {
+        When::Always => true,
+        When::Any(ids) | When::Way { any: ids, .. } => ids.iter().any(|id| touched(record, id)),
+    }
+}
+
 /// Whether an op of the way back is needed.
 pub fn holds(when: &When, record: &Record) -> bool {
     match when {
@@ -319,6 +337,7 @@ mod stopped {
             workloads: Vec::new(),
             targets: BTreeMap::new(),
             on_failure: OnFailure::default(),
+            rolls_back: None,
         }
     }
 

@@ -98,6 +98,8 @@ pub enum Kind {
         /// The target tried.
         target: String,
     },
+    /// Rollback after success: would the way back lose anything? Asked before anything is taken down.
+    Foresee,
     /// Waits for a person.
     Gate(Gate),
     /// Takes targets, dependents and rollout workloads: all or nothing.
@@ -106,6 +108,8 @@ pub enum Kind {
     Recheck,
     /// Writes the program into the record, once.
     Freeze,
+    /// Rollback after success: what the other run did counts as done, and its record as this run's.
+    Inherit,
     /// Scales a dependent to zero, or suspends a CronJob, and sees its pods gone.
     Quiesce {
         /// The dependent.

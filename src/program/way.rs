@@ -1,10 +1,11 @@
 //! How a target is brought back: by its undo scripts, by its backup, or by a person. Decided for every target before
 //! anything is undone.
 
-use super::{DATA_LOSS, OnFailure};
+use super::{DATA_LOSS, OnFailure, Program};
 use crate::api::plan::SchemaPolicy;
 use crate::api::run::WayBack;
-use crate::script::Script;
+use crate::script::{HistoryRow, Script};
+use std::collections::BTreeMap;
 
 /// What is known of a target when its way back is decided; read under its lock and fence, quiet.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,24 @@ pub struct Weighed<'a> {
     pub written: bool,
     /// Why the run's backup can't be put back by itself; none: it can.
     pub no_restore: Option<String>,
+}
+
+impl<'a> Weighed<'a> {
+    /// Takes in which scripts of the run are in the histories of a target.
+    pub fn applied_of(
+        &mut self,
+        program: &'a Program,
+        target: &str,
+        histories: &BTreeMap<String, Vec<HistoryRow>>,
+    ) {
+        for (step, pending) in program.bundles.iter().filter(|(_, pending)| pending.target == target) {
+            let rows = histories.get(&pending.history).map(Vec::as_slice).unwrap_or_default();
+            match program.applied(step, rows) {
+                Ok(done) => self.applied.extend(&pending.scripts[..done]),
+                Err(drift) => self.drift = Some(drift.to_string()),
+            }
+        }
+    }
 }
 
 /// Why only a person can go on.

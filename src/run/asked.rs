@@ -42,9 +42,10 @@ impl Walk {
         self.learn_now(facts);
     }
 
-    /// Writes down who wanted this run, if it is the same intent again.
-    pub(super) fn heed_retry(&mut self, signals: &Signals, now: Timestamp) {
+    /// Writes down who wanted this run, if it is the same intent again, or takes one back.
+    pub(super) fn heed_begin(&mut self, signals: &Signals, now: Timestamp) {
         self.learn_now(took(signals, "retry", now));
+        self.learn_now(took(signals, "rollback", now));
     }
 }
 
@@ -130,6 +131,7 @@ mod tests {
             workloads: Vec::new(),
             targets: BTreeMap::new(),
             on_failure: OnFailure::default(),
+            rolls_back: None,
         };
         let saved = Saved { version: "1".into(), status: MigrationRunStatus::default() };
         Walk { program: Arc::new(program), saved, dirty: false }
@@ -170,7 +172,7 @@ mod tests {
         walk.heed(&Decision::TurnAround(Cause::Deadline), &all, now());
         assert!(walk.record().verbs.is_empty() && !walk.dirty, "nobody was obeyed");
         walk.heed(&Decision::TurnAround(Cause::Abort), &all, now());
-        walk.heed_retry(&all, now());
+        walk.heed_begin(&all, now());
         walk.saved.status.outcome = Some(Outcome::Held);
         let exit = Signals { exit: Some(Exit::Resolve), ..all.clone() };
         walk.heed(&Decision::Perform(vec!["resolve/release".into()]), &exit, now());

@@ -124,6 +124,8 @@ pub enum JobWork {
     },
     /// Makes a copy of the database from the backup at this path, beside it.
     Restore {
+        /// The run that took it.
+        run: u64,
         /// The path below the volume.
         path: String,
         /// SHA-256 of its manifest: another backup at the same path is not this one.

@@ -160,7 +160,7 @@ impl<W: World> Driver<W> {
         let now = self.clock().now();
         if walk.record().started_at.is_none() {
             walk.saved.status.started_at = Some(Time(now));
-            walk.heed_retry(&self.signals(), now);
+            walk.heed_begin(&self.signals(), now);
         }
         walk.dirty = true;
         self.save_first(walk).await

@@ -41,6 +41,8 @@ pub(super) enum Fact {
     Way(String, WayBack),
     /// A target was brought back from its backup.
     Restored(RestoreRecord),
+    /// What a run did that is taken back after its success, and the workloads as they are brought back.
+    Inherited(Box<MigrationRunStatus>, Vec<run::Original>),
     /// A person's approval was counted.
     Approved(ApprovalRecord),
     /// A person's verb was done.
@@ -378,6 +380,17 @@ impl Learn for MigrationRunStatus {
                 if !self.restores.iter().any(|known| known.target == restore.target) {
                     self.restores.push(restore);
                 }
+            }
+            Fact::Inherited(of, originals) => {
+                for (id, op) in of.ops {
+                    self.ops.entry(id).or_insert(op);
+                }
+                self.originals = originals;
+                self.backups = of.backups;
+                self.quiet_unbroken = of.quiet_unbroken;
+                self.write_marks = of.write_marks;
+                self.fingerprints = of.fingerprints;
+                self.restore_trials = of.restore_trials;
             }
             Fact::Approved(approval) => asked::keep_approval(self, approval),
             Fact::Took(verb) => asked::keep_verb(self, verb),

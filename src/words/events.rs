@@ -276,9 +276,11 @@ fn ends_well(kind: &Kind) -> Option<EventReason> {
         Kind::Undo { .. } | Kind::Deconfigure { .. } | Kind::RollBack { .. } => EventReason::StepUndone,
         Kind::Restore { .. } => EventReason::RestoreVerified,
         Kind::Trial { .. }
+        | Kind::Foresee
         | Kind::Claim
         | Kind::Recheck
         | Kind::Freeze
+        | Kind::Inherit
         | Kind::Backup { .. }
         | Kind::MarkWrites
         | Kind::Release

@@ -145,6 +145,7 @@ fn program() -> Program {
         workloads: vec![nightly(), backend(), worker()],
         targets: BTreeMap::new(),
         on_failure: OnFailure::default(),
+            rolls_back: None,
     }
 }
 

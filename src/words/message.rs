@@ -7,7 +7,7 @@ use super::view::View;
 use crate::api::Outcome;
 use crate::api::bounds::{MESSAGE, cut};
 use crate::api::plan::Failure;
-use crate::program::{DATA_LOSS, Gate, Kind, Op};
+use crate::program::{DATA_LOSS, Gate, Kind, Op, ROLLBACK};
 use crate::run::{Doing, Waiting};
 use jiff::Timestamp;
 
@@ -84,6 +84,13 @@ pub(super) fn cause(view: &View<'_>) -> String {
             Some(verb) => format!("{} aborted it", verb.by),
             None => "it was aborted".to_owned(),
         },
+        ROLLBACK => {
+            let by = record.verbs.iter().rev().find(|verb| verb.verb == "rollback");
+            let by = by.map_or("somebody", |verb| verb.by.as_str());
+            let run = view.program().and_then(|program| program.rolls_back.as_ref());
+            let run = run.map(|of| format!("run {}", of.run)).unwrap_or_else(|| "a run".to_owned());
+            format!("{by} wants {run} taken back")
+        }
         "Deleted" => "the plan is being deleted".to_owned(),
         "DeadlineExceeded" => "its deadline has passed".to_owned(),
         "BudgetExceeded" => "maxDowntime was used up before anything was changed".to_owned(),
@@ -280,6 +287,8 @@ fn act(kind: &Kind, doing: Option<&Doing>) -> String {
     let more = || detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
     match kind {
         Kind::Trial { target } => format!("tries the Jobs of {target} by dry-run, and whether it could be restored"),
+        Kind::Foresee => "weighs what the way back would lose, before anything is taken down".to_owned(),
+        Kind::Inherit => "takes over what the run did that is taken back".to_owned(),
         Kind::Gate(_) => "passes the gate".to_owned(),
         Kind::Claim => "claims targets and workloads".to_owned(),
         Kind::Recheck => "looks again under the claim".to_owned(),
@@ -333,9 +342,11 @@ pub(super) fn finished(kind: &Kind) -> String {
         Kind::Gate(Gate::Plan) => "the plan is approved".to_owned(),
         Kind::Gate(Gate::Step { name, .. }) => format!("{name} is approved"),
         Kind::Trial { .. }
+        | Kind::Foresee
         | Kind::Claim
         | Kind::Recheck
         | Kind::Freeze
+        | Kind::Inherit
         | Kind::MarkWrites
         | Kind::Release
         | Kind::EndJobs

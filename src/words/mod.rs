@@ -41,5 +41,5 @@ pub use facts::{PlanFacts, RunFacts};
 pub use measures::{Measure, Person, measures};
 pub use run_status::run_status;
 pub use status::{differs, plan_status};
-pub use target::{BACKUPS_KEPT, FAILED_KEPT, TargetFacts, is_live, target_left, touches};
-pub use verbs::{ignored_on_plan, ignored_on_target};
+pub use target::{BACKUPS_KEPT, FAILED_KEPT, TargetFacts, is_live, is_refused_rollback, target_left, touches};
+pub use verbs::{ignored_on_plan, ignored_on_target, no_rollback};

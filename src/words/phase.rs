@@ -31,7 +31,13 @@ pub(super) fn phase(view: &View<'_>) -> Phase {
 
 fn of_kind(kind: &Kind) -> Phase {
     match kind {
-        Kind::Trial { .. } | Kind::Gate(_) | Kind::Claim | Kind::Recheck | Kind::Freeze => Phase::Pending,
+        Kind::Trial { .. }
+        | Kind::Foresee
+        | Kind::Gate(_)
+        | Kind::Claim
+        | Kind::Recheck
+        | Kind::Freeze
+        | Kind::Inherit => Phase::Pending,
         Kind::Quiesce { .. } | Kind::ProveQuiet { .. } => Phase::Quiescing,
         Kind::Backup { .. } | Kind::VerifyBackup { .. } => Phase::BackingUp,
         Kind::Apply { .. } => Phase::Migrating,

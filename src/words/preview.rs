@@ -8,6 +8,10 @@ use crate::script::Script;
 
 /// The ops in order, one line each, without bodies; what does not fit is counted.
 pub(super) fn preview(program: &Program, record: &Record) -> String {
+    if program.rolls_back.is_some() {
+        let ops = program.foreseen().map(|back| format!("  {}", activity(&back.op, None)));
+        return fitted(&ops.collect::<Vec<_>>());
+    }
     let ops = program.forward.iter().enumerate();
     let ops = ops.flat_map(|(n, group)| group.iter().flat_map(move |op| lines(program, n + 1, op)));
     let ways = program.applied_targets().map(|target| {

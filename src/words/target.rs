@@ -65,6 +65,12 @@ pub fn is_live(run: &MigrationRun) -> bool {
     }
 }
 
+/// Whether this was the attempt to take a run back that ended before anything was changed: that run's outcome stands.
+pub fn is_refused_rollback(run: &MigrationRun) -> bool {
+    let outcome = run.status.as_ref().and_then(|status| status.outcome);
+    run.spec.rolls_back.is_some() && outcome == Some(Outcome::Aborted)
+}
+
 fn name(run: &MigrationRun) -> String {
     run.metadata.name.clone().unwrap_or_default()
 }
@@ -77,7 +83,7 @@ fn ended(run: &MigrationRun) -> Option<(Outcome, &Time)> {
 /// The last word on each intent, if that was a failure.
 fn failed(old: &DatabaseTargetStatus, target: &TargetFacts<'_>) -> Vec<FailedIntent> {
     let mut all = old.failed.clone();
-    for run in target.runs.iter().filter(|run| touches(run, target.name)) {
+    for run in target.runs.iter().filter(|run| touches(run, target.name) && !is_refused_rollback(run)) {
         let Some((outcome, at)) = ended(run) else { continue };
         let intent = &run.spec.intent_hash;
         if all.iter().any(|known| known.intent_hash == *intent && known.at.0 > at.0) {
@@ -100,7 +106,8 @@ fn backups(old: &DatabaseTargetStatus, target: &TargetFacts<'_>) -> Vec<TargetBa
     for backup in &mut all {
         backup.pinned_by = None;
     }
-    for run in target.runs {
+    // A run that takes another one back has that one's backups in its record.
+    for run in target.runs.iter().filter(|run| run.spec.rolls_back.is_none()) {
         let of_run = run.status.iter().flat_map(|status| &status.backups);
         for backup in of_run.filter(|backup| backup.target == target.name) {
             all.retain(|known| known.path != backup.path);

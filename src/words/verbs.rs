@@ -68,7 +68,7 @@ impl Platform<'_> {
             Verb::Abort(number) => self.on_run(*number, abort),
             Verb::Retry(number) => self.on_run(*number, |run| self.retry(run)),
             Verb::Resolve(number) | Verb::Abandon(number) => self.on_run(*number, leave_held),
-            Verb::Rollback(_) => Some("rollback after success is not built yet".into()),
+            Verb::Rollback(number) => self.on_run(*number, |run| self.rollback(run)),
             Verb::Override { guard: Guard::DataLoss, run, until, .. } => {
                 self.on_run(*run, |found| accept_loss(found, until.0, self.now))
             }
@@ -124,6 +124,15 @@ impl Platform<'_> {
         }
     }
 
+    fn rollback(&self, run: &MigrationRun) -> Option<String> {
+        let number = run.spec.number;
+        match self.runs.iter().find(|other| other.spec.number > number) {
+            Some(next) if next.spec.rolls_back == Some(number) => None,
+            Some(next) => Some(format!("run {} came after run {number}", next.spec.number)),
+            None => no_rollback(self.plan, run, self.now),
+        }
+    }
+
     fn retry(&self, run: &MigrationRun) -> Option<String> {
         let number = run.spec.number;
         match outcome(run) {
@@ -136,6 +145,29 @@ impl Platform<'_> {
         let next = self.runs.iter().find(|other| other.spec.number > number)?;
         let obeyed = next.spec.intent_hash == run.spec.intent_hash;
         (!obeyed).then(|| format!("run {} came after run {number}", next.spec.number))
+    }
+}
+
+/// Why a run can't be taken back after its success; none when it can.
+pub fn no_rollback(plan: &MigrationPlan, run: &MigrationRun, now: Timestamp) -> Option<String> {
+    let (number, window) = (run.spec.number, plan.spec.rollback_window.get());
+    let ended = run.status.as_ref().and_then(|status| status.finished_at.as_ref()).map(|at| at.0);
+    match outcome(run) {
+        Some(Outcome::Succeeded) => {}
+        Some(outcome) => return Some(format!("run {number} has ended {outcome}, not Succeeded")),
+        None => return Some(format!("run {number} has not ended")),
+    }
+    if run.spec.plan.generation != plan.metadata.generation.unwrap_or_default() {
+        return Some(format!("the plan was edited after run {number}"));
+    }
+    if window.is_zero() {
+        return Some("spec.rollbackWindow is 0s: nothing was kept for it".into());
+    }
+    let until = ended.and_then(|ended| ended.checked_add(window).ok());
+    match until {
+        Some(until) if now < until => None,
+        Some(until) => Some(format!("its time was over at {until} (spec.rollbackWindow)")),
+        None => Some(format!("nobody knows when run {number} has ended")),
     }
 }
 
@@ -191,7 +223,7 @@ mod tests {
     fn plan(verb: &str, value: &str, approval: &str) -> MigrationPlan {
         serde_json::from_value(json!({
             "apiVersion": "whimbrel.dev/v1alpha1", "kind": "MigrationPlan",
-            "metadata": {"name": "p", "namespace": "ns", "uid": "u", "annotations": {
+            "metadata": {"name": "p", "namespace": "ns", "uid": "u", "generation": 1, "annotations": {
                 format!("whimbrel.dev/{verb}"): value, "example.org/abort": "not ours"
             }},
             "spec": {"approval": approval, "stages": [{"name": "Services", "steps": [
@@ -267,7 +299,10 @@ mod tests {
             ("retry", "3", vec![ended(3, "Aborted"), run(4, "other", json!({}))], "run 4 came after run 3"),
             ("resolve", "3", vec![live(3, "Back")], "run 3 is not Held"),
             ("abandon", "3", vec![ended(3, "Aborted")], "run 3 is not Held, it has ended: Aborted"),
-            ("rollback", "3", vec![ended(3, "Succeeded")], "rollback after success is not built yet"),
+            ("rollback", "3", vec![ended(3, "Succeeded")], "spec.rollbackWindow is 0s: nothing was kept for it"),
+            ("rollback", "3", vec![ended(3, "RolledBack")], "run 3 has ended RolledBack, not Succeeded"),
+            ("rollback", "3", vec![live(3, "Forward")], "run 3 has not ended"),
+            ("rollback", "3", vec![ended(3, "Succeeded"), ended(4, "Succeeded")], "run 4 came after run 3"),
             (
                 "override.data-loss",
                 "3 until=2026-11-21T01:30:00Z why=agreed",

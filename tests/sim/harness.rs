@@ -45,12 +45,18 @@ pub struct Stage {
     pub signals: watch::Sender<Signals>,
     drivers: BTreeMap<u64, JoinSet<Ended>>,
     next: u64,
+    run: u64,
 }
 
 impl Stage {
     pub fn new(world: Arc<World>, signals: Signals) -> Self {
         let (signals, _) = watch::channel(signals);
-        Self { world, clock: Instant::now(), signals, drivers: BTreeMap::new(), next: 0 }
+        Self { world, clock: Instant::now(), signals, drivers: BTreeMap::new(), next: 0, run: 1 }
+    }
+
+    /// From here on drivers are of the next run.
+    pub fn next_run(&mut self) {
+        self.run += 1;
     }
 
     /// Every driver dies as by `kill -9`.
@@ -73,8 +79,8 @@ impl Stage {
             namespace: "ns".into(),
             plan: "plan".into(),
             plan_uid: "p-uid".into(),
-            number: 1,
-            uid: "r-uid".into(),
+            number: self.run,
+            uid: if self.run == 1 { "r-uid".into() } else { format!("r-uid-{}", self.run) },
             cluster: "c".into(),
         };
         let signals = self.signals.subscribe();
@@ -105,13 +111,28 @@ async fn play(seed: u64, faults: Faults, bugs: Bugs, trace: bool) -> Result {
     let state = scenario::platform(scenario::Undo::of_seed(seed), bugs);
     let world = World::new(seed, faults, state, scenario, orders, trace);
     let mut stage = Stage::new(world.clone(), Signals::default());
+    let outcome = drive(&mut stage, &mut inbox, trace).await;
+    finish(&mut stage, &mut inbox, outcome).await;
+    if trace {
+        println!("{:#?}", world.state().record);
+    }
+    let violations = oracle::judge(&world, outcome);
+    Result { outcome, violations, calls: world.calls() }
+}
+
+/// Drives a run until it has ended, or for as long as anybody would wait.
+pub async fn drive(
+    stage: &mut Stage,
+    inbox: &mut mpsc::UnboundedReceiver<(u64, Fault)>,
+    trace: bool,
+) -> Option<Outcome> {
     stage.start();
     let until = Instant::now() + PATIENCE;
     let mut outcome = None;
     while outcome.is_none() && Instant::now() < until {
         tokio::select! {
             biased;
-            Some((driver, fault)) = inbox.recv() => obey(&mut stage, driver, fault).await,
+            Some((driver, fault)) = inbox.recv() => obey(stage, driver, fault).await,
             (driver, ended) = stage.ended(), if !stage.drivers.is_empty() => match ended {
                 Ended::Finished(ended) => outcome = Some(ended),
                 _ => {
@@ -126,12 +147,7 @@ async fn play(seed: u64, faults: Faults, bugs: Bugs, trace: bool) -> Result {
             () = tokio::time::sleep_until(until) => {}
         }
     }
-    finish(&mut stage, &mut inbox, outcome).await;
-    if trace {
-        println!("{:#?}", world.state().record);
-    }
-    let violations = oracle::judge(&world, outcome);
-    Result { outcome, violations, calls: world.calls() }
+    outcome
 }
 
 async fn obey(stage: &mut Stage, driver: u64, fault: Fault) {
@@ -178,7 +194,7 @@ async fn obey(stage: &mut Stage, driver: u64, fault: Fault) {
 }
 
 /// Rivals that are still about find out that the run has ended; then a driver of the finished run writes nothing.
-async fn finish(
+pub async fn finish(
     stage: &mut Stage,
     inbox: &mut mpsc::UnboundedReceiver<(u64, Fault)>,
     outcome: Option<Outcome>,

@@ -46,6 +46,11 @@ fn succeeded(state: &mut State) {
     if state.record.watermarks.is_empty() {
         state.violation("Succeeded, and the record has no watermark".into());
     }
+    in_place(state);
+}
+
+/// Everything is as the run wanted it.
+pub fn in_place(state: &mut State) {
     for key in ["1", "2", "3", "4"] {
         let there = state.database(TARGET).effects.get(key).copied().unwrap_or(0);
         if there != 1 {
@@ -62,7 +67,8 @@ fn succeeded(state: &mut State) {
     released(state);
 }
 
-fn as_before(state: &mut State) {
+/// Everything is as it was before the run.
+pub fn as_before(state: &mut State) {
     marked(state);
     let history: Vec<String> = state.database(TARGET).history.iter().map(|row| row.key.clone()).collect();
     if history != ["1"] {

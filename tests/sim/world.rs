@@ -200,6 +200,13 @@ impl World {
         if time.as_millis().is_multiple_of(17) { time * 60 } else { time }
     }
 
+    /// These faults are met at the calls that follow, counted from here.
+    pub fn faults_from_here(&self, faults: Faults) {
+        let calls = self.calls();
+        *self.faults.lock().expect("no panic") =
+            faults.into_iter().map(|(call, fault)| (calls + call, fault)).collect();
+    }
+
     /// What is left of the faults is not met any more.
     pub fn no_more_faults(&self) {
         self.faults.lock().expect("no panic").clear();

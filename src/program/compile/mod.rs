@@ -42,6 +42,7 @@ pub fn compile(intent: &Intent, seen: &Seen, intent_hash: &str) -> Result<Compil
         workloads,
         bundles: work.bundles,
         on_failure: intent.on_failure,
+            rolls_back: None,
         forward,
         back,
         resolve,

@@ -6,6 +6,7 @@ mod compiled;
 mod hashes;
 mod laws;
 mod random;
+mod rollback;
 mod shop;
 mod table;
 mod walked;

@@ -115,8 +115,17 @@ impl World {
 
     /// These ops are done.
     pub(super) fn done(&self, state: &State, ids: &[OpId]) -> State {
+        ids.iter().fold(state.clone(), |state, id| self.ended(&state, self.places[id], Mark::Done))
+    }
+
+    /// An op has ended like this; with Inherit everything is done that the other run did.
+    fn ended(&self, state: &State, place: usize, mark: Mark) -> State {
         let mut state = state.clone();
-        ids.iter().for_each(|id| state.marks[self.places[id]] = Mark::Done);
+        state.marks[place] = mark;
+        let inherits = self.ops[place].kind == Kind::Inherit && mark == Mark::Done;
+        for id in self.program.rolls_back.iter().filter(|_| inherits).flat_map(|of| of.record.ops.keys()) {
+            state.marks[self.places[id]] = Mark::Done;
+        }
         state
     }
 
@@ -134,11 +143,7 @@ impl World {
                 }
                 ids.iter().fold(vec![intended], |states, id| {
                     let place = self.places[id];
-                    let end = |state: &State, mark| {
-                        let mut state = state.clone();
-                        state.marks[place] = mark;
-                        state
-                    };
+                    let end = |state: &State, mark| self.ended(state, place, mark);
                     let ends = self.ends(&self.ops[place].kind);
                     states.iter().flat_map(|state| ends.iter().map(move |mark| end(state, *mark))).collect()
                 })

@@ -8,6 +8,7 @@ mod backup;
 mod call;
 pub(super) mod claim;
 mod configure;
+mod foresee;
 mod quiesce;
 mod quiet;
 mod restore;
@@ -83,6 +84,8 @@ impl<W: World> Driver<W> {
     pub(super) async fn perform(&self, walk: &Walk, op: &Op) -> End {
         let facts = match &op.kind {
             Kind::Trial { target } => self.trial(walk, op, target).await,
+            Kind::Foresee => self.foresee(walk, op).await,
+            Kind::Inherit => Ok(inherit(walk)),
             // The gate was open when `next` chose the op: passing it is its whole effect.
             Kind::Gate(_) => Ok(Vec::new()),
             Kind::Claim => self.claim(walk, op).await,
@@ -174,6 +177,13 @@ impl<W: World> Driver<W> {
             }
         }
     }
+}
+
+/// Everything that the other run did counts as done here.
+fn inherit(walk: &Walk) -> Vec<Fact> {
+    let Some(of) = &walk.program.rolls_back else { return Vec::new() };
+    let originals = walk.program.inherited_originals(of, &walk.record().originals);
+    vec![Fact::Inherited(of.record.clone(), originals)]
 }
 
 /// The reason of a condition for a failed op: what kind of thing failed, where the code says what exactly.

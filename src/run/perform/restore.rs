@@ -43,7 +43,8 @@ impl<W: World> Driver<W> {
         let Some(backup) = backup else {
             return Err(self.job_failed(op, "the record names no backup of this run".to_owned()));
         };
-        let work = JobWork::Restore { path: backup.path.clone(), sha256: backup.sha256.clone() };
+        let run = walk.program.rolls_back.as_ref().map_or(self.run.number, |of| of.run);
+        let work = JobWork::Restore { run, path: backup.path.clone(), sha256: backup.sha256.clone() };
         self.run_job(walk, op, &self.request(walk, op, target, work)).await?;
         self.hold_quiet(walk, op, target).await?;
         let put = self.put_back(walk, op, target).await?;

@@ -8,7 +8,7 @@ use super::super::walk::{Fact, Walk};
 use super::call::Facts;
 use super::quiet::baseline;
 use super::{Stop, failure};
-use crate::api::run::WayBack;
+use crate::api::run::{MigrationRunStatus, WayBack};
 use crate::api::target::VerificationLevel;
 use crate::engine::{Claim, Session};
 use crate::program::{DATA_LOSS, Kind, Op, Stuck, Weighed, way_back};
@@ -50,16 +50,13 @@ impl<W: World> Driver<W> {
         let histories = session.histories().clone();
         let partial = session.partial().iter().map(|partial| partial.key.clone()).collect();
         self.leave(session, Claim::Keep).await;
-        let mut weighed = Weighed { partial, no_restore: no_restore(walk, target), ..Weighed::default() };
-        let steps = walk.program.bundles.iter().filter(|(_, pending)| pending.target == target);
-        for (step, pending) in steps {
-            let rows = histories.get(&pending.history).map(Vec::as_slice).unwrap_or_default();
-            match walk.program.applied(step, rows) {
-                Ok(done) => weighed.applied.extend(&pending.scripts[..done]),
-                Err(drift) => weighed.drift = Some(drift.to_string()),
-            }
-        }
-        weighed.written = written_since(walk, target, mark);
+        let mut weighed = Weighed {
+            partial,
+            no_restore: no_restore(walk.record(), target),
+            written: written_since(walk, target, mark),
+            ..Weighed::default()
+        };
+        weighed.applied_of(&walk.program, target, &histories);
         Ok(weighed)
     }
 }
@@ -78,13 +75,16 @@ fn written_since(walk: &Walk, target: &str, now: Option<&str>) -> bool {
     }
     // Nobody was let in: since the silence was proven again on the way back it must have held.
     let since = if walk.is_done(|kind| *kind == Kind::MarkWrites) { target.to_owned() } else { baseline(target) };
-    let then = walk.record().write_marks.get(&since).map(String::as_str);
+    changed_since(walk.record().write_marks.get(&since).map(String::as_str), now)
+}
+
+/// Whether two marks differ. One that could not be read is different from every other.
+pub(super) fn changed_since(then: Option<&str>, now: Option<&str>) -> bool {
     then.is_none_or(str::is_empty) || then != now
 }
 
 /// Why the run's backup of a target can't be put back by itself.
-fn no_restore(walk: &Walk, target: &str) -> Option<String> {
-    let record = walk.record();
+pub(super) fn no_restore(record: &MigrationRunStatus, target: &str) -> Option<String> {
     let backup = record.backups.iter().find(|backup| backup.target == target);
     if backup.is_none_or(|backup| backup.level == VerificationLevel::None) {
         return Some("this run has no proven backup of it".to_owned());

@@ -32,10 +32,6 @@ struct NotBuilt<S> {
 
 const PLAN: &[NotBuilt<MigrationPlanSpec>] = &[
     NotBuilt {
-        places: |plan| when(!plan.windows.is_empty(), "spec.windows"),
-        sentence: "windows are not built yet; use approval: Required and approve when the time has come",
-    },
-    NotBuilt {
         places: |plan| when(!plan.rollback_window.is_zero(), "spec.rollbackWindow"),
         sentence: "a rollback after success is not built yet; leave rollbackWindow at 0s",
     },

@@ -22,6 +22,8 @@ fn what_is_built_is_not_refused() {
 version: '1'
 paused: true
 approval: Required
+windows: [{days: [Sat], from: '01:00', to: '04:00', timeZone: UTC}]
+onWindowClose: Pause
 deadline: 2h
 maxDowntime: 15m
 runHistoryLimit: 3
@@ -59,11 +61,6 @@ fn each_field_of_a_plan_that_is_not_built_is_refused_by_one_sentence() {
     let step = |field: &str| format!("spec.stages[Data].steps[a].{field}");
     let http = "http: {steps: [{method: GET, url: u, expect: {status: 200}}]}";
     for (fields, steps, expected) in [
-        (
-            "windows: [{from: '01:00', to: '04:00', timeZone: UTC}]",
-            APPROVE,
-            "spec.windows: windows are not built yet; use approval: Required and approve when the time has come".into(),
-        ),
         (
             "rollbackWindow: 1h",
             APPROVE,

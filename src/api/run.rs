@@ -7,7 +7,7 @@ mod status;
 
 pub use status::{
     AcceptedVerb, ApprovalRecord, BackupRecord, Direction, Fingerprint, MigrationRunStatus, OpRecord,
-    OpState, Original, TurnedAround, Watermark,
+    OpState, Original, TurnedAround, Wait, WaitFor, Watermark,
 };
 
 use super::bounds::{HASH, PLAN_NAME};

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 pub struct Intent {
     /// Whether a person must approve the compiled program.
     pub approval: bool,
+    /// Whether the run begins in a window only; when that is open is for the signals to say.
+    pub windows: bool,
     /// The workloads that must be silent while scripts run, as written.
     pub dependents: Vec<WorkloadRef>,
     /// Checks before anything is touched, by name.

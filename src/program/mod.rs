@@ -19,7 +19,7 @@ mod tests;
 pub use compile::{Compiled, Refusal, compile};
 pub use hash::digest;
 pub use intent::{Action, Intent, Step};
-pub use next::{Cause, Decision, Exit, Said, Signals, next};
+pub use next::{Cause, Closed, Decision, Exit, Said, Signals, next};
 pub use op::{Gate, Kind, Op, OpId, QueryCheck, RolloutOp, WorkloadRef};
 pub use parse::{parse, workload};
 pub use pending::{Drift, Pending, history_digest};

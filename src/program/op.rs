@@ -55,6 +55,8 @@ pub struct Op {
 pub enum Gate {
     /// The plan's own approval (`spec.approval: Required`).
     Plan,
+    /// A window of the plan (`spec.windows`): a clock opens it, no person.
+    Window,
     /// An `approve` step.
     Step {
         /// The step's name, as in `approve.<step>`.
@@ -98,7 +100,7 @@ pub enum Kind {
         /// The target tried.
         target: String,
     },
-    /// Waits for a person.
+    /// Waits for a person or a window.
     Gate(Gate),
     /// Takes targets, dependents and rollout workloads: all or nothing.
     Claim,

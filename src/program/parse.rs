@@ -2,7 +2,7 @@
 
 use super::{Action, Intent, OnFailure, QueryCheck, Refusal, Step, WorkloadRef};
 use crate::api::plan::{
-    self, Approval, CheckForm, ImagesPolicy, MigrationPlanSpec, SchemaPolicy, WorkloadsPolicy,
+    self, Approval, CheckForm, ImagesPolicy, MigrationPlanSpec, SchemaPolicy, Windows, WorkloadsPolicy,
 };
 use crate::api::{self, Stage};
 use crate::check::Expect;
@@ -29,11 +29,15 @@ pub fn parse(spec: &MigrationPlanSpec, namespace: &str) -> Result<Intent, Vec<Re
             check.map_err(&mut keep).ok()
         })
         .collect();
+    if let Err(error) = Windows::read(&spec.windows) {
+        refusals.push(Refusal { reason: "InvalidSpec", message: error.to_string() });
+    }
     if !refusals.is_empty() {
         return Err(refusals);
     }
     Ok(Intent {
         approval: spec.approval == Approval::Required,
+        windows: !spec.windows.is_empty(),
         dependents: spec.dependents.iter().map(|of| workload(of, namespace)).collect(),
         preflight,
         steps,

@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use whimbrel::api::Outcome;
-use whimbrel::program::{Said, Signals};
+use whimbrel::api::plan::OnWindowClose;
+use whimbrel::program::{Closed, Said, Signals};
 use whimbrel::run::{Driver, Ended, RunRef};
 
 /// A seed that is still running after this much virtual time hangs.
@@ -171,6 +172,21 @@ async fn obey(stage: &mut Stage, driver: u64, fault: Fault) {
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_secs(90)).await;
                 signals.send_modify(|signals| signals.paused = false);
+            });
+        }
+        Fault::WindowCloses => {
+            let policies = OnWindowClose::ALL;
+            let then = policies[usize::try_from(stage.next).expect("few") % policies.len()];
+            let closed = Closed { opens: None, then };
+            stage.world.state().closed = Some((Instant::now(), then));
+            if !stage.world.state().bugs.window_unheard {
+                stage.signals.send_modify(|signals| signals.closed = Some(closed));
+            }
+            let (signals, world) = (stage.signals.clone(), stage.world.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(1200)).await;
+                world.state().closed = None;
+                signals.send_modify(|signals| signals.closed = None);
             });
         }
         Fault::LostResponse | Fault::NeverSent | Fault::Delay => {}

@@ -104,7 +104,7 @@ fn a_run_without_its_frozen_program_is_held() {
 
 /// A world that breaks a promise must be noticed, or the oracles are blind.
 #[test]
-fn ten_deliberate_bugs_are_each_caught() {
+fn eleven_deliberate_bugs_are_each_caught() {
     let none = Bugs::default();
     let bugs = [
         ("naive fence", Bugs { naive_fence: true, ..none }),
@@ -117,6 +117,7 @@ fn ten_deliberate_bugs_are_each_caught() {
         ("release forgets", Bugs { release_forgets: true, ..none }),
         ("row forgotten", Bugs { row_forgotten: true, ..none }),
         ("old images lost", Bugs { old_images_lost: true, ..none }),
+        ("window unheard", Bugs { window_unheard: true, ..none }),
     ];
     for (name, bug) in bugs {
         let caught = (0..2_000)

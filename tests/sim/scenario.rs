@@ -76,6 +76,7 @@ fn intent() -> Intent {
     };
     Intent {
         approval: false,
+        windows: false,
         dependents: vec![
             workload("Deployment", "api"),
             workload("Deployment", "worker"),

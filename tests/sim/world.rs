@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
+use whimbrel::api::plan::OnWindowClose;
 use whimbrel::api::run::{MigrationRunStatus, Original};
 use whimbrel::api::target::VerificationLevel;
 use whimbrel::cluster::Holder;
@@ -41,6 +42,8 @@ pub struct Bugs {
     pub frozen_lost: bool,
     /// Giving back brings the images of today.
     pub old_images_lost: bool,
+    /// Nobody tells the driver that the window has closed.
+    pub window_unheard: bool,
 }
 
 /// A workload.
@@ -73,6 +76,8 @@ pub struct State {
     pub flags: BTreeMap<String, String>,
     pub flags_version: u64,
     pub bugs: Bugs,
+    /// No window is open since then, and what the plan says of that.
+    pub closed: Option<(Instant, OnWindowClose)>,
     /// Somebody scaled a dependent up in the middle.
     pub contended: bool,
     pub violations: Vec<String>,
@@ -88,6 +93,20 @@ impl State {
     pub fn violation(&mut self, what: String) {
         if !self.violations.contains(&what) {
             self.violations.push(what);
+        }
+    }
+
+    /// A step that begins long after the window has closed. A decision and its write lie close together, but an answer
+    /// can be late and a driver can die between them.
+    pub fn heed_window(&mut self, new: &MigrationRunStatus) {
+        let Some((since, then)) = self.closed else { return };
+        let late = since.elapsed() > Duration::from_secs(300);
+        let forward = new.turned_around.is_none() && then != OnWindowClose::Continue;
+        let step =
+            |id: &&String| ["apply/", "rollout/", "configure/"].iter().any(|step| id.starts_with(step));
+        let new = new.ops.keys().filter(|id| !self.record.ops.contains_key(*id)).find(step).cloned();
+        if let Some(id) = new.filter(|_| late && forward) {
+            self.violation(format!("{id} began outside the window"));
         }
     }
 

@@ -118,10 +118,13 @@ impl<'a> Parts<'a> {
             kind: Kind::Verify(check.clone()),
         });
         let gate = self.intent.approval.then(|| op("approval", Kind::Gate(Gate::Plan)));
+        // Behind the approval: people approve by day what runs by night.
+        let window = self.intent.windows.then(|| op("window", Kind::Gate(Gate::Window)));
         vec![
             checks.collect(),
             self.per_target("trial", |target| Kind::Trial { target }),
             gate.into_iter().collect(),
+            window.into_iter().collect(),
             vec![op("claim", Kind::Claim)],
             vec![op("recheck", Kind::Recheck)],
             vec![op("freeze", Kind::Freeze)],

@@ -47,6 +47,7 @@ fn intent() -> impl Strategy<Value = Intent> {
             let mut step = |action| Step { name: names.next().expect("without end"), action };
             Intent {
                 approval,
+                windows: false,
                 dependents,
                 preflight: Vec::new(),
                 steps: groups.into_iter().map(|group| group.into_iter().map(&mut step).collect()).collect(),

@@ -61,8 +61,12 @@ const PLAN: &[NotBuilt<MigrationPlanSpec>] = &[
         sentence: "http checks are not built yet; use a query, or an approve step for a check by hand",
     },
     NotBuilt {
-        places: |plan| steps(plan, "variables", |step| !step.variables.is_empty()),
-        sentence: "variables are not built yet; write the values into the scripts",
+        places: |plan| {
+            steps(plan, "variables", |step| {
+                !step.variables.is_empty() && step.migrate.is_none() && step.verify.is_none()
+            })
+        },
+        sentence: "variables are built for migrate and verify; this step has no text that they could fill",
     },
     NotBuilt {
         places: |plan| steps(plan, "job", |step| step.job.is_some()),

@@ -34,7 +34,7 @@ onDelete: Stop
 diagnostics: Full
 preflight: [{name: p, query: {target: t, statement: select 1, expect: {rows: 1}}}]
 ";
-    let migrate = "group: g, migrate: {target: t, scripts: {inline: {V1__a.sql: x}, layout: Flyway}, to: '1', missing: Ignore, outOfOrder: Allow}";
+    let migrate = "group: g, variables: [{name: v, value: x}], migrate: {target: t, scripts: {inline: {V1__a.sql: x}, layout: Flyway}, to: '1', missing: Ignore, outOfOrder: Allow}";
     assert_eq!(plan(built, migrate), [""; 0]);
     assert_eq!(plan("", "rollout: {kind: Deployment, name: w, replicas: 2, images: {c: i}}"), [""; 0]);
     assert_eq!(plan("", "configure: {configMap: {name: c, set: {a: b}}}"), [""; 0]);
@@ -95,7 +95,7 @@ fn each_field_of_a_plan_that_is_not_built_is_refused_by_one_sentence() {
         (
             "",
             &format!("variables: [{{name: v, value: x}}], {APPROVE}"),
-            step("variables: variables are not built yet; write the values into the scripts"),
+            step("variables: variables are built for migrate and verify; this step has no text that they could fill"),
         ),
         (
             "",

@@ -18,6 +18,7 @@ mod target;
 mod targets;
 mod telling;
 mod terminating;
+mod variables;
 mod verbs;
 mod waking;
 mod world;

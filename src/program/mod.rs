@@ -23,7 +23,7 @@ pub use next::{Cause, Closed, Decision, Exit, Said, Signals, next};
 pub use op::{Gate, Kind, Op, OpId, QueryCheck, RolloutOp, WorkloadRef};
 pub use parse::{parse, workload};
 pub use pending::{Drift, Pending, history_digest};
-pub use seen::{Seen, TargetSeen, WorkloadSeen};
+pub use seen::{Filling, Seen, TargetSeen, WorkloadSeen};
 
 use crate::api::target::VerificationLevel;
 use serde::{Deserialize, Serialize};

@@ -2,6 +2,7 @@
 
 use crate::api::WorkloadKind;
 use crate::api::target::VerificationLevel;
+use crate::script::Values;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -75,6 +76,9 @@ pub struct QueryCheck {
     pub statement: String,
     /// What the answer must be.
     pub expect: crate::check::Expect,
+    /// What the statement is filled with when it is asked.
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
+    pub values: Values,
 }
 
 /// Where a rollout stands in the dependents × rollouts table of the API.

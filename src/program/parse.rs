@@ -6,7 +6,7 @@ use crate::api::plan::{
 };
 use crate::api::{self, Stage};
 use crate::check::Expect;
-use crate::script::{Missing, OutOfOrder, Policy, Version};
+use crate::script::{Missing, OutOfOrder, Policy, Values, Version};
 
 /// Parses a plan of `namespace`.
 ///
@@ -115,7 +115,12 @@ fn query(name: &str, form: CheckForm) -> Result<QueryCheck, Refusal> {
     match form {
         CheckForm::Query(query) => {
             let expect = Expect::try_from(&query.expect).map_err(|error| refusal(name, &error))?;
-            Ok(QueryCheck { target: query.target, statement: query.statement, expect })
+            Ok(QueryCheck {
+                target: query.target,
+                statement: query.statement,
+                expect,
+                values: Values::default(),
+            })
         }
         CheckForm::Http(_) => Err(not_built(name, "an http check")),
     }

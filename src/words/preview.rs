@@ -38,10 +38,26 @@ fn lines(program: &Program, group: usize, op: &Op) -> Vec<String> {
     let pending = op.step.as_ref().filter(|_| matches!(op.kind, Kind::Apply { .. }));
     if let Some(pending) = pending.and_then(|step| program.bundles.get(step)) {
         lines.extend(
-            pending.scripts.iter().map(|script| format!("       {}, {}", script.file, way_back(script))),
+            pending
+                .scripts
+                .iter()
+                .map(|script| format!("       {}, {}{}", script.file, way_back(script), bare(script))),
         );
     }
     lines
+}
+
+/// A secret that is put into SQL unquoted: whoever can write it writes the script.
+fn bare(script: &Script) -> String {
+    let undo = script.undo.iter().map(|undo| (&undo.file, &undo.body));
+    let texts = std::iter::once((&script.file, &script.body)).chain(undo);
+    let found = texts.flat_map(|(file, text)| {
+        script.values.bare_secrets(text).into_iter().map(move |line| format!("{file}:{line}"))
+    });
+    match found.collect::<Vec<_>>().join(", ") {
+        places if places.is_empty() => places,
+        places => format!("; a bare secret at {places}: write ${{…:literal}} or ${{…:ident}}"),
+    }
 }
 
 fn way_back(script: &Script) -> &'static str {

@@ -51,6 +51,7 @@ fn query() -> QueryCheck {
         target: TARGET.into(),
         statement: "select count(*) from orphans".into(),
         expect: Expect::Equals("0".into()),
+        values: Default::default(),
     }
 }
 
@@ -159,6 +160,7 @@ fn of_intent(intent: &Intent, keeps_data: bool, bugs: Bugs) -> State {
     let seen = Seen {
         targets: BTreeMap::from([(TARGET.into(), target)]),
         bundles: BTreeMap::from([("schema".into(), all), ("more".into(), more())]),
+        variables: BTreeMap::new(),
         workloads: workloads.iter().map(|(of, w)| (of.clone(), live(of, w))).collect(),
         flags: BTreeMap::from([(("ns".into(), "flags".into()), flags.clone())]),
         succeeded_before: false,

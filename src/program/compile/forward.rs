@@ -1,6 +1,8 @@
 //! The way forward, group by group, in the order in which a run meets its ops.
 
-use super::super::{Action, Gate, Intent, Kind, Op, RolloutOp, Seen, Step, TargetPlan, WorkloadRef};
+use super::super::{
+    Action, Filling, Gate, Intent, Kind, Op, QueryCheck, RolloutOp, Seen, Step, TargetPlan, WorkloadRef,
+};
 use super::pending::Work;
 use crate::api::target::VerificationLevel;
 use std::collections::BTreeMap;
@@ -18,6 +20,8 @@ pub(super) struct Parts<'a> {
     pub(super) applied: Vec<String>,
     /// Workloads that Claim takes.
     pub(super) claimed: Vec<WorkloadRef>,
+    /// What the texts of each step are filled with.
+    pub(super) fillings: &'a BTreeMap<String, Filling>,
     /// The values of keys before the run, by step.
     pub(super) old_flags: BTreeMap<String, BTreeMap<String, Option<String>>>,
 }
@@ -33,6 +37,7 @@ impl<'a> Parts<'a> {
             targets: targets(intent, seen, work, &applied),
             applied,
             claimed: Vec::new(),
+            fillings: &seen.variables,
             old_flags: old_flags(intent, seen),
         };
         let mut claimed = parts.dependents();
@@ -167,7 +172,11 @@ impl<'a> Parts<'a> {
                 };
                 ("rollout", Kind::Rollout(rollout))
             }
-            Action::Verify(check) => ("verify", Kind::Verify(check.clone())),
+            Action::Verify(check) => {
+                let values = self.fillings.get(&step.name).map(|filling| filling.values.clone());
+                let values = values.unwrap_or_default();
+                ("verify", Kind::Verify(QueryCheck { values, ..check.clone() }))
+            }
             Action::Configure { namespace, name, set } => (
                 "configure",
                 Kind::Configure { namespace: namespace.clone(), name: name.clone(), set: set.clone() },

@@ -8,5 +8,6 @@ mod laws;
 mod random;
 mod shop;
 mod table;
+mod variables;
 mod walked;
 mod world;

@@ -16,8 +16,12 @@ fn action() -> impl Strategy<Value = Action> {
     let target = || prop_oneof![Just("orders".to_owned()), Just("users".to_owned())];
     let workload = prop_oneof![Just("api"), Just("worker"), Just("web")].prop_map(deployment);
     let images = prop_oneof![Just(None), Just(Some("new")), Just(Some("old"))];
-    let check =
-        |target| QueryCheck { target, statement: "select 0".into(), expect: Expect::Equals("0".into()) };
+    let check = |target| QueryCheck {
+        target,
+        statement: "select 0".into(),
+        expect: Expect::Equals("0".into()),
+        values: Default::default(),
+    };
     prop_oneof![
         3 => target().prop_map(|target| Action::Migrate { target, history: "default".into(), policy: Policy::default() }),
         3 => (workload, images, proptest::option::of(0..4)).prop_map(|(workload, image, replicas)| {

@@ -3,7 +3,7 @@
 //! One table per kind; building something is deleting its row.
 
 use super::{
-    plan::{BackupWhen, ImageOwner, Layout, MigrationPlanSpec, SchemaPolicy, Step},
+    plan::{ImageOwner, Layout, MigrationPlanSpec, SchemaPolicy, Step},
     reference::WorkloadRef,
     target::{DatabaseTargetSpec, Engine, Execution, HistoryFormat},
 };
@@ -34,10 +34,6 @@ const PLAN: &[NotBuilt<MigrationPlanSpec>] = &[
     NotBuilt {
         places: |plan| when(!plan.rollback_window.is_zero(), "spec.rollbackWindow"),
         sentence: "a rollback after success is not built yet; leave rollbackWindow at 0s",
-    },
-    NotBuilt {
-        places: |plan| when(plan.backup.when == BackupWhen::Online, "spec.backup.when"),
-        sentence: "online backups are not built yet; leave backup.when at Quiesced",
     },
     NotBuilt {
         places: |plan| when(plan.on_failure.schema == SchemaPolicy::Restore, "spec.onFailure.schema"),

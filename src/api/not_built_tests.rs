@@ -36,6 +36,7 @@ preflight: [{name: p, query: {target: t, statement: select 1, expect: {rows: 1}}
 ";
     let migrate = "group: g, variables: [{name: v, value: x}], migrate: {target: t, scripts: {inline: {V1__a.sql: x}, layout: Flyway}, to: '1', missing: Ignore, outOfOrder: Allow}";
     assert_eq!(plan(built, migrate), [""; 0]);
+    assert_eq!(plan("backup: {when: Online}", APPROVE), [""; 0]);
     assert_eq!(plan("", "rollout: {kind: Deployment, name: w, replicas: 2, images: {c: i}}"), [""; 0]);
     assert_eq!(plan("", "configure: {configMap: {name: c, set: {a: b}}}"), [""; 0]);
     assert_eq!(
@@ -65,11 +66,6 @@ fn each_field_of_a_plan_that_is_not_built_is_refused_by_one_sentence() {
             "rollbackWindow: 1h",
             APPROVE,
             "spec.rollbackWindow: a rollback after success is not built yet; leave rollbackWindow at 0s".into(),
-        ),
-        (
-            "backup: {when: Online}",
-            APPROVE,
-            "spec.backup.when: online backups are not built yet; leave backup.when at Quiesced".to_owned(),
         ),
         (
             "onFailure: {schema: Restore}",

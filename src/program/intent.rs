@@ -20,6 +20,8 @@ pub struct Intent {
     pub steps: Vec<Vec<Step>>,
     /// What shall happen when the run fails.
     pub on_failure: OnFailure,
+    /// Whether backups are taken before anybody is taken down.
+    pub online: bool,
     /// The level the plan asks of backups.
     pub verification: Option<VerificationLevel>,
 }

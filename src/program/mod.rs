@@ -105,6 +105,15 @@ pub struct OnFailure {
 }
 
 impl Program {
+    /// Whether backups are taken while dependents still run (`backup.when: Online`): what is written between backup and
+    /// silence is in no backup, so that no restore may be automatic.
+    pub fn backs_up_online(&self) -> bool {
+        let place =
+            |of: fn(&Kind) -> bool| self.forward.iter().position(|group| group.iter().any(|op| of(&op.kind)));
+        let backup = place(|kind| matches!(kind, Kind::Backup { .. }));
+        backup.is_some() && backup < place(|kind| matches!(kind, Kind::ProveQuiet { .. }))
+    }
+
     /// The targets that scripts are applied to, sorted.
     pub fn applied_targets(&self) -> impl Iterator<Item = &str> {
         let targets: std::collections::BTreeSet<&str> =

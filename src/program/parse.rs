@@ -2,7 +2,8 @@
 
 use super::{Action, Intent, OnFailure, QueryCheck, Refusal, Step, WorkloadRef};
 use crate::api::plan::{
-    self, Approval, CheckForm, ImagesPolicy, MigrationPlanSpec, SchemaPolicy, Windows, WorkloadsPolicy,
+    self, Approval, BackupWhen, CheckForm, ImagesPolicy, MigrationPlanSpec, SchemaPolicy, Windows,
+    WorkloadsPolicy,
 };
 use crate::api::{self, Stage};
 use crate::check::Expect;
@@ -46,6 +47,7 @@ pub fn parse(spec: &MigrationPlanSpec, namespace: &str) -> Result<Intent, Vec<Re
             revert_images: spec.on_failure.images == ImagesPolicy::Revert,
             give_back: spec.on_failure.workloads == WorkloadsPolicy::GiveBack,
         },
+        online: spec.backup.when == BackupWhen::Online,
         verification: spec.backup.verification,
     })
 }

@@ -34,7 +34,9 @@ fn fitted(lines: &[String]) -> String {
 }
 
 fn lines(program: &Program, group: usize, op: &Op) -> Vec<String> {
-    let mut lines = vec![format!("{group:>3}  {}", activity(op, None))];
+    let online = matches!(op.kind, Kind::Backup { .. }) && program.backs_up_online();
+    let online = if online { ", while services run" } else { "" };
+    let mut lines = vec![format!("{group:>3}  {}{online}", activity(op, None))];
     let pending = op.step.as_ref().filter(|_| matches!(op.kind, Kind::Apply { .. }));
     if let Some(pending) = pending.and_then(|step| program.bundles.get(step)) {
         lines.extend(
@@ -68,6 +70,10 @@ fn way_back(script: &Script) -> &'static str {
     }
 }
 
+/// Why a backup that was taken while services ran is no way back by itself.
+const ONLINE: &str =
+    ", and a restore is a person's decision: the backup is taken Online, without what is written after it";
+
 /// From where on the way back may lose data; none when every script can be undone without a loss.
 pub(super) fn point_of_no_return(program: &Program) -> Option<String> {
     let scripts = || program.bundles.values().flat_map(|pending: &Pending| &pending.scripts);
@@ -76,7 +82,8 @@ pub(super) fn point_of_no_return(program: &Program) -> Option<String> {
     };
     let without: Vec<&Script> = scripts().filter(|script| script.undo.is_none()).collect();
     if !without.is_empty() {
-        return Some(format!("once it is applied: {} has no undo", named(without)));
+        let online = if program.backs_up_online() { ONLINE } else { "" };
+        return Some(format!("once it is applied: {} has no undo{online}", named(without)));
     }
     let destructive: Vec<&Script> = scripts().filter(|script| script.undo_loses_data()).collect();
     (!destructive.is_empty()).then(|| {

@@ -5,8 +5,10 @@ use super::*;
 use crate::api::plan::{Failure, MigrationPlanStatus, Opening, StepState, WorkloadState};
 use crate::api::target::VerificationLevel;
 use crate::api::{ConditionType, Outcome, Phase, Reason, condition};
-use crate::program::Gate;
+use crate::program::{Gate, Pending, Program};
 use crate::run::Waiting;
+use crate::script::{Dialect, read_bundle};
+use std::sync::Arc;
 
 pub(super) fn status(story: &Story) -> MigrationPlanStatus {
     plan_status(&MigrationPlanStatus::default(), &plan(), &run(), &story.report, at("02:14:30"))
@@ -558,4 +560,29 @@ fn the_record_is_described_and_not_otherwise_changed() {
     (described.took, described.downtime, described.conditions) = (None, None, Vec::new());
     described.observed_generation = record.observed_generation;
     assert_eq!(&described, record);
+}
+
+#[test]
+fn the_preview_says_that_an_online_backup_is_no_automatic_way_back() {
+    let mut story = Story::new();
+    let mut program = Program::clone(story.report.program.as_ref().unwrap());
+    let files = [("V7__orders.sql".to_owned(), b"drop table orders;".to_vec())].into();
+    let scripts = read_bundle(files, None, Dialect::Postgresql).unwrap().scripts;
+    program.bundles.insert("entities".into(), Pending::new("tas", "default", scripts, &[]));
+    let shown = |story: &Story| {
+        let status = status(story);
+        let backup = status.preview.lines().find(|line| line.contains("backs up")).unwrap_or_default();
+        (backup.trim_start_matches(char::is_numeric).trim().to_owned(), status.point_of_no_return.unwrap())
+    };
+    story.report.program = Some(Arc::new(program.clone()));
+    let (backup, point) = shown(&story);
+    assert!(backup.ends_with("backs up tas"), "{backup}");
+    assert_eq!(point, "once it is applied: V7__orders.sql has no undo");
+    let place = program.forward.iter().position(|group| group[0].id == "backup/tas").unwrap();
+    let backups: Vec<_> = program.forward.drain(place..place + 2).collect();
+    program.forward.splice(5..5, backups);
+    story.report.program = Some(Arc::new(program));
+    let (backup, point) = shown(&story);
+    assert!(backup.ends_with("backs up tas, while services run"), "{backup}");
+    assert!(point.ends_with("the backup is taken Online, without what is written after it"), "{point}");
 }

@@ -5,7 +5,7 @@ use super::database::SimEngine;
 use super::faults::{Fault, Faults};
 use super::oracle;
 use super::scenario::{self, TARGET};
-use super::world::{Bugs, SimClock, SimWorld, World};
+use super::world::{Bugs, OutsideWindow, SimClock, SimWorld, World};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,7 +103,7 @@ impl Stage {
 async fn play(seed: u64, faults: Faults, bugs: Bugs, trace: bool) -> Result {
     let (orders, mut inbox) = mpsc::unbounded_channel();
     let scenario = scenario::of_seed(seed);
-    let state = scenario::platform(seed.is_multiple_of(3), bugs);
+    let state = scenario::platform(seed.is_multiple_of(3), seed.is_multiple_of(7), bugs);
     let world = World::new(seed, faults, state, scenario, orders, trace);
     let mut stage = Stage::new(world.clone(), Signals::default());
     stage.start();
@@ -178,7 +178,7 @@ async fn obey(stage: &mut Stage, driver: u64, fault: Fault) {
             let policies = OnWindowClose::ALL;
             let then = policies[usize::try_from(stage.next).expect("few") % policies.len()];
             let closed = Closed { opens: None, then };
-            stage.world.state().closed = Some((Instant::now(), then));
+            stage.world.state().closed = Some(OutsideWindow { then, begun: BTreeMap::new() });
             if !stage.world.state().bugs.window_unheard {
                 stage.signals.send_modify(|signals| signals.closed = Some(closed));
             }

@@ -78,6 +78,7 @@ fn intent() -> Intent {
     Intent {
         approval: false,
         windows: false,
+        online: false,
         dependents: vec![
             workload("Deployment", "api"),
             workload("Deployment", "worker"),
@@ -128,8 +129,8 @@ fn running(name: &str, replicas: i32) -> Workload {
 }
 
 /// The platform before the run.
-pub fn platform(keeps_data: bool, bugs: Bugs) -> State {
-    of_intent(&intent(), keeps_data, bugs)
+pub fn platform(keeps_data: bool, online: bool, bugs: Bugs) -> State {
+    of_intent(&Intent { online, ..intent() }, keeps_data, bugs)
 }
 
 /// The same platform, with a plan that a person must approve.

@@ -46,6 +46,14 @@ pub struct Bugs {
     pub window_unheard: bool,
 }
 
+/// A window that has closed on the run.
+pub struct OutsideWindow {
+    /// What the plan says of that.
+    pub then: OnWindowClose,
+    /// How many steps each driver has begun since.
+    pub begun: BTreeMap<u64, u32>,
+}
+
 /// A workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
@@ -76,8 +84,8 @@ pub struct State {
     pub flags: BTreeMap<String, String>,
     pub flags_version: u64,
     pub bugs: Bugs,
-    /// No window is open since then, and what the plan says of that.
-    pub closed: Option<(Instant, OnWindowClose)>,
+    /// No window is open.
+    pub closed: Option<OutsideWindow>,
     /// Somebody scaled a dependent up in the middle.
     pub contended: bool,
     pub violations: Vec<String>,
@@ -96,16 +104,17 @@ impl State {
         }
     }
 
-    /// A step that begins long after the window has closed. A decision and its write lie close together, but an answer
-    /// can be late and a driver can die between them.
-    pub fn heed_window(&mut self, new: &MigrationRunStatus) {
-        let Some((since, then)) = self.closed else { return };
-        let late = since.elapsed() > Duration::from_secs(300);
-        let forward = new.turned_around.is_none() && then != OnWindowClose::Continue;
+    /// A driver that begins steps after the window has closed. One is fine: it may have decided before.
+    pub fn heed_window(&mut self, driver: u64, new: &MigrationRunStatus) {
+        let Some(closed) = &mut self.closed else { return };
+        let forward = new.turned_around.is_none() && closed.then != OnWindowClose::Continue;
         let step =
             |id: &&String| ["apply/", "rollout/", "configure/"].iter().any(|step| id.starts_with(step));
         let new = new.ops.keys().filter(|id| !self.record.ops.contains_key(*id)).find(step).cloned();
-        if let Some(id) = new.filter(|_| late && forward) {
+        let Some(id) = new.filter(|_| forward) else { return };
+        let begun = closed.begun.entry(driver).or_default();
+        *begun += 1;
+        if *begun > 1 {
             self.violation(format!("{id} began outside the window"));
         }
     }

@@ -136,6 +136,7 @@ impl<'a> Parts<'a> {
         ]
     }
 
+    /// Silence and the backups under it; with `when: Online` the backups come first, and nobody is down for them.
     fn silence(&self) -> Vec<Vec<Op>> {
         let (crons, others): (Vec<_>, Vec<_>) = self.dependents().into_iter().partition(WorkloadRef::is_cron);
         let quiesce = |all: Vec<WorkloadRef>| all.into_iter().map(|of| quiesce("", of)).collect();
@@ -144,13 +145,17 @@ impl<'a> Parts<'a> {
             let kind = Kind::VerifyBackup { target: name.clone(), level };
             (level > VerificationLevel::None).then(|| op(&format!("verify-backup/{name}"), kind))
         });
-        vec![
+        let silence = [
             quiesce(crons),
             quiesce(others),
             self.per_target("prove-quiet", |target| Kind::ProveQuiet { target }),
-            self.per_target("backup", |target| Kind::Backup { target }),
-            verified.collect(),
-        ]
+        ];
+        let backups = [self.per_target("backup", |target| Kind::Backup { target }), verified.collect()];
+        if self.intent.online {
+            backups.into_iter().chain(silence).collect()
+        } else {
+            silence.into_iter().chain(backups).collect()
+        }
     }
 
     fn per_target(&self, id: &str, kind: impl Fn(String) -> Kind) -> Vec<Op> {

@@ -45,13 +45,14 @@ fn intent() -> impl Strategy<Value = Intent> {
     );
     let steps = proptest::collection::vec(proptest::collection::vec(action(), 1..3), 1..6);
     let policy = (any::<bool>(), any::<bool>(), any::<bool>());
-    (any::<bool>(), dependents.prop_shuffle(), steps, policy).prop_map(
-        |(approval, dependents, groups, (undo, revert_images, give_back))| {
+    ((any::<bool>(), any::<bool>(), any::<bool>()), dependents.prop_shuffle(), steps, policy).prop_map(
+        |((approval, windows, online), dependents, groups, (undo, revert_images, give_back))| {
             let mut names = (1..).map(|n| format!("step-{n}"));
             let mut step = |action| Step { name: names.next().expect("without end"), action };
             Intent {
                 approval,
-                windows: false,
+                windows,
+                online,
                 dependents,
                 preflight: Vec::new(),
                 steps: groups.into_iter().map(|group| group.into_iter().map(&mut step).collect()).collect(),

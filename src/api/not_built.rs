@@ -3,7 +3,7 @@
 //! One table per kind; building something is deleting its row.
 
 use super::{
-    plan::{BackupWhen, ImageOwner, Layout, MigrationPlanSpec, Step},
+    plan::{ImageOwner, Layout, MigrationPlanSpec, Step},
     reference::WorkloadRef,
     target::{DatabaseTargetSpec, Engine, Execution, HistoryFormat},
 };
@@ -32,14 +32,6 @@ struct NotBuilt<S> {
 
 const PLAN: &[NotBuilt<MigrationPlanSpec>] = &[
     NotBuilt {
-        places: |plan| when(!plan.windows.is_empty(), "spec.windows"),
-        sentence: "windows are not built yet; use approval: Required and approve when the time has come",
-    },
-    NotBuilt {
-        places: |plan| when(plan.backup.when == BackupWhen::Online, "spec.backup.when"),
-        sentence: "online backups are not built yet; leave backup.when at Quiesced",
-    },
-    NotBuilt {
         places: |plan| when(!plan.notifications.is_empty(), "spec.notifications"),
         sentence: "notifications are not built yet; the events on the plan say the same",
     },
@@ -57,8 +49,12 @@ const PLAN: &[NotBuilt<MigrationPlanSpec>] = &[
         sentence: "http checks are not built yet; use a query, or an approve step for a check by hand",
     },
     NotBuilt {
-        places: |plan| steps(plan, "variables", |step| !step.variables.is_empty()),
-        sentence: "variables are not built yet; write the values into the scripts",
+        places: |plan| {
+            steps(plan, "variables", |step| {
+                !step.variables.is_empty() && step.migrate.is_none() && step.verify.is_none()
+            })
+        },
+        sentence: "variables are built for migrate and verify; this step has no text that they could fill",
     },
     NotBuilt {
         places: |plan| steps(plan, "job", |step| step.job.is_some()),

@@ -8,6 +8,7 @@ mod policy;
 mod rollout;
 mod status;
 mod step;
+mod windows;
 
 pub use action::Action;
 pub use check::{
@@ -27,6 +28,7 @@ pub use status::{
     StepStatus, WorkloadState, WorkloadStatus,
 };
 pub use step::{Stage, StageSpec, Step, Variable, VariableSource};
+pub use windows::{BadWindow, Opening, Standing, Windows};
 
 use super::{
     Diagnostics, Duration,

@@ -7,7 +7,7 @@ mod status;
 
 pub use status::{
     AcceptedVerb, ApprovalRecord, BackupRecord, Direction, Fingerprint, MigrationRunStatus, OpRecord,
-    OpState, Original, RestoreRecord, TurnedAround, Watermark, WayBack,
+    OpState, Original, RestoreRecord, TurnedAround, Wait, WaitFor, Watermark, WayBack,
 };
 
 use super::bounds::{HASH, PLAN_NAME};

@@ -5,7 +5,7 @@
 use super::{Acting, Forbidden, ReadError, get};
 use crate::api::{
     ApiError,
-    plan::ScriptSource,
+    plan::{ScriptSource, VariableSource},
     reference::{FromKey, KeyRef},
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -148,6 +148,24 @@ pub async fn client_certificate(
 ) -> Result<ClientCertificate, SourceError> {
     let secret = secret(acting, namespace, name).await?;
     Ok(ClientCertificate { certificate: secret.bytes("tls.crt")?, key: secret.bytes("tls.key")? })
+}
+
+/// Reads the value of a variable; the text of a key is used as it is, a line feed at its end is part of it.
+///
+/// # Errors
+/// A missing object, key or right; bytes that are no text; no answer.
+pub async fn variable(
+    acting: &Acting,
+    namespace: &str,
+    from: &VariableSource,
+) -> Result<String, SourceError> {
+    match from {
+        VariableSource::Value(text) => Ok(text.clone()),
+        VariableSource::Secret(KeyRef { name, key }) => secret(acting, namespace, name).await?.text(key),
+        VariableSource::ConfigMap(KeyRef { name, key }) => {
+            config_map(acting, namespace, name).await?.text(key)
+        }
+    }
 }
 
 /// Reads one key of a ConfigMap or Secret, such as the certificates of an authority.

@@ -3,6 +3,7 @@
 use super::operator::Operator;
 use super::sweep;
 use super::targets::OpenTarget;
+use super::variables;
 use crate::api::plan::{ScriptSource, Work};
 use crate::api::target::DatabaseTargetStatus;
 use crate::api::{self, MigrationPlan, MigrationRun, not_built};
@@ -41,7 +42,7 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    fn new(reason: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(reason: &'static str, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), intent_hash: None }
     }
 
@@ -80,6 +81,7 @@ pub(super) async fn look(
         let targets = open(operator, plan, &namespace, &intent).await?;
         let mut seen = Seen {
             bundles,
+            variables: variables::read(operator, &acting, plan, &namespace).await?,
             workloads: workloads(operator, &acting, &intent, run).await?,
             flags: flags(&acting, &intent).await?,
             succeeded_before: succeeded_before(&intent_hash),
@@ -281,7 +283,7 @@ async fn bundles(
     Ok(bundles)
 }
 
-fn source_refused(step: &str, error: &SourceError) -> Refused {
+pub(super) fn source_refused(step: &str, error: &SourceError) -> Refused {
     let reason = if error.forbidden().is_some() { "Forbidden" } else { "SourceNotReady" };
     Refused::new(reason, format!("step {step}: {error}"))
 }

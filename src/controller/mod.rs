@@ -4,9 +4,10 @@
 //! - [`verbs`]: people are told of verbs that do nothing;
 //! - [`looking`]: what compile is shown; [`targets`]: a target opened;
 //! - [`sweep`]: what runs leave behind that are over; [`terminating`]: a namespace that goes;
-//! - [`drivers`], [`world`], [`signals`], [`telling`], [`waking`]: the drivers, what they act on, what they hear, what they
-//!   tell, and what wakes them.
+//! - [`drivers`], [`world`], [`answers`], [`signals`], [`telling`], [`waking`]: the drivers, what they act on, what its
+//!   answers mean, what they hear, what they tell, and what wakes them.
 
+mod answers;
 mod drivers;
 mod looking;
 mod operator;
@@ -18,6 +19,7 @@ mod target;
 mod targets;
 mod telling;
 mod terminating;
+mod variables;
 mod verbs;
 mod waking;
 mod world;

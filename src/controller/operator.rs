@@ -5,6 +5,7 @@ use crate::api::{DatabaseTarget, MigrationPlan, MigrationRun};
 use crate::cluster::events::Recorder;
 use crate::cluster::{Account, Acting, ApiServer, ReadError, list_all};
 use crate::serve::Metrics;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The operator.
@@ -26,6 +27,8 @@ pub(super) struct Operator {
     pub(super) cluster: String,
     /// Events.
     pub(super) recorder: Recorder,
+    /// The key with which values of variables are hashed.
+    pub(super) hmac_key_file: PathBuf,
     /// Numbers.
     pub(super) metrics: Arc<Metrics>,
     /// What was told of verbs that do nothing.

@@ -3,11 +3,11 @@
 //! Whose name stands under a verb is proven only where the chart's admission policy is, and only for the verbs that it
 //! guards: the record says of all others that they are unverified.
 
-use crate::api::plan::OnDelete;
+use crate::api::plan::{OnDelete, Standing, Windows};
 use crate::api::run::MigrationRunStatus;
 use crate::api::verb::{self, Asked, Guard, PREFIX, Verb};
 use crate::api::{Duration, MigrationPlan, MigrationRun};
-use crate::program::{Exit, Said, Signals};
+use crate::program::{Closed, Exit, Said, Signals};
 use crate::run::STOPPED;
 use jiff::Timestamp;
 
@@ -79,15 +79,39 @@ pub(super) fn signals(
     }
     let left = |since: Option<Timestamp>, most: Option<Duration>| {
         let (since, most) = (since?, most?);
-        let passed = std::time::Duration::try_from(now.duration_since(since)).unwrap_or_default();
+        let passed = between(since, now).saturating_sub(waited(record, since, now));
         Some(most.get().saturating_sub(passed))
     };
     let deadline = left(record.claimed_at.as_ref().map(|at| at.0), plan.spec.deadline);
     let downtime = left(record.down_from.as_ref().map(|at| at.0), plan.spec.max_downtime);
     signals.deadline = deadline.is_some_and(|left| left.is_zero());
     signals.downtime = downtime.is_some_and(|left| left.is_zero());
-    let next = [deadline, downtime].into_iter().flatten().filter(|left| !left.is_zero()).min();
+    // A window that can't be read was refused before there was a run; one that came with an edit holds nobody.
+    let standing = Windows::read(&plan.spec.windows).map(|windows| windows.at(now));
+    let turns = match standing {
+        Ok(Standing::Open(until)) => until,
+        Ok(Standing::Closed(opens)) => {
+            let at = opens.as_ref().map(|opens| opens.at);
+            signals.closed = Some(Closed { opens, then: plan.spec.on_window_close });
+            at
+        }
+        Err(_) => None,
+    };
+    let turns = turns.map(|at| between(now, at));
+    let waits = record.waits.last().is_some_and(|wait| wait.to.is_none());
+    let counted = [deadline, downtime].into_iter().flatten().filter(|_| !waits);
+    let next = counted.chain(turns).filter(|left| !left.is_zero()).min();
     (signals, next)
+}
+
+fn between(from: Timestamp, to: Timestamp) -> std::time::Duration {
+    std::time::Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}
+
+/// How long a run has waited for people and windows since an instant.
+fn waited(record: &MigrationRunStatus, since: Timestamp, now: Timestamp) -> std::time::Duration {
+    let spans = record.waits.iter().map(|wait| (wait.from.0, wait.to.as_ref().map_or(now, |to| to.0)));
+    spans.map(|(from, to)| between(from.max(since), to.min(now))).sum()
 }
 
 /// The run whose intent a person wants again.
@@ -166,6 +190,57 @@ mod tests {
         run.status = serde_json::from_value(json!({"outcome": "Held", "failure": failure})).unwrap();
         let whose = For { run: &run, before: None, proven: false };
         assert_eq!(signals(&plan, whose, Timestamp::UNIX_EPOCH).0.exit, Some(Exit::Abandon));
+    }
+
+    #[test]
+    fn a_window_says_when_it_turns() {
+        let mut plan = plan(json!({}));
+        plan.spec.windows =
+            serde_json::from_value(json!([{"from": "01:00", "to": "04:00", "timeZone": "Europe/Berlin"}]))
+                .unwrap();
+        let run = run(4);
+        let heard = |at: &str| {
+            let whose = For { run: &run, before: None, proven: false };
+            let (signals, next) = signals(&plan, whose, at.parse().unwrap());
+            (
+                signals.closed.and_then(|closed| closed.opens).map(|opens| opens.shown),
+                next.map(|n| n.as_secs()),
+            )
+        };
+        let opens = Some("Sun 2026-11-22 01:00 Europe/Berlin".to_owned());
+        assert_eq!(heard("2026-11-21T23:59:00Z"), (opens, Some(60)));
+        assert_eq!(heard("2026-11-22T00:00:00Z"), (None, Some(3 * 3600)));
+    }
+
+    #[test]
+    fn waits_count_neither_in_the_deadline_nor_in_the_downtime() {
+        let mut plan = plan(json!({}));
+        plan.spec.deadline = Some(Duration::from_secs(3600));
+        plan.spec.max_downtime = Some(Duration::from_secs(600));
+        let mut run = run(4);
+        let mut heard = |waits: serde_json::Value, at: &str| {
+            run.status = serde_json::from_value(json!({
+                "claimedAt": "2026-11-22T00:00:00Z", "downFrom": "2026-11-22T00:30:00Z", "waits": waits
+            }))
+            .unwrap();
+            let whose = For { run: &run, before: None, proven: false };
+            let (signals, next) = signals(&plan, whose, at.parse().unwrap());
+            (signals.deadline, signals.downtime, next.map(|next| next.as_secs()))
+        };
+        let none = json!([]);
+        assert_eq!(heard(none.clone(), "2026-11-22T00:35:00Z"), (false, false, Some(300)));
+        assert_eq!(heard(none, "2026-11-22T01:00:00Z"), (true, true, None));
+        let over = json!([
+            {"for": "Pause", "from": "2026-11-22T00:10:00Z", "to": "2026-11-22T00:20:00Z"},
+            {"for": "Window", "from": "2026-11-22T00:35:00Z", "to": "2026-11-22T00:55:00Z"}
+        ]);
+        assert_eq!(
+            heard(over, "2026-11-22T00:58:00Z"),
+            (false, false, Some(120)),
+            "5 of 10 minutes and 3 more"
+        );
+        let lasts = json!([{"for": "Window", "from": "2026-11-22T00:35:00Z"}]);
+        assert_eq!(heard(lasts, "2026-11-29T00:00:00Z"), (false, false, None), "a week later");
     }
 
     #[test]

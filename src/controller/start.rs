@@ -72,6 +72,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         default_account: args.default_account().map(str::to_owned),
         namespaces: args.watched(),
         image: args.image.clone(),
+        hmac_key_file: args.hmac_key_file.clone(),
         names_are_proven: args.approval_policy,
         cluster,
         metrics: metrics.clone(),
@@ -291,8 +292,8 @@ async fn wait_for_crds(client: &Client, gates: &Gates, stop: &CancellationToken)
     }
 }
 
-/// Waits until the key for hashes of secret values can be read. Nothing is hashed with it before variables are built; an
-/// install without it shall not be noticed by the upgrade that needs it.
+/// Waits until the key for hashes of secret values can be read: an install without it shall not be noticed by the first
+/// plan that has variables.
 async fn wait_for_key(args: &OperatorArgs, gates: &Gates, stop: &CancellationToken) {
     loop {
         match tokio::fs::read(&args.hmac_key_file).await {

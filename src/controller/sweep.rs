@@ -359,6 +359,7 @@ mod tests {
             default_account: None,
             namespaces: Vec::new(),
             image: "whimbrel:1".into(),
+            hmac_key_file: "/key".into(),
             names_are_proven: true,
             cluster: "c1".into(),
             told_verbs: std::sync::Arc::default(),

@@ -199,6 +199,7 @@ mod tests {
             default_account: None,
             namespaces: Vec::new(),
             image: "whimbrel:1".into(),
+            hmac_key_file: "/key".into(),
             names_are_proven: true,
             cluster: "c1".into(),
             recorder: Recorder::new(server.own().clone(), "test"),

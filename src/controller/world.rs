@@ -1,5 +1,6 @@
 //! The real world, as the driver's seams see it.
 
+use super::answers::{part, read, swap, workload, write};
 use super::looking::{self, key, look_workload};
 use super::operator::Operator;
 use super::targets::OpenTarget;
@@ -12,7 +13,7 @@ use crate::api::target::VerificationLevel;
 use crate::backup::{self, BackupJob, BackupSource, Level};
 use crate::cluster::lease::{self, TargetKey};
 use crate::cluster::secret::{self, Part, PartError, Shelf};
-use crate::cluster::{Acting, Holder, NotOurs, ReadError, SwapError, WriteError, get, get_if_there, record};
+use crate::cluster::{Acting, Holder, WriteError, get, get_if_there, record};
 use crate::engine::postgresql::tool_name;
 use crate::engine::{AnyEngine, Fence};
 use crate::job::{self, JobKey, JobState, Removal};
@@ -22,7 +23,7 @@ use crate::run::seam::{
     World,
 };
 use crate::run::{Report, RunRef};
-use crate::workload::{self as hands, BackTo, Rollout, Volumes, WorkloadError};
+use crate::workload::{self as hands, BackTo, Rollout, Volumes};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
@@ -231,7 +232,9 @@ impl RealCluster {
         let run: Option<MigrationRun> =
             get_if_there(self.own(), &self.run.namespace, &name).await.map_err(read)?;
         let Some((frozen, record)) = run.and_then(|run| run.spec.program.zip(run.status)) else {
-            return Ok(refused(format!("run {name} is gone, or was never frozen: it can't be taken back any more")));
+            return Ok(refused(format!(
+                "run {name} is gone, or was never frozen: it can't be taken back any more"
+            )));
         };
         Ok(match self.thawed(frozen).await? {
             Thawed::Program(program) => {
@@ -239,7 +242,9 @@ impl RealCluster {
             }
             Thawed::NotFrozen => refused(format!("run {name} was never frozen")),
             Thawed::Broken { why } => refused(format!("run {name} can't be taken back any more: {why}")),
-            Thawed::OfAnotherVersion(why) => Looked::Refused { reason: "OperatorVersionSkew".into(), message: why },
+            Thawed::OfAnotherVersion(why) => {
+                Looked::Refused { reason: "OperatorVersionSkew".into(), message: why }
+            }
         })
     }
 
@@ -513,75 +518,10 @@ pub(super) fn merge_patch(old: &Value, new: &Value) -> Value {
     Value::Object(patch)
 }
 
-fn read(error: ReadError) -> ClusterError {
-    match error {
-        ReadError::NotFound { .. } => ClusterError::Gone(error.to_string()),
-        ReadError::Forbidden(forbidden) => ClusterError::Forbidden(forbidden.to_string()),
-        ReadError::Unavailable(error) => ClusterError::Lost(error.to_string()),
-    }
-}
-
-fn write(error: WriteError) -> ClusterError {
-    if let Some(forbidden) = error.forbidden() {
-        return ClusterError::Forbidden(forbidden.to_string());
-    }
-    if error.is_not_found() {
-        return ClusterError::Gone(error.to_string());
-    }
-    match error {
-        WriteError::Stale => ClusterError::Stale,
-        WriteError::NotOurs(NotOurs::NewerEpoch { epoch, .. }) => ClusterError::Newer(epoch),
-        WriteError::NotOurs(NotOurs::Claimed { holder, .. }) => ClusterError::Held(holder),
-        WriteError::NotOurs(exists) => ClusterError::Refused(exists.to_string()),
-        WriteError::Refused(refused) => ClusterError::Refused(refused.to_string()),
-        WriteError::Lost(error) => ClusterError::Lost(error.to_string()),
-    }
-}
-
-fn swap(error: SwapError) -> ClusterError {
-    match error {
-        SwapError::Read(error) => read(error),
-        SwapError::Write(error) => write(error),
-    }
-}
-
 /// Whether this build walks programs of a format: its own and the one before.
 fn walks(format: i64) -> bool {
     let ours = i64::from(program::FORMAT);
     (ours - 1..=ours).contains(&format)
-}
-
-/// Freezing: what is refused is refused again, what got no answer may have happened.
-fn part(error: PartError) -> ClusterError {
-    match error {
-        PartError::Read(error) => read(error),
-        PartError::Write(error) => write(error),
-        // It was there a moment ago, for its name was taken: somebody removed it meanwhile.
-        PartError::Missing { .. } => ClusterError::Lost(error.to_string()),
-        PartError::TooLarge { .. } | PartError::Unreadable(_) => ClusterError::Refused(error.to_string()),
-        PartError::Changed { .. } => {
-            ClusterError::Because { reason: "RecordBroken", message: error.to_string() }
-        }
-    }
-}
-
-/// A failure's code says what kind of obstacle it is; the sentence names the workload and the way out.
-fn workload(error: WorkloadError) -> ClusterError {
-    let reason = match &error {
-        WorkloadError::Read(_) | WorkloadError::Write(_) => "",
-        WorkloadError::ClaimLost { .. } => "ClaimLost",
-        WorkloadError::Leftover { .. } | WorkloadError::BadOriginal { .. } => "Leftover",
-        WorkloadError::Controlled { .. } => "Controlled",
-        WorkloadError::VolumesWouldGo { .. } | WorkloadError::WokenByScaler { .. } => "GuardBlocked",
-        WorkloadError::NoContainer { .. }
-        | WorkloadError::ScalerDecides { .. }
-        | WorkloadError::Selector { .. } => "InvalidSpec",
-    };
-    match error {
-        WorkloadError::Read(error) => read(error),
-        WorkloadError::Write(error) => write(error),
-        other => ClusterError::Because { reason, message: other.to_string() },
-    }
 }
 
 #[cfg(test)]

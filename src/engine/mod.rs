@@ -19,7 +19,9 @@ pub mod postgresql;
 pub use any::{AnyEngine, AnySession};
 pub use canceller::Canceller;
 pub use error::{BlockedBy, EngineError, ScriptError, ScriptFailure};
-pub use facts::{Claim, ClaimSeen, Fence, ForeignSession, Look, Partial, Proof, PutBack, Quiet, RestoreTrial, Rows, Stamp};
+pub use facts::{
+    Claim, ClaimSeen, Fence, ForeignSession, Look, Partial, Proof, PutBack, Quiet, RestoreTrial, Rows, Stamp,
+};
 
 /// One database as the driver sees it.
 ///

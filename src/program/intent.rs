@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 pub struct Intent {
     /// Whether a person must approve the compiled program.
     pub approval: bool,
+    /// Whether the run begins in a window only; when that is open is for the signals to say.
+    pub windows: bool,
     /// The workloads that must be silent while scripts run, as written.
     pub dependents: Vec<WorkloadRef>,
     /// Checks before anything is touched, by name.
@@ -19,6 +21,8 @@ pub struct Intent {
     pub steps: Vec<Vec<Step>>,
     /// What shall happen when the run fails.
     pub on_failure: OnFailure,
+    /// Whether backups are taken before anybody is taken down.
+    pub online: bool,
     /// The level the plan asks of backups.
     pub verification: Option<VerificationLevel>,
 }

@@ -14,20 +14,20 @@ mod parse;
 mod pending;
 mod rollback;
 mod seen;
-mod way;
 #[cfg(test)]
 mod tests;
+mod way;
 
 pub use compile::{Compiled, Refusal, compile};
 pub use hash::digest;
 pub use intent::{Action, Intent, Step};
-pub use next::{Cause, Decision, Exit, ROLLBACK, Said, Signals, next};
+pub use next::{Cause, Closed, Decision, Exit, ROLLBACK, Said, Signals, next};
 pub use op::{Gate, Kind, Op, OpId, QueryCheck, RolloutOp, WorkloadRef};
 pub use parse::{parse, workload};
 pub use pending::{Drift, Pending, history_digest};
 pub use rollback::{RolledBackRun, rollback};
-pub use seen::{Seen, TargetSeen, WorkloadSeen};
-pub use way::{Stuck, Weighed, can_be_undone, way_back};
+pub use seen::{Filling, Seen, TargetSeen, WorkloadSeen};
+pub use way::{ONLINE, Stuck, Weighed, can_be_undone, way_back};
 
 use crate::api::plan::SchemaPolicy;
 use crate::api::run::WayBack;
@@ -135,6 +135,15 @@ impl OnFailure {
 }
 
 impl Program {
+    /// Whether backups are taken while dependents still run (`backup.when: Online`): what is written between backup and
+    /// silence is in no backup, so that no restore may be automatic.
+    pub fn backs_up_online(&self) -> bool {
+        let place =
+            |of: fn(&Kind) -> bool| self.forward.iter().position(|group| group.iter().any(|op| of(&op.kind)));
+        let backup = place(|kind| matches!(kind, Kind::Backup { .. }));
+        backup.is_some() && backup < place(|kind| matches!(kind, Kind::ProveQuiet { .. }))
+    }
+
     /// The targets that scripts are applied to, sorted.
     pub fn applied_targets(&self) -> impl Iterator<Item = &str> {
         let targets: std::collections::BTreeSet<&str> =

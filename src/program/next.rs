@@ -6,6 +6,7 @@
 use super::op::{Gate, Kind, Op, OpId};
 use super::{BackOp, Program, When};
 use crate::api::Outcome;
+use crate::api::plan::{OnWindowClose, Opening};
 use crate::api::run::{Direction, MigrationRunStatus as Record, OpState};
 use std::collections::BTreeMap;
 
@@ -26,6 +27,8 @@ pub struct Signals {
     pub downtime: bool,
     /// The plan was edited. Matters only before Freeze.
     pub superseded: bool,
+    /// The plan has windows and none is open.
+    pub closed: Option<Closed>,
     /// The planHash that was approved, by step; the plan's own approval stands under the empty string.
     pub approved: BTreeMap<String, String>,
     /// `override.data-loss` names this run.
@@ -34,6 +37,15 @@ pub struct Signals {
     pub exit: Option<Exit>,
     /// The verbs behind all this, as people wrote them: for the record, they decide nothing.
     pub said: Vec<Said>,
+}
+
+/// No window is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The next one that opens, if one ever does.
+    pub opens: Option<Opening>,
+    /// What becomes of a run that has begun.
+    pub then: OnWindowClose,
 }
 
 /// A verb that names this run, as a person wrote it.
@@ -102,6 +114,8 @@ pub enum Decision {
     Perform(Vec<OpId>),
     /// A gate is closed: a person must act.
     AwaitApproval(Gate),
+    /// No window is open; this one opens next.
+    AwaitWindow(Option<Opening>),
     /// A person paused the plan.
     Paused,
     /// From here on the way back, for ever.
@@ -158,8 +172,12 @@ fn forward(program: &Program, record: &Record, signals: &Signals) -> Decision {
     if signals.paused {
         return Decision::Paused;
     }
-    if let Some(gate) = closed_gate(program, group, record, signals) {
-        return Decision::AwaitApproval(gate);
+    let opens = || signals.closed.as_ref().and_then(|closed| closed.opens.clone());
+    match closed_gate(program, group, record, signals) {
+        Some(Gate::Window) => return Decision::AwaitWindow(opens()),
+        Some(gate) => return Decision::AwaitApproval(gate),
+        None if kept_by_window(program, group, record, signals) => return Decision::AwaitWindow(opens()),
+        None => {}
     }
     Decision::Perform(open(group.iter(), record))
 }
@@ -171,6 +189,35 @@ fn closed_gate(program: &Program, group: &[Op], record: &Record, signals: &Signa
     let passed = passed.filter(|_| !frozen(program, record));
     let here = group.iter().filter(|op| !done(record, &op.id));
     passed.chain(here).find_map(|op| closed(op, &program.plan_hash, signals))
+}
+
+/// Whether a window that has closed keeps this group of a frozen program from being performed; until Freeze its gate
+/// does. The way back is never asked: a platform is brought back at any hour.
+fn kept_by_window(program: &Program, group: &[Op], record: &Record, signals: &Signals) -> bool {
+    let Some(closed) = &signals.closed else { return false };
+    let gates = group.iter().all(|op| matches!(op.kind, Kind::Gate(_)));
+    // A question may be asked at any hour; who answers it is not kept waiting a second time.
+    if gates || !frozen(program, record) || only_release_left(program, record) {
+        return false;
+    }
+    match closed.then {
+        OnWindowClose::Continue => false,
+        OnWindowClose::Pause => true,
+        OnWindowClose::FinishStep => begins(program, group, record),
+    }
+}
+
+/// Whether something begins with this group that `FinishStep` puts off: a step, or the downtime and the backups before
+/// it. What comes behind a step, marks and give-backs and the last look, is its end: nobody stays down for that.
+fn begins(program: &Program, group: &[Op], record: &Record) -> bool {
+    if group.iter().any(|op| touched(record, &op.id)) {
+        return false;
+    }
+    let is_down = |op: &Op| matches!(op.kind, Kind::Quiesce { .. }) && touched(record, &op.id);
+    let down = program.forward.iter().flatten().any(is_down);
+    let before =
+        |op: &Op| matches!(op.kind, Kind::Quiesce { .. } | Kind::Backup { .. } | Kind::VerifyBackup { .. });
+    group.iter().any(|op| op.step.is_some() || !down && before(op))
 }
 
 /// What turns a run around although no op failed. Abort comes first: it always wins.
@@ -293,6 +340,7 @@ pub fn holds(when: &When, record: &Record) -> bool {
 fn closed(op: &Op, plan_hash: &str, signals: &Signals) -> Option<Gate> {
     let Kind::Gate(gate) = &op.kind else { return None };
     let name = match gate {
+        Gate::Window => return signals.closed.as_ref().map(|_| Gate::Window),
         Gate::Plan => "",
         Gate::Step { name, .. } => name,
     };

@@ -2,6 +2,7 @@
 
 use crate::api::WorkloadKind;
 use crate::api::target::VerificationLevel;
+use crate::script::Values;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -55,6 +56,8 @@ pub struct Op {
 pub enum Gate {
     /// The plan's own approval (`spec.approval: Required`).
     Plan,
+    /// A window of the plan (`spec.windows`): a clock opens it, no person.
+    Window,
     /// An `approve` step.
     Step {
         /// The step's name, as in `approve.<step>`.
@@ -73,6 +76,9 @@ pub struct QueryCheck {
     pub statement: String,
     /// What the answer must be.
     pub expect: crate::check::Expect,
+    /// What the statement is filled with when it is asked.
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
+    pub values: Values,
 }
 
 /// Where a rollout stands in the dependents × rollouts table of the API.
@@ -100,7 +106,7 @@ pub enum Kind {
     },
     /// Rollback after success: would the way back lose anything? Asked before anything is taken down.
     Foresee,
-    /// Waits for a person.
+    /// Waits for a person or a window.
     Gate(Gate),
     /// Takes targets, dependents and rollout workloads: all or nothing.
     Claim,

@@ -2,11 +2,11 @@
 
 use super::{Action, Intent, OnFailure, QueryCheck, Refusal, Step, WorkloadRef};
 use crate::api::plan::{
-    self, Approval, CheckForm, ImagesPolicy, MigrationPlanSpec, WorkloadsPolicy,
+    self, Approval, BackupWhen, CheckForm, ImagesPolicy, MigrationPlanSpec, Windows, WorkloadsPolicy,
 };
 use crate::api::{self, Stage};
 use crate::check::Expect;
-use crate::script::{Missing, OutOfOrder, Policy, Version};
+use crate::script::{Missing, OutOfOrder, Policy, Values, Version};
 
 /// Parses a plan of `namespace`.
 ///
@@ -29,11 +29,15 @@ pub fn parse(spec: &MigrationPlanSpec, namespace: &str) -> Result<Intent, Vec<Re
             check.map_err(&mut keep).ok()
         })
         .collect();
+    if let Err(error) = Windows::read(&spec.windows) {
+        refusals.push(Refusal { reason: "InvalidSpec", message: error.to_string() });
+    }
     if !refusals.is_empty() {
         return Err(refusals);
     }
     Ok(Intent {
         approval: spec.approval == Approval::Required,
+        windows: !spec.windows.is_empty(),
         dependents: spec.dependents.iter().map(|of| workload(of, namespace)).collect(),
         preflight,
         steps,
@@ -42,6 +46,7 @@ pub fn parse(spec: &MigrationPlanSpec, namespace: &str) -> Result<Intent, Vec<Re
             revert_images: spec.on_failure.images == ImagesPolicy::Revert,
             give_back: spec.on_failure.workloads == WorkloadsPolicy::GiveBack,
         },
+        online: spec.backup.when == BackupWhen::Online,
         verification: spec.backup.verification,
     })
 }
@@ -111,7 +116,12 @@ fn query(name: &str, form: CheckForm) -> Result<QueryCheck, Refusal> {
     match form {
         CheckForm::Query(query) => {
             let expect = Expect::try_from(&query.expect).map_err(|error| refusal(name, &error))?;
-            Ok(QueryCheck { target: query.target, statement: query.statement, expect })
+            Ok(QueryCheck {
+                target: query.target,
+                statement: query.statement,
+                expect,
+                values: Values::default(),
+            })
         }
         CheckForm::Http(_) => Err(not_built(name, "an http check")),
     }

@@ -58,7 +58,12 @@ fn needed(of: &Program, record: &Record) -> Record {
         .map(|(id, _)| id.as_str())
         .collect();
     Record {
-        ops: record.ops.iter().filter(|(id, _)| done.contains(id.as_str())).map(|(id, op)| (id.clone(), op.clone())).collect(),
+        ops: record
+            .ops
+            .iter()
+            .filter(|(id, _)| done.contains(id.as_str()))
+            .map(|(id, op)| (id.clone(), op.clone()))
+            .collect(),
         originals: record.originals.clone(),
         backups: record.backups.clone(),
         quiet_unbroken: record.quiet_unbroken,
@@ -109,7 +114,8 @@ impl Program {
     /// The ops of the way back that the run which is taken back has made necessary: for the preview.
     pub fn foreseen(&self) -> impl Iterator<Item = &BackOp> {
         let record = self.rolls_back.as_ref().map(|of| of.record.as_ref());
-        let needed = move |back: &&BackOp| record.is_some_and(|record| super::next::foreseen(&back.when, record));
+        let needed =
+            move |back: &&BackOp| record.is_some_and(|record| super::next::foreseen(&back.when, record));
         self.back.iter().flatten().filter(needed)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::WorkloadRef;
 use crate::api::target::VerificationLevel;
-use crate::script::{Bundle, HistoryRow};
+use crate::script::{Bundle, HistoryRow, Values};
 use std::collections::BTreeMap;
 
 /// Everything that compile looks at.
@@ -12,12 +12,23 @@ pub struct Seen {
     pub targets: BTreeMap<String, TargetSeen>,
     /// The source of each migrate step, by step name.
     pub bundles: BTreeMap<String, Bundle>,
+    /// The values of each step's variables, by step name.
+    pub variables: BTreeMap<String, Filling>,
     /// The workloads that the plan names; a missing one is not there.
     pub workloads: BTreeMap<WorkloadRef, WorkloadSeen>,
     /// The ConfigMaps that the plan sets keys of, by namespace and name.
     pub flags: BTreeMap<(String, String), BTreeMap<String, String>>,
     /// Whether an earlier run of this intent succeeded: then a live image that differs is somebody's newer will.
     pub succeeded_before: bool,
+}
+
+/// What a step's texts are filled with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filling {
+    /// The values.
+    pub values: Values,
+    /// An HMAC over them: what of them may stand where everybody reads it.
+    pub mac: String,
 }
 
 /// A target as it was looked at.

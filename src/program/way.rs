@@ -40,6 +40,10 @@ impl<'a> Weighed<'a> {
     }
 }
 
+/// Why a backup that is taken while services run is no way back by itself.
+pub const ONLINE: &str =
+    "it is taken while services run (backup.when: Online), without what is written after it";
+
 /// Why only a person can go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stuck {
@@ -71,7 +75,9 @@ pub fn way_back(
         }
         SchemaPolicy::Undo => undo(),
         SchemaPolicy::Restore => restore(),
-        SchemaPolicy::Auto => undo().or_else(|no_undo| restore().map_err(|no_restore| both(no_undo, no_restore))),
+        SchemaPolicy::Auto => {
+            undo().or_else(|no_undo| restore().map_err(|no_restore| both(no_undo, no_restore)))
+        }
     };
     way.map(Some)
 }
@@ -120,10 +126,14 @@ fn restore(target: &str, weighed: &Weighed<'_>, accepts_loss: bool) -> Result<()
         return Ok(());
     }
     if let Some(drift) = &weighed.drift {
-        return Err(Stuck::new(DATA_LOSS, format!("a restore of {target} would drop what others applied: {drift}")));
+        return Err(Stuck::new(
+            DATA_LOSS,
+            format!("a restore of {target} would drop what others applied: {drift}"),
+        ));
     }
     if weighed.written {
-        let message = format!("somebody wrote to {target} after its backup, and a restore would drop what was written");
+        let message =
+            format!("somebody wrote to {target} after its backup, and a restore would drop what was written");
         return Err(Stuck::new(DATA_LOSS, message));
     }
     Ok(())
@@ -187,9 +197,21 @@ mod tests {
             (of(&[keeps, drops]), "Undo Undo Restore SchemaHeld", "Undo Undo Restore SchemaHeld"),
             (written(of(&[drops])), "DataLoss DataLoss DataLoss SchemaHeld", "Undo Undo Restore SchemaHeld"),
             (of(&[none]), "Restore NoUndo Restore SchemaHeld", "Restore NoUndo Restore SchemaHeld"),
-            (written(of(&[none])), "DataLoss NoUndo DataLoss SchemaHeld", "Restore NoUndo Restore SchemaHeld"),
-            (manual(of(&[none])), "NoUndo NoUndo RestoreManual SchemaHeld", "NoUndo NoUndo RestoreManual SchemaHeld"),
-            (manual(written(of(&[drops]))), "DataLoss DataLoss RestoreManual SchemaHeld", "Undo Undo RestoreManual SchemaHeld"),
+            (
+                written(of(&[none])),
+                "DataLoss NoUndo DataLoss SchemaHeld",
+                "Restore NoUndo Restore SchemaHeld",
+            ),
+            (
+                manual(of(&[none])),
+                "NoUndo NoUndo RestoreManual SchemaHeld",
+                "NoUndo NoUndo RestoreManual SchemaHeld",
+            ),
+            (
+                manual(written(of(&[drops]))),
+                "DataLoss DataLoss RestoreManual SchemaHeld",
+                "Undo Undo RestoreManual SchemaHeld",
+            ),
             (
                 Weighed { partial: vec!["4".into()], ..Weighed::default() },
                 "Restore PartialScript Restore SchemaHeld",

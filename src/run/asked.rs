@@ -24,6 +24,7 @@ impl Walk {
                 });
                 for gate in gates {
                     let step = match &gate {
+                        Gate::Window => continue,
                         Gate::Plan => "",
                         Gate::Step { name, .. } => name,
                     };
@@ -96,7 +97,7 @@ pub(super) fn keep_verb(record: &mut MigrationRunStatus, new: AcceptedVerb) {
     }
 }
 
-fn keep_newest<T>(list: &mut Vec<T>) {
+pub(super) fn keep_newest<T>(list: &mut Vec<T>) {
     let over = list.len().saturating_sub(KEPT);
     list.drain(..over);
 }

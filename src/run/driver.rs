@@ -129,6 +129,7 @@ impl<W: World> Driver<W> {
         let signals = self.signals();
         let decision = next(&walk.program, walk.record(), &signals);
         walk.heed(&decision, &signals, now);
+        walk.count_wait(&decision, now);
         match decision {
             Decision::Perform(ids) => {
                 walk.intend(&ids, now);
@@ -138,6 +139,10 @@ impl<W: World> Driver<W> {
             Decision::AwaitApproval(gate) => {
                 self.back_to_the_gate(walk).await?;
                 self.wait(walk, Waiting::Approval(gate)).await
+            }
+            Decision::AwaitWindow(opens) => {
+                self.back_to_the_gate(walk).await?;
+                self.wait(walk, Waiting::Window(opens)).await
             }
             Decision::Paused => self.wait(walk, Waiting::Paused).await,
             Decision::TurnAround(cause) => {
@@ -193,8 +198,8 @@ impl<W: World> Driver<W> {
         Ok(())
     }
 
-    /// An approval that died while claims were held, because what was compiled when the run was taken up is another
-    /// program: nobody else shall wait for a gate.
+    /// A gate that closed again while claims were held: the window did, or what was compiled when the run was taken up is
+    /// another program than was approved. Nobody else shall wait for a gate.
     async fn back_to_the_gate(&self, walk: &mut Walk) -> Result<(), Ended> {
         if walk.frozen() || !walk.touched(|kind| matches!(kind, Kind::Claim)) {
             return Ok(());

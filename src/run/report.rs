@@ -1,5 +1,6 @@
 //! What is told to people while it happens. Facts only: the sentences are made in one place, from these.
 
+use crate::api::plan::Opening;
 use crate::api::run::MigrationRunStatus;
 use crate::engine::BlockedBy;
 use crate::program::{Gate, OpId, Program};
@@ -34,6 +35,8 @@ impl Doing {
 pub enum Waiting {
     /// For a person at a gate.
     Approval(Gate),
+    /// For a window; this one opens next.
+    Window(Option<Opening>),
     /// A person paused it.
     Paused,
     /// For claims that another run holds.

@@ -46,7 +46,7 @@ pub(super) fn salvage(record: &MigrationRunStatus, leases: &BTreeMap<String, Str
         workloads: record.originals.iter().map(workload).collect(),
         targets: leases.iter().map(|(target, lease)| (target.clone(), plan(lease))).collect(),
         on_failure: OnFailure::default(),
-            rolls_back: None,
+        rolls_back: None,
     }
 }
 

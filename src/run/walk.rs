@@ -6,10 +6,10 @@ use crate::api::Outcome;
 use crate::api::plan::Failure;
 use crate::api::run::{
     self, AcceptedVerb, ApprovalRecord, BackupRecord, Direction, Fingerprint, MigrationRunStatus, OpRecord,
-    OpState, RestoreRecord, TurnedAround, Watermark, WayBack,
+    OpState, RestoreRecord, TurnedAround, Wait, WaitFor, Watermark, WayBack,
 };
 use crate::api::target::VerificationLevel;
-use crate::program::{Cause, Kind, Op, OpId, Program, WorkloadRef};
+use crate::program::{Cause, Decision, Kind, Op, OpId, Program, WorkloadRef};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::sync::Arc;
@@ -120,7 +120,8 @@ impl Walk {
     /// be told from what others wrote.
     pub(super) fn writes_to(&self, target: &str) -> bool {
         let forward = self.program.forward.iter().flatten();
-        let mut applies = forward.filter(|op| matches!(&op.kind, Kind::Apply { target: t, .. } if t == target));
+        let mut applies =
+            forward.filter(|op| matches!(&op.kind, Kind::Apply { target: t, .. } if t == target));
         applies.any(|op| {
             let record = self.record().ops.get(&op.id);
             let open = |state| matches!(state, OpState::Intent | OpState::Unknown);
@@ -293,11 +294,38 @@ impl Walk {
         self.dirty = true;
     }
 
+    /// Begins or ends the wait that a decision means. Before the claim nothing is counted that a wait could add to.
+    pub(super) fn count_wait(&mut self, decision: &Decision, now: Timestamp) {
+        let whom = match decision {
+            Decision::AwaitApproval(_) => Some(WaitFor::Approval),
+            Decision::AwaitWindow(_) => Some(WaitFor::Window),
+            Decision::Paused => Some(WaitFor::Pause),
+            Decision::Perform(_) | Decision::TurnAround(_) | Decision::Finish(_) => None,
+        };
+        let status = &mut self.saved.status;
+        let counts = status.claimed_at.is_some() && status.outcome.is_none();
+        let open = status.waits.last_mut().filter(|wait| wait.to.is_none());
+        if open.as_ref().map(|wait| wait.for_) == whom {
+            return;
+        }
+        if let Some(wait) = open {
+            wait.to = Some(Time(now));
+            self.dirty = true;
+        }
+        if let Some(for_) = whom.filter(|_| counts) {
+            status.waits.push(Wait { for_, from: Time(now), to: None });
+            asked::keep_newest(&mut status.waits);
+            self.dirty = true;
+        }
+    }
+
     /// Forgets what was done before Freeze: another program is walked from its first op.
     pub(super) fn restart(&mut self, program: Program) {
         self.program = Arc::new(program);
         self.saved.status.ops.clear();
         self.saved.status.originals.clear();
+        self.saved.status.claimed_at = None;
+        self.saved.status.waits.clear();
         self.dirty = true;
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::lint::{self, Class, Finding, Use};
-use super::{Layout, Version, psql};
+use super::{Layout, Values, Version, psql};
 
 /// The ordered scripts of one step, from one source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct Script {
     pub directives: Directives,
     /// The language of both bodies.
     pub dialect: Dialect,
+    /// What both bodies are filled with when they are run; neither body nor checksum holds any of it.
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
+    pub values: Values,
 }
 
 /// The file that takes a script back.
@@ -108,15 +111,20 @@ impl Isolation {
 }
 
 impl Script {
-    /// What is sent to the server: the body with blanks for the psql commands that are skipped. Every byte keeps its
-    /// place, so that the server's positions are those of the user's file.
+    /// What is sent to the server: the body with blanks for the psql commands that are skipped, and filled. Every byte
+    /// keeps its place but for what is filled in; [`Values::as_written`] says where that was.
     pub fn executable(&self) -> String {
+        self.values.fill(&self.kept())
+    }
+
+    /// What a history keeps of the script: as [`Script::executable`], and not filled.
+    pub fn kept(&self) -> String {
         self.dialect.executable(&self.body)
     }
 
     /// What is sent to take the script back; `None` without an undo.
     pub fn executable_undo(&self) -> Option<String> {
-        self.undo.as_ref().map(|undo| self.dialect.executable(&undo.body))
+        self.undo.as_ref().map(|undo| self.values.fill(&self.dialect.executable(&undo.body)))
     }
 
     /// What lint says about the script.
@@ -125,12 +133,13 @@ impl Script {
             Kind::Versioned => Use::Versioned,
             Kind::Repeatable => Use::Repeatable,
         };
-        self.dialect.lint(&self.body, used)
+        self.dialect.lint(&self.values.fill(&self.body), used)
     }
 
     /// What lint says about the undo; nothing without one. `undo keeps-data` does not silence it.
     pub fn undo_findings(&self) -> Vec<Finding> {
-        self.undo.as_ref().map(|undo| self.dialect.lint(&undo.body, Use::Undo)).unwrap_or_default()
+        let lint = |undo: &Undo| self.dialect.lint(&self.values.fill(&undo.body), Use::Undo);
+        self.undo.as_ref().map(lint).unwrap_or_default()
     }
 
     /// Whether the undo, if there is one, may lose rows that were written since the script ran: lint calls it

@@ -20,6 +20,7 @@ mod read;
 mod refuse;
 pub mod split;
 mod transaction;
+mod variables;
 mod version;
 
 pub use bundle::{Bundle, Dialect, Directives, Isolation, Kind, Script, Undo};
@@ -31,4 +32,5 @@ pub use lint::{Class, Finding};
 pub use order::{Missing, OrderError, OutOfOrder, Pending, Policy, pending};
 pub use read::{MAX_FILE_BYTES, read_bundle};
 pub use refuse::Refusal;
+pub use variables::{PlaceholderError, Value, Values};
 pub use version::{Version, VersionError};

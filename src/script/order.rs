@@ -261,6 +261,7 @@ mod tests {
                 undo: None,
                 directives: Directives::default(),
                 dialect: Dialect::Postgresql,
+                values: Default::default(),
             }
         };
         Bundle {

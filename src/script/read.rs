@@ -6,7 +6,9 @@ use super::checksum::{checksum, digest};
 use super::directives::Role;
 use super::layout::Name;
 use super::split::Lines;
-use super::{Bundle, Dialect, Directives, Kind, Layout, Place, Script, ScriptError, Undo, Version, refuse};
+use super::{
+    Bundle, Dialect, Directives, Kind, Layout, Place, Script, ScriptError, Undo, Values, Version, refuse,
+};
 
 /// The most bytes that one script may have: 4 MiB. A ConfigMap holds 1 MiB; more than this in one transaction is
 /// data, and data is a job's work.
@@ -115,7 +117,19 @@ impl Reader {
         };
         let directives = self.examine(&file, &body, Role::Script);
         let (checksum, dialect) = (checksum(&body), self.dialect);
-        Script { key, kind, version, description, file, body, checksum, undo: None, directives, dialect }
+        Script {
+            key,
+            kind,
+            version,
+            description,
+            file,
+            body,
+            checksum,
+            undo: None,
+            directives,
+            dialect,
+            values: Values::default(),
+        }
     }
 
     fn examine(&mut self, file: &str, body: &str, role: Role) -> Directives {

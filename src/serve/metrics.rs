@@ -56,11 +56,13 @@ pub struct StepLabels {
     pub outcome: StepEnd,
 }
 
-/// What a run waited for that only a person could give. Kept apart from working time: it says nothing about speed.
+/// What a run waited for that only a person could give, or a window that a person drew. Kept apart from working time: it says nothing about speed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum Wait {
     /// An approval.
     Approval,
+    /// A window of the plan.
+    Window,
     /// The end of a pause.
     Pause,
 }
@@ -205,7 +207,11 @@ impl Metrics {
             "How long runs took, waits for people left out",
             self.run_duration.clone(),
         );
-        r.register("manual_wait_seconds", "How long runs waited for people", self.manual_wait.clone());
+        r.register(
+            "manual_wait_seconds",
+            "How long runs waited for people and for windows",
+            self.manual_wait.clone(),
+        );
         r.register(
             "quiesced_seconds",
             "Downtime of the current or last run of a plan",

@@ -58,6 +58,7 @@ fn step_end(state: OpState) -> StepEnd {
 fn wait(person: Person) -> Wait {
     match person {
         Person::Approval => Wait::Approval,
+        Person::Window => Wait::Window,
         Person::Pause => Wait::Pause,
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn conditions(view: &View<'_>, message: &str) -> Vec<Says> {
     let mut all = summary(view, message);
     all.push(validated(view));
     all.push(approved(view));
-    all.push(says(ConditionType::WindowOpen, True, Reason::NotRequired, "the plan has no windows"));
+    all.push(window_open(view, message));
     all.push(backup_verified(view));
     all.push(quiesced(view));
     all.push(work(view, ConditionType::Migrated, |kind| matches!(kind, Kind::Apply { .. })));
@@ -89,6 +89,8 @@ fn reconciling(view: &View<'_>) -> Reason {
     match &view.report.waiting {
         Some(Waiting::Paused) => Reason::Paused,
         Some(Waiting::Approval(_)) => Reason::AwaitingApproval,
+        Some(Waiting::Window(_)) if view.frozen() => Reason::Paused,
+        Some(Waiting::Window(_)) => Reason::AwaitingWindow,
         Some(Waiting::Queued(_)) => Reason::Queued,
         Some(Waiting::Look { reason, .. }) => match reason.parse() {
             Ok(known @ (Reason::SourceNotReady | Reason::TargetNotReady | Reason::Forbidden)) => known,
@@ -129,7 +131,7 @@ fn approved(view: &View<'_>) -> Says {
     let of = ConditionType::Approved;
     if let Some(Waiting::Approval(gate)) = &view.report.waiting {
         let what = match gate {
-            Gate::Plan => "plan",
+            Gate::Plan | Gate::Window => "plan",
             Gate::Step { name, .. } => name,
         };
         let hash = view.program().map(|program| program.plan_hash.as_str()).unwrap_or_default();
@@ -143,7 +145,7 @@ fn approved(view: &View<'_>) -> Says {
             _ => says(of, False, Reason::AwaitingApproval, format!("{what} waits for approval of {hash}")),
         };
     }
-    let gates = view.tally(|kind| matches!(kind, Kind::Gate(_)));
+    let gates = view.tally(|kind| matches!(kind, Kind::Gate(gate) if *gate != Gate::Window));
     if view.program().is_none() || gates.done < gates.all {
         return says(of, Unknown, Reason::Pending, "not asked yet");
     }
@@ -158,6 +160,20 @@ fn approved(view: &View<'_>) -> Says {
         })
         .collect();
     says(of, True, Reason::Done, by.join(", "))
+}
+
+fn window_open(view: &View<'_>, message: &str) -> Says {
+    let of = ConditionType::WindowOpen;
+    if matches!(view.report.waiting, Some(Waiting::Window(_))) {
+        let reason = if view.frozen() { Reason::OutsideWindow } else { Reason::AwaitingWindow };
+        return says(of, False, reason, message);
+    }
+    let gates = view.tally(|kind| *kind == Kind::Gate(Gate::Window));
+    match (view.program().is_some(), gates.all, gates.done) {
+        (false, ..) | (true, 1.., 0) => says(of, Unknown, Reason::Pending, "not reached"),
+        (true, 0, _) => says(of, True, Reason::NotRequired, "the plan has no windows"),
+        (true, ..) => says(of, True, Reason::Done, "the run began in a window"),
+    }
 }
 
 fn backup_verified(view: &View<'_>) -> Says {

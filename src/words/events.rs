@@ -218,16 +218,20 @@ impl Teller<'_> {
             Some(Waiting::Approval(gate)) => {
                 let hash = self.view.program().map(|program| program.plan_hash.as_str()).unwrap_or_default();
                 let what = match gate {
-                    Gate::Plan => "plan",
+                    Gate::Plan | Gate::Window => "plan",
                     Gate::Step { name, .. } => name,
                 };
                 self.say(EventReason::ApprovalRequested, &format!("{what}/{hash}"), note, None);
+            }
+            Some(Waiting::Window(opens)) if self.view.frozen() => {
+                let at = opens.as_ref().map(|opens| opens.at.to_string()).unwrap_or_default();
+                self.say(EventReason::Paused, &format!("window/{at}"), note, None);
             }
             Some(Waiting::Paused) => {
                 let done = self.view.record().ops.values().filter(|op| op.state == OpState::Done).count();
                 self.say(EventReason::Paused, &format!("paused/{done}"), note, None);
             }
-            Some(Waiting::Queued(_) | Waiting::Look { .. }) | None => {}
+            Some(Waiting::Queued(_) | Waiting::Look { .. } | Waiting::Window(_)) | None => {}
         }
     }
 
@@ -265,6 +269,7 @@ fn begins(kind: &Kind) -> Option<EventReason> {
 
 fn ends_well(kind: &Kind) -> Option<EventReason> {
     Some(match kind {
+        Kind::Gate(Gate::Window) => EventReason::WindowOpened,
         Kind::Gate(_) => EventReason::Approved,
         Kind::Quiesce { .. } => EventReason::WorkloadScaledDown,
         Kind::ProveQuiet { .. } => EventReason::Quiesced,

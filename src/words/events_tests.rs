@@ -3,8 +3,10 @@
 use super::fixture::{Story, broken_script, data_loss, lock, plan, run};
 use super::{Told, Transition, transitions};
 use crate::api::Outcome;
-use crate::program::Gate;
+use crate::api::run::OpState;
+use crate::program::{Gate, Kind, Op, Program};
 use crate::run::Waiting;
+use std::sync::Arc;
 
 fn told(told: &Told, story: &Story) -> Vec<Transition> {
     transitions(told, &plan(), &run(), &story.report)
@@ -110,6 +112,26 @@ fn people_are_asked_once_per_question() {
     assert!(transitions[0].note.starts_with("go-live: Does it work? Yes: kubectl annotate"));
     assert_eq!(transitions[0].once, "3/go-live/sha256:ab12");
     assert_eq!(told(&Told::of(&asked.report), &asked), []);
+}
+
+#[test]
+fn a_window_is_told_when_it_opens_and_when_it_closes_on_a_run() {
+    let mut before = Story::new().up_to("claim").at_work("claim");
+    let gate = Op { id: "window".into(), step: None, kind: Kind::Gate(Gate::Window) };
+    let mut program = Program::clone(before.report.program.as_ref().unwrap());
+    program.forward.insert(2, vec![gate]);
+    before.report.program = Some(Arc::new(program));
+    let opened = before.clone().op("window", OpState::Done);
+    assert_eq!(lines(&told(&Told::of(&before.report), &opened)), ["WindowOpened: a window is open"]);
+    assert_eq!(told(&Told::of(&opened.report), &opened.clone().waits(Waiting::Window(None))), []);
+    let begun = Story::new().up_to("apply/entities");
+    let closed = told(&Told::of(&begun.report), &begun.clone().waits(Waiting::Window(None)));
+    assert_eq!(
+        (closed.len(), closed[0].reason.as_str(), closed[0].once.as_str()),
+        (1, "Paused", "3/window/")
+    );
+    let note = "its window has closed, 3 workloads stay down: goes on when a window opens, which none does within two weeks";
+    assert!(closed[0].note.starts_with(note), "{}", closed[0].note);
 }
 
 #[test]

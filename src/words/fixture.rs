@@ -69,8 +69,12 @@ fn program() -> Program {
         let id = format!("{way}give-back/{}", of.name);
         op(&id, None, Kind::GiveBack { workload: of, ready_within: Some(600) })
     };
-    let check =
-        QueryCheck { target: target(), statement: "select 1".into(), expect: Expect::Equals("1".into()) };
+    let check = QueryCheck {
+        target: target(),
+        statement: "select 1".into(),
+        expect: Expect::Equals("1".into()),
+        values: Default::default(),
+    };
     let rollout = RolloutOp {
         workload: backend(),
         images: BTreeMap::from([("backend".into(), "backend:2".into())]),
@@ -145,7 +149,7 @@ fn program() -> Program {
         workloads: vec![nightly(), backend(), worker()],
         targets: BTreeMap::new(),
         on_failure: OnFailure::default(),
-            rolls_back: None,
+        rolls_back: None,
     }
 }
 

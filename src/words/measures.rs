@@ -6,7 +6,7 @@ use super::view::View;
 use crate::api::run::{OpRecord, OpState};
 use crate::api::target::VerificationLevel;
 use crate::api::{Outcome, Stage};
-use crate::program::{Gate, Kind};
+use crate::program::Kind;
 use crate::run::{Report, Waiting};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -41,11 +41,13 @@ pub enum Measure {
     Contended,
 }
 
-/// What only a person can give.
+/// What is waited for that is no work: what only a person can give, or a window that a person drew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Person {
     /// An approval.
     Approval,
+    /// A window.
+    Window,
     /// The end of a pause.
     Pause,
 }
@@ -105,7 +107,8 @@ fn restore_tests(view: &View<'_>, told: &Told) -> Vec<Measure> {
 
 fn person(waiting: &Waiting) -> Option<Person> {
     match waiting {
-        Waiting::Approval(Gate::Plan | Gate::Step { .. }) => Some(Person::Approval),
+        Waiting::Approval(_) => Some(Person::Approval),
+        Waiting::Window(_) => Some(Person::Window),
         Waiting::Paused => Some(Person::Pause),
         Waiting::Queued(_) | Waiting::Look { .. } => None,
     }

@@ -6,7 +6,7 @@ use super::text::{capital, clock, one_line};
 use super::view::View;
 use crate::api::Outcome;
 use crate::api::bounds::{MESSAGE, cut};
-use crate::api::plan::Failure;
+use crate::api::plan::{Failure, Opening};
 use crate::program::{DATA_LOSS, Gate, Kind, Op, ROLLBACK};
 use crate::run::{Doing, Waiting};
 use jiff::Timestamp;
@@ -40,8 +40,9 @@ fn waits(view: &View<'_>, waiting: &Waiting) -> String {
             _ => format!("waits for the release of {holder}"),
         },
         Waiting::Look { message, .. } => message.clone(),
+        Waiting::Window(opens) => window(view, opens.as_ref()),
         Waiting::Approval(gate) => match gate {
-            Gate::Plan => {
+            Gate::Plan | Gate::Window => {
                 let hash = hash(view);
                 format!("waits for approval of the preview in status: {}", approve(plan, "approve", hash))
             }
@@ -51,6 +52,29 @@ fn waits(view: &View<'_>, waiting: &Waiting) -> String {
             }
         },
     }
+}
+
+/// A run that waits for a window, and the way to go on without it: what stays down until then is said first.
+fn window(view: &View<'_>, opens: Option<&Opening>) -> String {
+    let opens = opens.map_or_else(
+        || "a window opens, which none does within two weeks".to_owned(),
+        |opens| format!("the next window opens {}", opens.shown),
+    );
+    if !view.frozen() {
+        return format!("waits until {opens}");
+    }
+    let down = match view.down().len() {
+        0 => "all workloads run".to_owned(),
+        n => stay_down(n),
+    };
+    let go_on = format!(
+        "kubectl patch mplan -n {} {} --type=merge -p '{{\"spec\":{{\"onWindowClose\":\"Continue\"}}}}'",
+        view.plan.namespace, view.plan.name
+    );
+    format!(
+        "its window has closed, {down}: goes on when {opens}. At once: {go_on}. Turn around: {}",
+        abort(view)
+    )
 }
 
 fn works(view: &View<'_>) -> String {
@@ -286,9 +310,12 @@ fn act(kind: &Kind, doing: Option<&Doing>) -> String {
     let what = |otherwise: &str| detail.clone().unwrap_or_else(|| otherwise.to_owned());
     let more = || detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
     match kind {
-        Kind::Trial { target } => format!("tries the Jobs of {target} by dry-run, and whether it could be restored"),
+        Kind::Trial { target } => {
+            format!("tries the Jobs of {target} by dry-run, and whether it could be restored")
+        }
         Kind::Foresee => "weighs what the way back would lose, before anything is taken down".to_owned(),
         Kind::Inherit => "takes over what the run did that is taken back".to_owned(),
+        Kind::Gate(Gate::Window) => "begins in a window of the plan".to_owned(),
         Kind::Gate(_) => "passes the gate".to_owned(),
         Kind::Claim => "claims targets and workloads".to_owned(),
         Kind::Recheck => "looks again under the claim".to_owned(),
@@ -340,6 +367,7 @@ pub(super) fn finished(kind: &Kind) -> String {
         Kind::Deconfigure { namespace, name, .. } => format!("ConfigMap {namespace}/{name} is as it was"),
         Kind::RollBack { workload, .. } => format!("{workload} has its old image"),
         Kind::Gate(Gate::Plan) => "the plan is approved".to_owned(),
+        Kind::Gate(Gate::Window) => "a window is open".to_owned(),
         Kind::Gate(Gate::Step { name, .. }) => format!("{name} is approved"),
         Kind::Trial { .. }
         | Kind::Foresee

@@ -24,6 +24,8 @@ pub mod message;
 mod phase;
 mod preview;
 #[cfg(test)]
+mod preview_tests;
+#[cfg(test)]
 mod reasons_tests;
 mod run_status;
 mod status;
@@ -41,5 +43,7 @@ pub use facts::{PlanFacts, RunFacts};
 pub use measures::{Measure, Person, measures};
 pub use run_status::run_status;
 pub use status::{differs, plan_status};
-pub use target::{BACKUPS_KEPT, FAILED_KEPT, TargetFacts, is_live, is_refused_rollback, target_left, touches};
+pub use target::{
+    BACKUPS_KEPT, FAILED_KEPT, TargetFacts, is_live, is_refused_rollback, target_left, touches,
+};
 pub use verbs::{ignored_on_plan, ignored_on_target, no_rollback};

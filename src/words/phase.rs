@@ -19,6 +19,8 @@ pub(super) fn phase(view: &View<'_>) -> Phase {
     match &view.report.waiting {
         Some(Waiting::Paused) => return Phase::Paused,
         Some(Waiting::Approval(_)) => return Phase::AwaitingApproval,
+        Some(Waiting::Window(_)) if view.frozen() => return Phase::Paused,
+        Some(Waiting::Window(_)) => return Phase::AwaitingWindow,
         Some(Waiting::Queued(_)) => return Phase::Queued,
         Some(Waiting::Look { .. }) => return Phase::Pending,
         None => {}

@@ -3,7 +3,7 @@
 use super::message::activity;
 use crate::api::bounds::PREVIEW;
 use crate::api::run::MigrationRunStatus as Record;
-use crate::program::{Kind, Op, Pending, Program, can_be_undone};
+use crate::program::{Kind, ONLINE, Op, Pending, Program, can_be_undone};
 use crate::script::Script;
 
 /// The ops in order, one line each, without bodies; what does not fit is counted.
@@ -14,9 +14,9 @@ pub(super) fn preview(program: &Program, record: &Record) -> String {
     }
     let ops = program.forward.iter().enumerate();
     let ops = ops.flat_map(|(n, group)| group.iter().flat_map(move |op| lines(program, n + 1, op)));
-    let ways = program.applied_targets().map(|target| {
-        format!("  back of {target}: {}", way_back_of(program, record, target))
-    });
+    let ways = program
+        .applied_targets()
+        .map(|target| format!("  back of {target}: {}", way_back_of(program, record, target)));
     fitted(&ops.chain(ways).collect::<Vec<_>>())
 }
 
@@ -38,14 +38,32 @@ fn fitted(lines: &[String]) -> String {
 }
 
 fn lines(program: &Program, group: usize, op: &Op) -> Vec<String> {
-    let mut lines = vec![format!("{group:>3}  {}", activity(op, None))];
+    let online = matches!(op.kind, Kind::Backup { .. }) && program.backs_up_online();
+    let online = if online { ", while services run" } else { "" };
+    let mut lines = vec![format!("{group:>3}  {}{online}", activity(op, None))];
     let pending = op.step.as_ref().filter(|_| matches!(op.kind, Kind::Apply { .. }));
     if let Some(pending) = pending.and_then(|step| program.bundles.get(step)) {
         lines.extend(
-            pending.scripts.iter().map(|script| format!("       {}, {}", script.file, undo_of(script))),
+            pending
+                .scripts
+                .iter()
+                .map(|script| format!("       {}, {}{}", script.file, undo_of(script), bare(script))),
         );
     }
     lines
+}
+
+/// A secret that is put into SQL unquoted: whoever can write it writes the script.
+fn bare(script: &Script) -> String {
+    let undo = script.undo.iter().map(|undo| (&undo.file, &undo.body));
+    let texts = std::iter::once((&script.file, &script.body)).chain(undo);
+    let found = texts.flat_map(|(file, text)| {
+        script.values.bare_secrets(text).into_iter().map(move |line| format!("{file}:{line}"))
+    });
+    match found.collect::<Vec<_>>().join(", ") {
+        places if places.is_empty() => places,
+        places => format!("; a bare secret at {places}: write ${{…:literal}} or ${{…:ident}}"),
+    }
 }
 
 fn undo_of(script: &Script) -> &'static str {
@@ -72,6 +90,7 @@ enum Restore<'r> {
 fn restore<'r>(program: &Program, record: &'r Record, target: &str) -> Restore<'r> {
     match record.restore_trials.get(target).map(String::as_str) {
         _ if !program.on_failure.may_restore() => Restore::NotWanted,
+        _ if program.backs_up_online() => Restore::Manual(ONLINE),
         None => Restore::NotTried,
         Some("") => Restore::Possible,
         Some(why) => Restore::Manual(why),
@@ -80,11 +99,12 @@ fn restore<'r>(program: &Program, record: &'r Record, target: &str) -> Restore<'
 
 /// How a target would be brought back, in one line.
 fn way_back_of(program: &Program, record: &Record, target: &str) -> String {
-    let undo = program.on_failure.may_undo()
-        && scripts(program, target).all(can_be_undone);
+    let undo = program.on_failure.may_undo() && scripts(program, target).all(can_be_undone);
     let otherwise = match restore(program, record, target) {
         Restore::NotWanted => return by_undo_or_hand(undo),
-        Restore::NotTried => "restore of its backup, if that can be done: tried before anything is touched".to_owned(),
+        Restore::NotTried => {
+            "restore of its backup, if that can be done: tried before anything is touched".to_owned()
+        }
         Restore::Possible => "restore of its backup, while nobody has written".to_owned(),
         Restore::Manual(why) => format!("restore of its backup by hand: {why}"),
     };
@@ -114,7 +134,14 @@ pub(super) fn point_of_no_return(program: &Program, record: &Record) -> Option<S
     });
     let stuck = files(&without, &by_hand);
     if !stuck.is_empty() {
-        return Some(format!("once it is applied: {stuck} has no undo that brings the data back, and a restore needs a person"));
+        let why = by_hand.iter().find_map(|target| match restore(program, record, target) {
+            Restore::Manual(why) => Some(format!(": {why}")),
+            _ => None,
+        });
+        return Some(format!(
+            "once it is applied: {stuck} has no undo that brings the data back, and a restore needs a person{}",
+            why.unwrap_or_default()
+        ));
     }
     let only_restore = files(&without, &by_itself);
     let destructive = files(&|script| can_be_undone(script) && script.undo_loses_data(), &targets);

@@ -64,7 +64,11 @@ fn plan_only(view: &View<'_>) -> Vec<conditions::Says> {
     let yes = |on| if on { True } else { False };
     let live = view.outcome().is_none_or(|outcome| outcome == Outcome::Held);
     let drift = live && view.run.plan_generation != view.plan.generation;
-    let paused = matches!(view.report.waiting, Some(Waiting::Paused));
+    let (paused, why) = match view.report.waiting {
+        Some(Waiting::Paused) => (true, "spec.paused is true"),
+        Some(Waiting::Window(_)) if view.frozen() => (true, "the window has closed"),
+        _ => (false, "not paused"),
+    };
     let reverted = view.outcome() == Some(Outcome::RolledBack)
         && view.tally(|kind| matches!(kind, Kind::Rollout(_))).begun_or_ended();
     let generations = match drift {
@@ -86,7 +90,7 @@ fn plan_only(view: &View<'_>) -> Vec<conditions::Says> {
             ConditionType::Paused,
             yes(paused),
             if paused { Reason::Paused } else { Reason::NotRequired },
-            if paused { "spec.paused is true" } else { "not paused" },
+            why,
         ),
         says(
             ConditionType::SpecDrift,
@@ -156,9 +160,15 @@ fn blocked_by(view: &View<'_>) -> Vec<BlockedBy> {
         since: None,
     };
     let run = view.report.waiting.as_ref().map(|waiting| match waiting {
-        Waiting::Approval(Gate::Plan) => blocker(BlockerKind::Person, "approve", sentence(view)),
+        Waiting::Approval(Gate::Plan | Gate::Window) => {
+            blocker(BlockerKind::Person, "approve", sentence(view))
+        }
         Waiting::Approval(Gate::Step { name, .. }) => {
             blocker(BlockerKind::Person, &format!("approve.{name}"), sentence(view))
+        }
+        Waiting::Window(opens) => {
+            let shown = opens.as_ref().map(|opens| opens.shown.clone()).unwrap_or_default();
+            blocker(BlockerKind::Window, "spec.windows", shown)
         }
         Waiting::Paused => blocker(BlockerKind::Person, "spec.paused", String::new()),
         Waiting::Queued(holder) => blocker(BlockerKind::Run, holder, String::new()),

@@ -106,7 +106,9 @@ fn inverse<'a>(view: &View<'a>, step: &str) -> impl Iterator<Item = &'a Op> {
     let applies_to =
         ops(view, step).find(|op| matches!(op.kind, Kind::Apply { .. })).and_then(|op| op.kind.target());
     view.back().filter(move |op| match &op.kind {
-        Kind::Undo { .. } | Kind::Deconfigure { .. } | Kind::RollBack { .. } => op.step.as_deref() == Some(step),
+        Kind::Undo { .. } | Kind::Deconfigure { .. } | Kind::RollBack { .. } => {
+            op.step.as_deref() == Some(step)
+        }
         // One restore takes back what every step did to the target.
         Kind::Restore { target } => applies_to == Some(target),
         _ => false,

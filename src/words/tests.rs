@@ -2,7 +2,7 @@
 
 use super::fixture::{Story, at, broken_script, data_loss, failure, lock, plan, run};
 use super::*;
-use crate::api::plan::{Failure, MigrationPlanStatus, StepState, WorkloadState};
+use crate::api::plan::{Failure, MigrationPlanStatus, Opening, StepState, WorkloadState};
 use crate::api::run::RestoreRecord;
 use crate::api::target::VerificationLevel;
 use crate::api::{ConditionType, Outcome, Phase, Reason, Time, condition};
@@ -44,6 +44,30 @@ fn approval(gate: Gate) -> Waiting {
     Waiting::Approval(gate)
 }
 
+fn window() -> Waiting {
+    let at = "2026-11-21T00:00:00Z".parse().unwrap();
+    Waiting::Window(Some(Opening { at, shown: "Sat 2026-11-21 01:00 Europe/Berlin".into() }))
+}
+
+#[test]
+fn a_closed_window_is_awaited_or_paused_for() {
+    let of = [ConditionType::Ready, ConditionType::WindowOpen, ConditionType::Paused];
+    let before = status(&Story::new().up_to("claim").waits(window()));
+    let words =
+        ["Ready=Unknown/AwaitingWindow", "WindowOpen=False/AwaitingWindow", "Paused=False/NotRequired"];
+    assert_eq!(says(&before, &of), words);
+    let after = status(&Story::new().up_to("apply/entities").waits(window()));
+    assert_eq!(
+        says(&after, &of),
+        ["Ready=Unknown/Paused", "WindowOpen=False/OutsideWindow", "Paused=True/Paused"]
+    );
+    let blocker = &after.blocked_by[0];
+    assert_eq!(
+        (blocker.kind.as_str(), blocker.detail.as_str()),
+        ("Window", "Sat 2026-11-21 01:00 Europe/Berlin")
+    );
+}
+
 fn go_live() -> Gate {
     Gate::Step { name: "go-live".into(), message: "Logged in by hand and it works?".into() }
 }
@@ -57,12 +81,29 @@ pub(super) fn stories() -> Vec<(Phase, &'static str, Story, &'static str)> {
     look.report.program = None;
     vec![
         (Phase::Pending, "InProgress", look, "ConfigMap aether/entities-sql is not there"),
-        (Phase::Pending, "InProgress", Story::new().at_work("trial/tas"), "tries the Jobs of tas by dry-run, and whether it could be restored"),
+        (
+            Phase::Pending,
+            "InProgress",
+            Story::new().at_work("trial/tas"),
+            "tries the Jobs of tas by dry-run, and whether it could be restored",
+        ),
         (
             Phase::AwaitingApproval,
             "InProgress",
             Story::new().up_to("gate").waits(approval(Gate::Plan)),
             "waits for approval of the preview in status: kubectl annotate mplan -n aether platform --overwrite whimbrel.dev/approve=\"sha256:ab12 by <you>\"",
+        ),
+        (
+            Phase::AwaitingWindow,
+            "InProgress",
+            Story::new().up_to("claim").waits(window()),
+            "waits until the next window opens Sat 2026-11-21 01:00 Europe/Berlin",
+        ),
+        (
+            Phase::Paused,
+            "InProgress",
+            Story::new().up_to("apply/entities").waits(window()),
+            "its window has closed, 3 workloads stay down: goes on when the next window opens Sat 2026-11-21 01:00 Europe/Berlin. At once: kubectl patch mplan -n aether platform --type=merge -p '{\"spec\":{\"onWindowClose\":\"Continue\"}}'. Turn around: kubectl annotate mplan -n aether platform --overwrite whimbrel.dev/abort=\"3 by <you>\"",
         ),
         (
             Phase::Queued,

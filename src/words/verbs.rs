@@ -299,7 +299,12 @@ mod tests {
             ("retry", "3", vec![ended(3, "Aborted"), run(4, "other", json!({}))], "run 4 came after run 3"),
             ("resolve", "3", vec![live(3, "Back")], "run 3 is not Held"),
             ("abandon", "3", vec![ended(3, "Aborted")], "run 3 is not Held, it has ended: Aborted"),
-            ("rollback", "3", vec![ended(3, "Succeeded")], "spec.rollbackWindow is 0s: nothing was kept for it"),
+            (
+                "rollback",
+                "3",
+                vec![ended(3, "Succeeded")],
+                "spec.rollbackWindow is 0s: nothing was kept for it",
+            ),
             ("rollback", "3", vec![ended(3, "RolledBack")], "run 3 has ended RolledBack, not Succeeded"),
             ("rollback", "3", vec![live(3, "Forward")], "run 3 has not ended"),
             ("rollback", "3", vec![ended(3, "Succeeded"), ended(4, "Succeeded")], "run 4 came after run 3"),

@@ -78,6 +78,11 @@ impl<'a> View<'a> {
         self.record().outcome
     }
 
+    /// Whether the program is frozen: from then on it is not gone back to a gate.
+    pub(super) fn frozen(&self) -> bool {
+        self.forward().any(|op| op.kind == Kind::Freeze && self.state(op).is_some())
+    }
+
     /// How the ops of the way forward of one sort stand.
     pub(super) fn tally(&self, of: impl Fn(&Kind) -> bool) -> Tally<'a> {
         let mut tally = Tally::default();

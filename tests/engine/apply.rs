@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use whimbrel::engine::postgresql::{Postgresql, Settings};
 use whimbrel::engine::{Claim, Engine, ScriptFailure, Session};
+use whimbrel::script::{Value, Values};
 
 use crate::bed::{As, Bed, HISTORY, raw, scripts, until};
 use crate::witness::Witness;
@@ -267,4 +268,40 @@ async fn a_thousand_scripts_and_one_of_four_megabytes() {
     assert_eq!(bed.psql("SELECT count(*), max(rank) FROM whimbrel.history"), "1001|1001");
     assert_eq!(bed.psql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "1001");
     assert_eq!(bed.psql("SELECT length(t) FROM big"), (2 << 20).to_string());
+}
+
+/// What a script is filled with is in no history, and a superuser keeps it out of the server's log.
+#[tokio::test]
+async fn a_filled_script_is_kept_as_it_was_written_and_not_logged() {
+    let bed = Bed::new(As::Superuser);
+    let mut session = bed.enter(1).await;
+    let value = Value { text: "it's hunter2".to_owned(), secret: true };
+    let values = Values::new([("password".to_owned(), value)].into());
+    let body = "CREATE OR REPLACE VIEW seen AS SELECT ${password:literal}::text AS password, \
+                (SELECT setting FROM pg_settings WHERE name = 'log_min_error_statement') AS level;\n\
+                SELECT 1 / (CASE WHEN current_setting('log_min_error_statement') = 'panic' THEN 1 ELSE 0 END);\n";
+    for mut script in scripts(&[("R__seen.sql", body)]) {
+        script.values = values.clone();
+        session.apply(HISTORY, &script).await.expect("applies");
+        assert_eq!(bed.psql("SELECT password FROM seen"), "it's hunter2");
+        assert_eq!(bed.psql("SELECT count(*) FROM whimbrel.history WHERE body LIKE '%hunter2%'"), "0");
+        assert_eq!(
+            bed.psql("SELECT count(*) FROM whimbrel.history WHERE body LIKE '%${password:literal}%'"),
+            "1"
+        );
+    }
+    session.leave(Claim::Keep).await.expect("leaves");
+    // Who may not decide about the log applies all the same.
+    let bed = Bed::new(As::Owner);
+    let mut session = bed.enter(1).await;
+    let mut script = raw(
+        "1",
+        "CREATE TABLE t AS SELECT ${password:literal}::text AS p;",
+        Some("DROP TABLE t; SELECT ${password:literal};"),
+    );
+    script.values = values;
+    session.apply(HISTORY, &script).await.expect("applies");
+    assert_eq!(bed.psql("SELECT p FROM t"), "it's hunter2");
+    session.undo(HISTORY, &script).await.expect("undoes");
+    assert_eq!(bed.applied(), "");
 }

@@ -202,6 +202,7 @@ pub(crate) fn raw(version: &str, body: &str, undo: Option<&str>) -> Script {
         }),
         directives: Directives::default(),
         dialect: Dialect::Postgresql,
+        values: Default::default(),
     }
 }
 

@@ -46,6 +46,7 @@ impl Cluster for SimCluster {
             if state.record.turned_around.is_some() && status.turned_around.is_none() {
                 state.violation("a run that turned around went forward again".into());
             }
+            state.heed_window(self.driver, status);
             state.record = status.clone();
             state.record_version += 1;
             state.writes += 1;

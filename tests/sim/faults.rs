@@ -27,6 +27,8 @@ pub enum Fault {
     Abort,
     /// A person pauses, and goes on after a while.
     Pause,
+    /// The window of the plan closes, and opens again after a while.
+    WindowCloses,
 }
 
 /// Calls are numbered from 1 over all drivers of a seed.
@@ -46,6 +48,7 @@ pub fn draw(seed: u64, calls: u64) -> Faults {
         Fault::Writer,
         Fault::Abort,
         Fault::Pause,
+        Fault::WindowCloses,
     ];
     let count = rng.random_range(0..=5);
     (0..count).map(|_| (rng.random_range(1..=calls), all[rng.random_range(0..all.len())])).collect()

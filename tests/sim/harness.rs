@@ -5,7 +5,7 @@ use super::database::SimEngine;
 use super::faults::{Fault, Faults};
 use super::oracle;
 use super::scenario::{self, TARGET};
-use super::world::{Bugs, SimClock, SimWorld, World};
+use super::world::{Bugs, OutsideWindow, SimClock, SimWorld, World};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use whimbrel::api::Outcome;
-use whimbrel::program::{Said, Signals};
+use whimbrel::api::plan::OnWindowClose;
+use whimbrel::program::{Closed, Said, Signals};
 use whimbrel::run::{Driver, Ended, RunRef};
 
 /// A seed that is still running after this much virtual time hangs.
@@ -108,7 +109,7 @@ impl Stage {
 async fn play(seed: u64, faults: Faults, bugs: Bugs, trace: bool) -> Result {
     let (orders, mut inbox) = mpsc::unbounded_channel();
     let scenario = scenario::of_seed(seed);
-    let state = scenario::platform(scenario::Undo::of_seed(seed), bugs);
+    let state = scenario::platform(scenario::Undo::of_seed(seed), seed.is_multiple_of(7), bugs);
     let world = World::new(seed, faults, state, scenario, orders, trace);
     let mut stage = Stage::new(world.clone(), Signals::default());
     let outcome = drive(&mut stage, &mut inbox, trace).await;
@@ -187,6 +188,21 @@ async fn obey(stage: &mut Stage, driver: u64, fault: Fault) {
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_secs(90)).await;
                 signals.send_modify(|signals| signals.paused = false);
+            });
+        }
+        Fault::WindowCloses => {
+            let policies = OnWindowClose::ALL;
+            let then = policies[usize::try_from(stage.next).expect("few") % policies.len()];
+            let closed = Closed { opens: None, then };
+            stage.world.state().closed = Some(OutsideWindow { then, begun: BTreeMap::new() });
+            if !stage.world.state().bugs.window_unheard {
+                stage.signals.send_modify(|signals| signals.closed = Some(closed));
+            }
+            let (signals, world) = (stage.signals.clone(), stage.world.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(1200)).await;
+                world.state().closed = None;
+                signals.send_modify(|signals| signals.closed = None);
             });
         }
         Fault::LostResponse | Fault::NeverSent | Fault::Delay => {}

@@ -123,6 +123,7 @@ fn deliberate_bugs_are_each_caught() {
         ("row forgotten", Bugs { row_forgotten: true, ..none }),
         ("restores over writes", Bugs { restores_over_writes: true, ..none }),
         ("old images lost", Bugs { old_images_lost: true, ..none }),
+        ("window unheard", Bugs { window_unheard: true, ..none }),
     ];
     for (name, bug) in bugs {
         let caught = (0..2_000)

@@ -72,6 +72,7 @@ fn query() -> QueryCheck {
         target: TARGET.into(),
         statement: "select count(*) from orphans".into(),
         expect: Expect::Equals("0".into()),
+        values: Default::default(),
     }
 }
 
@@ -97,6 +98,8 @@ fn intent() -> Intent {
     };
     Intent {
         approval: false,
+        windows: false,
+        online: false,
         dependents: vec![
             workload("Deployment", "api"),
             workload("Deployment", "worker"),
@@ -147,8 +150,8 @@ fn running(name: &str, replicas: i32) -> Workload {
 }
 
 /// The platform before the run.
-pub fn platform(undo: Undo, bugs: Bugs) -> State {
-    of_intent(&intent(), undo, bugs)
+pub fn platform(undo: Undo, online: bool, bugs: Bugs) -> State {
+    of_intent(&Intent { online, ..intent() }, undo, bugs)
 }
 
 /// The same platform, with a plan that a person must approve.
@@ -179,6 +182,7 @@ fn of_intent(intent: &Intent, undo: Undo, bugs: Bugs) -> State {
     let seen = Seen {
         targets: BTreeMap::from([(TARGET.into(), target)]),
         bundles: BTreeMap::from([("schema".into(), all), ("more".into(), more())]),
+        variables: BTreeMap::new(),
         workloads: workloads.iter().map(|(of, w)| (of.clone(), live(of, w))).collect(),
         flags: BTreeMap::from([(("ns".into(), "flags".into()), flags.clone())]),
         succeeded_before: false,

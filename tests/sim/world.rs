@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
+use whimbrel::api::plan::OnWindowClose;
 use whimbrel::api::run::{MigrationRunStatus, OpRecord, OpState, Original};
 use whimbrel::api::target::VerificationLevel;
 use whimbrel::cluster::Holder;
@@ -43,6 +44,16 @@ pub struct Bugs {
     pub restores_over_writes: bool,
     /// Giving back brings the images of today.
     pub old_images_lost: bool,
+    /// Nobody tells the driver that the window has closed.
+    pub window_unheard: bool,
+}
+
+/// A window that has closed on the run.
+pub struct OutsideWindow {
+    /// What the plan says of that.
+    pub then: OnWindowClose,
+    /// How many steps each driver has begun since.
+    pub begun: BTreeMap<u64, u32>,
 }
 
 /// A workload.
@@ -75,6 +86,8 @@ pub struct State {
     pub flags: BTreeMap<String, String>,
     pub flags_version: u64,
     pub bugs: Bugs,
+    /// No window is open.
+    pub closed: Option<OutsideWindow>,
     /// Somebody scaled a dependent up in the middle.
     pub contended: bool,
     pub violations: Vec<String>,
@@ -90,6 +103,21 @@ impl State {
     pub fn violation(&mut self, what: String) {
         if !self.violations.contains(&what) {
             self.violations.push(what);
+        }
+    }
+
+    /// A driver that begins steps after the window has closed. One is fine: it may have decided before.
+    pub fn heed_window(&mut self, driver: u64, new: &MigrationRunStatus) {
+        let Some(closed) = &mut self.closed else { return };
+        let forward = new.turned_around.is_none() && closed.then != OnWindowClose::Continue;
+        let step =
+            |id: &&String| ["apply/", "rollout/", "configure/"].iter().any(|step| id.starts_with(step));
+        let new = new.ops.keys().filter(|id| !self.record.ops.contains_key(*id)).find(step).cloned();
+        let Some(id) = new.filter(|_| forward) else { return };
+        let begun = closed.begun.entry(driver).or_default();
+        *begun += 1;
+        if *begun > 1 {
+            self.violation(format!("{id} began outside the window"));
         }
     }
 

@@ -60,12 +60,12 @@ words! {
     /// What happens to a run whose window closes.
     #[derive(Default)]
     pub enum OnWindowClose {
-        /// The step ends, then the run pauses.
+        /// The step ends, and what belongs to it: dependents that only wait for it are given back. Then the run pauses.
         #[default]
         FinishStep,
         /// Pauses before the next op or script.
         Pause,
-        /// Goes on.
+        /// Goes on, once the run has frozen its program; until then it goes back to the window.
         Continue,
     }
 }

@@ -75,6 +75,9 @@ pub struct MigrationRunStatus {
     /// When the claim was complete: `deadline` counts from here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claimed_at: Option<Time>,
+    /// Waits since the claim that are over, and the one that is not: they count neither in `deadline` nor in `maxDowntime`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<Wait>,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
@@ -128,6 +131,7 @@ impl Default for MigrationRunStatus {
             restores: Vec::new(),
             started_at: None,
             claimed_at: None,
+            waits: Vec::new(),
             finished_at: None,
             took: None,
             down_from: None,
@@ -298,6 +302,32 @@ pub struct ApprovalRecord {
     pub verified: bool,
     /// When it was seen.
     pub at: Time,
+}
+
+words! {
+    /// What a run waited for that is no work.
+    pub enum WaitFor {
+        /// A person's approval.
+        Approval,
+        /// The end of a person's pause.
+        Pause,
+        /// A window.
+        Window,
+    }
+}
+
+/// A wait for a person or a window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Wait {
+    /// Approval, Pause or Window.
+    #[serde(rename = "for")]
+    pub for_: WaitFor,
+    /// Since when.
+    pub from: Time,
+    /// Until when; absent while it lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Time>,
 }
 
 /// A verb that was done.

@@ -71,6 +71,22 @@ pub(super) fn guarded(opening: &str, isolation: Option<Isolation>, text: &str, c
     Message { opening_chars: opening.chars().count(), text: opening + text + &closing }
 }
 
+/// Only a superuser may decide what the server logs.
+const MAY_DECIDE: &str = "FROM pg_catalog.pg_roles WHERE rolname = session_user AND rolsuper";
+
+/// What keeps the next message out of the server's log: that is decided when the message comes, before its own RESET.
+pub(super) fn unlogged() -> String {
+    format!("SELECT pg_catalog.set_config('log_statement', 'none', false) {MAY_DECIDE}")
+}
+
+/// An opening after which no error logs the message that it stands in. It must come first: the opening itself may fail.
+pub(super) fn unlogged_errors(opening: &str) -> String {
+    let quiet = format!(
+        "SELECT (SELECT pg_catalog.set_config('log_min_error_statement', 'panic', true) {MAY_DECIDE}), "
+    );
+    opening.replacen("SELECT ", &quiet, 1)
+}
+
 /// What brings a session back into a known state after a script failed in it: not only the transaction is gone, the
 /// lock may be too. One row, one column: whether the lock is ours.
 pub(super) fn recovery(in_transaction: bool, lock: i64) -> String {

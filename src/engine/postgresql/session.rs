@@ -90,6 +90,17 @@ impl PostgresqlSession {
         })
     }
 
+    /// A script that is filled with secrets is kept out of the server's log, where the role may decide about that; what
+    /// it is told before its message is about that message, and what opens it is about its errors.
+    async fn quietly(&mut self, script: &Script, opening: String) -> String {
+        if !script.values.have_secrets() || self.broken.is_some() {
+            return opening;
+        }
+        // Whatever is wrong here is met again by the script itself.
+        let _ = self.connection.wire.query(&guard::unlogged(), NO_ROWS).await;
+        guard::unlogged_errors(&opening)
+    }
+
     /// A failed script may have left settings behind and freed the lock. Without the lock nothing more may be done.
     async fn recover(&mut self) -> Result<(), ScriptFailure> {
         let in_transaction = self.connection.wire.status() != Status::Idle;
@@ -225,8 +236,9 @@ impl Session for PostgresqlSession {
         let rank = self.admit(history, script)?;
         let row = HistoryRow::of(script, rank);
         let text = script.executable();
-        let kept = (script.kind == Kind::Repeatable).then_some(text.as_str());
-        let opening = guard::open(&self.fence, history, &row, kept);
+        let kept = (script.kind == Kind::Repeatable).then(|| script.kept());
+        let opening = guard::open(&self.fence, history, &row, kept.as_deref());
+        let opening = self.quietly(script, opening).await;
         let message = guard::guarded(&opening, script.directives.isolation, &text, guard::CLOSE);
         let outcome = self.run(&message, &script.file, &text).await;
         if let Err(ScriptFailure::Unknown { .. }) = outcome {
@@ -247,6 +259,7 @@ impl Session for PostgresqlSession {
         let Taken { file, text, isolation } =
             undo::text(&mut self.connection, &self.settings, history, rank, script).await?;
         let opening = guard::open_undo(&self.fence, history, rank, &script.key);
+        let opening = self.quietly(script, opening).await;
         let message = guard::guarded(&opening, isolation, &text, guard::CLOSE_UNDO);
         let outcome = self.run(&message, &file, &text).await;
         if let Err(ScriptFailure::Unknown { .. }) = outcome {

@@ -34,7 +34,7 @@ pub(super) async fn text(
     match bodies.as_slice() {
         [Some(now), Some(before)] if replaces_only(now) && replaces_only(before) => Ok(Taken {
             file: script.file.clone(),
-            text: before.clone(),
+            text: script.values.fill(before),
             isolation: script.directives.isolation,
         }),
         [_] => Err(no_undo(script, "it ran for the first time, so there is nothing to go back to")),

@@ -1,6 +1,8 @@
 //! The way forward, group by group, in the order in which a run meets its ops.
 
-use super::super::{Action, Gate, Intent, Kind, Op, RolloutOp, Seen, Step, TargetPlan, WorkloadRef};
+use super::super::{
+    Action, Filling, Gate, Intent, Kind, Op, QueryCheck, RolloutOp, Seen, Step, TargetPlan, WorkloadRef,
+};
 use super::pending::Work;
 use crate::api::target::VerificationLevel;
 use std::collections::BTreeMap;
@@ -18,6 +20,8 @@ pub(super) struct Parts<'a> {
     pub(super) applied: Vec<String>,
     /// Workloads that Claim takes.
     pub(super) claimed: Vec<WorkloadRef>,
+    /// What the texts of each step are filled with.
+    pub(super) fillings: &'a BTreeMap<String, Filling>,
     /// The values of keys before the run, by step.
     pub(super) old_flags: BTreeMap<String, BTreeMap<String, Option<String>>>,
 }
@@ -33,6 +37,7 @@ impl<'a> Parts<'a> {
             targets: targets(intent, seen, work, &applied),
             applied,
             claimed: Vec::new(),
+            fillings: &seen.variables,
             old_flags: old_flags(intent, seen),
         };
         let mut claimed = parts.dependents();
@@ -118,16 +123,20 @@ impl<'a> Parts<'a> {
             kind: Kind::Verify(check.clone()),
         });
         let gate = self.intent.approval.then(|| op("approval", Kind::Gate(Gate::Plan)));
+        // Behind the approval: people approve by day what runs by night.
+        let window = self.intent.windows.then(|| op("window", Kind::Gate(Gate::Window)));
         vec![
             checks.collect(),
             self.per_target("trial", |target| Kind::Trial { target }),
             gate.into_iter().collect(),
+            window.into_iter().collect(),
             vec![op("claim", Kind::Claim)],
             vec![op("recheck", Kind::Recheck)],
             vec![op("freeze", Kind::Freeze)],
         ]
     }
 
+    /// Silence and the backups under it; with `when: Online` the backups come first, and nobody is down for them.
     fn silence(&self) -> Vec<Vec<Op>> {
         let (crons, others): (Vec<_>, Vec<_>) = self.dependents().into_iter().partition(WorkloadRef::is_cron);
         let quiesce = |all: Vec<WorkloadRef>| all.into_iter().map(|of| quiesce("", of)).collect();
@@ -136,13 +145,17 @@ impl<'a> Parts<'a> {
             let kind = Kind::VerifyBackup { target: name.clone(), level };
             (level > VerificationLevel::None).then(|| op(&format!("verify-backup/{name}"), kind))
         });
-        vec![
+        let silence = [
             quiesce(crons),
             quiesce(others),
             self.per_target("prove-quiet", |target| Kind::ProveQuiet { target }),
-            self.per_target("backup", |target| Kind::Backup { target }),
-            verified.collect(),
-        ]
+        ];
+        let backups = [self.per_target("backup", |target| Kind::Backup { target }), verified.collect()];
+        if self.intent.online {
+            backups.into_iter().chain(silence).collect()
+        } else {
+            silence.into_iter().chain(backups).collect()
+        }
     }
 
     fn per_target(&self, id: &str, kind: impl Fn(String) -> Kind) -> Vec<Op> {
@@ -164,7 +177,11 @@ impl<'a> Parts<'a> {
                 };
                 ("rollout", Kind::Rollout(rollout))
             }
-            Action::Verify(check) => ("verify", Kind::Verify(check.clone())),
+            Action::Verify(check) => {
+                let values = self.fillings.get(&step.name).map(|filling| filling.values.clone());
+                let values = values.unwrap_or_default();
+                ("verify", Kind::Verify(QueryCheck { values, ..check.clone() }))
+            }
             Action::Configure { namespace, name, set } => (
                 "configure",
                 Kind::Configure { namespace: namespace.clone(), name: name.clone(), set: set.clone() },

@@ -5,8 +5,15 @@ mod forward;
 mod pending;
 mod rules;
 
-use super::{FORMAT, Intent, Program, Seen, hash};
+use super::{FORMAT, Intent, Op, Program, Seen, hash};
 pub use rules::Refusal;
+use std::collections::BTreeMap;
+
+/// The HMAC of what each step that is walked is filled with.
+fn macs(forward: &[Vec<Op>], seen: &Seen) -> BTreeMap<String, String> {
+    let walked = forward.iter().flatten().filter_map(|op| op.step.as_ref());
+    walked.filter_map(|step| Some((step.clone(), seen.variables.get(step)?.mac.clone()))).collect()
+}
 
 /// What compiling came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,14 +42,14 @@ pub fn compile(intent: &Intent, seen: &Seen, intent_hash: &str) -> Result<Compil
     workloads.dedup();
     Ok(Compiled::Program(Box::new(Program {
         format: FORMAT,
-        plan_hash: hash::plan_hash(&forward, &back, &work.bundles, intent.on_failure),
+        plan_hash: hash::plan_hash(&forward, &back, &work.bundles, intent.on_failure, &macs(&forward, seen)),
         intent_hash: intent_hash.to_owned(),
         targets: parts.targets.clone(),
         dependents: parts.dependents(),
         workloads,
         bundles: work.bundles,
         on_failure: intent.on_failure,
-            rolls_back: None,
+        rolls_back: None,
         forward,
         back,
         resolve,

@@ -2,7 +2,7 @@
 
 use super::super::{Action, Intent, Pending, Seen, Step, WorkloadRef};
 use super::Refusal;
-use crate::script;
+use crate::script::{self, Script};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is left to do, by step name.
@@ -51,8 +51,26 @@ fn scripts(step: &Step, seen: &Seen, work: &Work) -> Result<Option<Pending>, Vec
     }
     let found = script::pending(bundle, &rows, policy)
         .map_err(|errors| errors.iter().map(|error| Refusal::order(&step.name, error)).collect::<Vec<_>>())?;
-    let scripts: Vec<_> = found.scripts().cloned().collect();
+    let mut scripts: Vec<_> = found.scripts().cloned().collect();
+    if let Some(filling) = seen.variables.get(&step.name) {
+        scripts.iter_mut().for_each(|script| script.values.clone_from(&filling.values));
+        let refusals: Vec<Refusal> = scripts.iter().flat_map(|script| unfilled(&step.name, script)).collect();
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+    }
     Ok((!scripts.is_empty()).then(|| Pending::new(target, history, scripts, &rows)))
+}
+
+/// What in a script and its undo can't be filled.
+fn unfilled(step: &str, script: &Script) -> Vec<Refusal> {
+    let undo = script.undo.iter().map(|undo| (&undo.file, &undo.body));
+    let texts = std::iter::once((&script.file, &script.body)).chain(undo);
+    texts
+        .flat_map(|(file, text)| {
+            script.values.check(text).into_iter().map(move |error| Refusal::unfilled(step, file, &error))
+        })
+        .collect()
 }
 
 fn differs(step: &Step, seen: &Seen) -> bool {

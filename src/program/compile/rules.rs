@@ -1,7 +1,7 @@
 //! What a plan may not ask for, each with where, what and how to mend it.
 
 use super::super::{Action, Intent, Seen, Step, WorkloadRef};
-use crate::script::OrderError;
+use crate::script::{OrderError, PlaceholderError};
 use std::collections::BTreeSet;
 
 /// Why a plan can't be run.
@@ -17,6 +17,11 @@ pub struct Refusal {
 impl Refusal {
     fn invalid(message: String) -> Self {
         Self { reason: "InvalidSpec", message }
+    }
+
+    /// A text that can't be filled.
+    pub(super) fn unfilled(step: &str, what: &str, error: &PlaceholderError) -> Self {
+        Self::invalid(format!("step {step}: {what}: {error}"))
     }
 
     /// A bundle that does not fit its history.
@@ -60,7 +65,15 @@ fn step_rules(step: &Step, seen: &Seen) -> Vec<Refusal> {
             }
             refusals
         }
-        Action::Verify(check) => known_target(&step.name, &check.target, seen).into_iter().collect(),
+        Action::Verify(check) => {
+            let mut refusals: Vec<Refusal> =
+                known_target(&step.name, &check.target, seen).into_iter().collect();
+            let values = seen.variables.get(&step.name).map(|filling| &filling.values);
+            let errors = values.into_iter().flat_map(|values| values.check(&check.statement));
+            refusals
+                .extend(errors.map(|error| Refusal::unfilled(&step.name, "verify.query.statement", &error)));
+            refusals
+        }
         Action::Rollout { workload, images, replicas, .. } => {
             rollout(step, workload, images.keys(), *replicas, seen)
         }

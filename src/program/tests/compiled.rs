@@ -49,6 +49,34 @@ fn what_only_a_backup_could_bring_back_is_proven_by_restoring_it() {
     assert_eq!(level(&program(&less)), VerificationLevel::Restored, "nobody can ask for less");
 }
 
+/// The kinds of op from Freeze to the first Apply, one for a group.
+fn to_the_first_script(program: &Program) -> Vec<&'static str> {
+    let word = |kind: &Kind| match kind {
+        Kind::Freeze => "freeze",
+        Kind::Backup { .. } => "backup",
+        Kind::VerifyBackup { .. } => "verify",
+        Kind::Quiesce { .. } => "quiesce",
+        Kind::ProveQuiet { .. } => "quiet",
+        Kind::Apply { .. } => "apply",
+        _ => "",
+    };
+    let groups = program.forward.iter().map(|group| word(&group[0].kind)).filter(|word| !word.is_empty());
+    groups.collect()
+}
+
+#[test]
+fn online_backups_are_taken_and_proven_before_anybody_is_taken_down() {
+    let dependents = "dependents: [{kind: Deployment, name: api}]";
+    let yaml = |when: &str| format!("{{{dependents}, backup: {{when: {when}}}, {}}}", plan("keeps"));
+    let online = program(&yaml("Online"));
+    assert_eq!(to_the_first_script(&online), ["freeze", "backup", "verify", "quiesce", "quiet", "apply"]);
+    let quiesced = program(&yaml("Quiesced"));
+    assert_eq!(to_the_first_script(&quiesced), ["freeze", "quiesce", "quiet", "backup", "verify", "apply"]);
+    assert_eq!((online.backs_up_online(), quiesced.backs_up_online()), (true, false));
+    assert_ne!(online.plan_hash, quiesced.plan_hash, "another backup is another approval");
+    assert_eq!(online.back, quiesced.back, "undo is as good as before");
+}
+
 #[test]
 fn nothing_pending_is_no_program_whatever_checks_and_gates_there_are() {
     let yaml = r#"

@@ -1,9 +1,10 @@
 //! What must hold in every state of every run, whatever people ask and however ops end.
 
 use super::super::next::{changed, holds, touched};
-use super::super::{BackOp, Cause, Decision, Exit, Kind, OpId, Signals};
+use super::super::{BackOp, Cause, Decision, Exit, Kind, Op, OpId, Signals};
 use super::world::{Mark, State, World};
 use crate::api::Outcome;
+use crate::api::plan::OnWindowClose;
 use crate::api::run::MigrationRunStatus as Record;
 
 /// One state, and what is decided there.
@@ -22,7 +23,9 @@ impl Case<'_> {
             Decision::Perform(ids) => self.performs(ids),
             Decision::TurnAround(cause) => self.turns(cause),
             Decision::Finish(outcome) => self.finishes(*outcome),
-            Decision::AwaitApproval(_) | Decision::Paused => self.law(!self.ended(), "an ended run waits"),
+            Decision::AwaitApproval(_) | Decision::AwaitWindow(_) | Decision::Paused => {
+                self.law(!self.ended(), "an ended run waits")
+            }
         }
         let asked = self.signals.abort || self.signals.deleted;
         if asked && !self.back() && !self.ended() && !self.almost_done() {
@@ -53,6 +56,7 @@ impl Case<'_> {
             let before = program.forward[..group].iter().flatten();
             self.law(before.clone().all(|op| self.is_done(&op.id)), "never n+1 before n");
             self.forward(ids);
+            self.in_the_window(ids);
         } else if let Some(group) = self.group(&program.back, ids) {
             self.law(self.back(), "the way back is walked by runs that turned around");
             self.law(
@@ -113,6 +117,29 @@ impl Case<'_> {
         if gated && passes && !frozen {
             let approved = self.signals.approved.get("") == calm.approved.get("");
             self.law(approved, "until Freeze the approval must be for this program");
+        }
+    }
+
+    /// What a closed window lets through on the way forward.
+    fn in_the_window(&self, ids: &[OpId]) {
+        let Some(closed) = &self.signals.closed else { return };
+        let forward = || self.world.program.forward.iter().flatten();
+        let place = |of: &str| forward().position(|op| op.id == of);
+        let frozen = forward().any(|op| op.kind == Kind::Freeze && touched(self.record, &op.id));
+        let ops = || ids.iter().map(|id| self.world.op(id));
+        if !frozen {
+            let past = |id: &OpId| place("window").is_some() && place(id) >= place("window");
+            self.law(!ids.iter().any(past), "until Freeze nothing passes the gate of a closed window");
+        } else if closed.then == OnWindowClose::Pause {
+            let may = ops().all(|op| matches!(op.kind, Kind::Gate(_) | Kind::Release));
+            self.law(may, "Pause: nothing happens outside a window but a person's answer and the end");
+        } else if closed.then == OnWindowClose::FinishStep {
+            let begins = ids.iter().all(|id| self.mark(id) == Mark::Untouched);
+            let step = ops().any(|op| op.step.is_some() && !matches!(op.kind, Kind::Gate(_)));
+            self.law(!(begins && step), "FinishStep: no step begins outside a window");
+            let quiesce = |op: &Op| matches!(op.kind, Kind::Quiesce { .. });
+            let down = forward().any(|op| quiesce(op) && touched(self.record, &op.id));
+            self.law(down || !ops().any(quiesce), "FinishStep: nobody is taken down outside a window");
         }
     }
 

@@ -9,5 +9,6 @@ mod random;
 mod rollback;
 mod shop;
 mod table;
+mod variables;
 mod walked;
 mod world;

@@ -6,8 +6,8 @@ use super::super::{
 use super::shop::{KEEPS, LATER, bundle, deployment, nightly, seen};
 use super::world::World;
 use crate::api::Outcome;
-use crate::check::Expect;
 use crate::api::plan::SchemaPolicy;
+use crate::check::Expect;
 use crate::script::Policy;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,8 +17,12 @@ fn action() -> impl Strategy<Value = Action> {
     let target = || prop_oneof![Just("orders".to_owned()), Just("users".to_owned())];
     let workload = prop_oneof![Just("api"), Just("worker"), Just("web")].prop_map(deployment);
     let images = prop_oneof![Just(None), Just(Some("new")), Just(Some("old"))];
-    let check =
-        |target| QueryCheck { target, statement: "select 0".into(), expect: Expect::Equals("0".into()) };
+    let check = |target| QueryCheck {
+        target,
+        statement: "select 0".into(),
+        expect: Expect::Equals("0".into()),
+        values: Default::default(),
+    };
     prop_oneof![
         3 => target().prop_map(|target| Action::Migrate { target, history: "default".into(), policy: Policy::default() }),
         3 => (workload, images, proptest::option::of(0..4)).prop_map(|(workload, image, replicas)| {
@@ -48,12 +52,14 @@ fn intent() -> impl Strategy<Value = Intent> {
         SchemaPolicy::Hold,
     ]);
     let policy = (schema, any::<bool>(), any::<bool>());
-    (any::<bool>(), dependents.prop_shuffle(), steps, policy).prop_map(
-        |(approval, dependents, groups, (schema, revert_images, give_back))| {
+    ((any::<bool>(), any::<bool>(), any::<bool>()), dependents.prop_shuffle(), steps, policy).prop_map(
+        |((approval, windows, online), dependents, groups, (schema, revert_images, give_back))| {
             let mut names = (1..).map(|n| format!("step-{n}"));
             let mut step = |action| Step { name: names.next().expect("without end"), action };
             Intent {
                 approval,
+                windows,
+                online,
                 dependents,
                 preflight: Vec::new(),
                 steps: groups.into_iter().map(|group| group.into_iter().map(&mut step).collect()).collect(),
@@ -185,7 +191,8 @@ fn every_effect_has_its_way_back(program: &Program) {
     }
     assert!(undone.is_sorted(), "undone in the reverse of the order in which it is applied: {back:?}");
     for needed in program.back.iter().chain(&program.resolve).flatten() {
-        let (super::super::When::Any(causes) | super::super::When::Way { any: causes, .. }) = &needed.when else {
+        let (super::super::When::Any(causes) | super::super::When::Way { any: causes, .. }) = &needed.when
+        else {
             continue;
         };
         let known = |id: &String| ids.contains(id.as_str()) || back.contains(&id.as_str());

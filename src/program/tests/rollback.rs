@@ -99,7 +99,10 @@ fn it_claims_inherits_turns_around_and_walks_the_others_way_back() {
             "back/release",
         ]
     );
-    assert_eq!(world.program.targets["orders"].lease, "wb-another", "the database may have been restored since");
+    assert_eq!(
+        world.program.targets["orders"].lease, "wb-another",
+        "the database may have been restored since"
+    );
 }
 
 #[test]
@@ -118,7 +121,11 @@ fn nothing_is_inherited_but_what_the_way_back_looks_at() {
     let inherited = &program.rolls_back.as_ref().unwrap().record;
     let ids: Vec<&str> = inherited.ops.keys().map(String::as_str).collect();
     let kinds = program.forward.iter().flatten().filter(|op| ids.contains(&op.id.as_str()));
-    assert!(!kinds.clone().any(|op| matches!(op.kind, Kind::Claim | Kind::Freeze | Kind::Release | Kind::Gate(_))));
+    assert!(
+        !kinds
+            .clone()
+            .any(|op| matches!(op.kind, Kind::Claim | Kind::Freeze | Kind::Release | Kind::Gate(_)))
+    );
     assert!(ids.contains(&"apply/orders") && ids.contains(&"rollout/api"), "{ids:?}");
     assert_eq!(inherited.write_marks, record.write_marks);
     assert_ne!(program.plan_hash, of.plan_hash, "nobody approved this one");
@@ -131,7 +138,8 @@ fn images_are_those_before_and_replicas_those_of_today_unless_the_run_set_them()
     let program = rollback(&of, &record, 7, &BTreeMap::new());
     let now = [original("api", "api:2", 9), original("web", "web:2", 5), original("new", "new:1", 1)];
     let inherited = program.inherited_originals(program.rolls_back.as_ref().unwrap(), &now);
-    let brief = |original: &Original| (original.images["app"].clone(), original.replicas, original.uid.clone());
+    let brief =
+        |original: &Original| (original.images["app"].clone(), original.replicas, original.uid.clone());
     assert_eq!(
         inherited.iter().map(brief).collect::<Vec<_>>(),
         [

@@ -86,6 +86,7 @@ pub(super) fn seen(yaml: &str) -> Seen {
     Seen {
         targets: ["orders", "users"].map(|name| (name.to_owned(), target(name))).into(),
         bundles,
+        variables: BTreeMap::new(),
         workloads: names.into_iter().chain([nightly()]).map(|of| (of.clone(), live(of))).collect(),
         flags: BTreeMap::from([(
             (SHOP.into(), "flags".into()),

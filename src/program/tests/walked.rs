@@ -1,10 +1,11 @@
 //! Every state of small programs.
 
-use super::super::{Decision, Kind, Program};
+use super::super::{Closed, Decision, Kind, Program, Signals};
 use super::laws::Case;
 use super::shop::program;
 use super::world::{State, World};
 use crate::api::Outcome;
+use crate::api::plan::OnWindowClose;
 use std::collections::{BTreeSet, HashMap};
 
 /// One script, one dependent, an approval: small enough for every set of signals in every state.
@@ -44,6 +45,20 @@ stages:
       - {name: holds, verify: {query: {target: users, statement: "select 0", expect: {equals: 0}}}}
 "#;
 
+/// In windows, and a person approves as well: by day what runs by night.
+const IN_WINDOWS: &str = r#"
+approval: Required
+windows: [{from: "01:00", to: "04:00", timeZone: UTC}]
+dependents: [{kind: Deployment, name: api}, {kind: Deployment, name: worker}]
+stages:
+  - name: Data
+    steps: [{name: schema, migrate: {target: orders, scripts: {configMap: {name: keeps}}}}]
+  - name: Services
+    steps:
+      - {name: go-live, approve: {message: "Logged in?"}}
+      - {name: api, rollout: {kind: Deployment, name: api, images: {app: "api:2"}}}
+"#;
+
 /// Nothing is migrated: two rollouts side by side.
 const IMAGES_ONLY: &str = r#"
 approval: Required
@@ -66,7 +81,7 @@ fn every_state_of_the_smallest_run_under_every_signal_keeps_the_laws() {
 
 #[test]
 fn every_state_of_small_runs_keeps_the_laws() {
-    for (yaml, exits) in [(WHOLE, false), (HELD_BY_POLICY, true), (IMAGES_ONLY, true)] {
+    for (yaml, exits) in [(WHOLE, false), (HELD_BY_POLICY, true), (IMAGES_ONLY, true), (IN_WINDOWS, false)] {
         let world = World::new(program(yaml), false);
         let states = world.visit(&world.some_signals(exits), |state, record, signals, decision| {
             Case { world: &world, state, record, signals, decision }.check();
@@ -134,6 +149,52 @@ fn an_undisturbed_run_walks_the_whole_program_in_order() {
             "release",
         ]
     );
+}
+
+/// What a run does after its window has closed, from where this op is about to be done.
+fn outside(from: &str, then: OnWindowClose) -> Vec<String> {
+    let world = World::new(program(IN_WINDOWS), false);
+    let all: Vec<String> = world.program.forward.iter().flatten().map(|op| op.id.clone()).collect();
+    let before: Vec<String> = all.into_iter().take_while(|id| id != from).collect();
+    let mut state = world.done(&world.start(), &before);
+    let signals = Signals { closed: Some(Closed { opens: None, then }), ..world.calm() };
+    let mut ops = Vec::new();
+    loop {
+        match super::super::next(&world.program, &world.record(&state), &signals) {
+            Decision::Perform(ids) => {
+                ops.push(ids.join(" "));
+                state = world.done(&state, &ids);
+            }
+            other => {
+                ops.push(format!("{other:?}"));
+                return ops;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_window_that_closes_lets_through_what_its_policy_says() {
+    use OnWindowClose::{Continue, FinishStep, Pause};
+    const WAITS: &str = "AwaitWindow(None)";
+    for then in [FinishStep, Pause, Continue] {
+        assert_eq!(outside("trial/orders", then), ["trial/orders", "approval", WAITS], "{then}");
+        assert_eq!(outside("freeze", then), [WAITS], "back to the gate: nobody waits for its claims");
+    }
+    let first = "quiesce/deployment.shop.api";
+    assert_eq!(outside(first, Pause), [WAITS]);
+    assert_eq!(outside(first, FinishStep), [WAITS], "nobody is taken down outside a window");
+    assert_eq!(outside("prove-quiet/orders", Pause), [WAITS]);
+    assert_eq!(
+        outside("prove-quiet/orders", FinishStep),
+        ["prove-quiet/orders", "backup/orders", "verify-backup/orders", WAITS]
+    );
+    let ends = ["mark-writes", "give-back/deployment.shop.worker", "approve/go-live", WAITS];
+    assert_eq!(outside("mark-writes", FinishStep), ends, "who only waits for the give-back comes back");
+    assert_eq!(outside("verify-final", FinishStep), ["verify-final", "release", "Finish(Succeeded)"]);
+    assert_eq!(outside("verify-final", Pause), [WAITS]);
+    assert_eq!(outside("release", Pause), ["release", "Finish(Succeeded)"]);
+    assert_eq!(outside("apply/schema", Continue).last().map(String::as_str), Some("Finish(Succeeded)"));
 }
 
 #[test]

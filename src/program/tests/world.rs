@@ -1,8 +1,9 @@
 //! All states that a run can come to: what `next` decides, every way in which an op can end, and a crash after every
 //! write. The driver is left out: only what it writes into the record is here.
 
-use super::super::{Decision, Exit, Gate, Kind, Op, OpId, Program, Signals, next};
+use super::super::{Closed, Decision, Exit, Gate, Kind, Op, OpId, Program, Signals, next};
 use crate::api::Outcome;
+use crate::api::plan::{OnWindowClose, Opening};
 use crate::api::run::{Direction, MigrationRunStatus, OpRecord, OpState, TurnedAround, WayBack};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -84,7 +85,16 @@ impl World {
             };
             let code = code.map(str::to_owned);
             let (started_at, finished_at) = (Some(at()), None);
-            Some(OpRecord { state, epoch: 1, attempt: 1, started_at, finished_at, untouched: None, code, note: None })
+            Some(OpRecord {
+                state,
+                epoch: 1,
+                attempt: 1,
+                started_at,
+                finished_at,
+                untouched: None,
+                code,
+                note: None,
+            })
         };
         let ops = self.ops.iter().zip(&state.marks);
         MigrationRunStatus {
@@ -150,7 +160,7 @@ impl World {
             }
             Decision::TurnAround(cause) => vec![State { turned: Some(cause.reason()), ..state.clone() }],
             Decision::Finish(outcome) => vec![State { outcome: Some(*outcome), ..state.clone() }],
-            Decision::AwaitApproval(_) | Decision::Paused => vec![state.clone()],
+            Decision::AwaitApproval(_) | Decision::AwaitWindow(_) | Decision::Paused => vec![state.clone()],
         }
     }
 
@@ -158,7 +168,9 @@ impl World {
         use Mark::{DataLoss, Done, Failed, Intent, Restore, Unknown};
         match kind {
             Kind::Gate(_) => &[Intent, Done],
-            Kind::Weigh if self.program.on_failure.may_restore() => &[Intent, Done, Restore, Failed, DataLoss],
+            Kind::Weigh if self.program.on_failure.may_restore() => {
+                &[Intent, Done, Restore, Failed, DataLoss]
+            }
             Kind::Weigh => &[Intent, Done, Failed, DataLoss],
             Kind::Apply { .. } | Kind::Undo { .. } => &[Intent, Done, Failed, Unknown],
             _ if self.all_unknown => &[Intent, Done, Failed, Unknown],
@@ -229,6 +241,9 @@ impl World {
     pub(super) fn some_signals(&self, exits: bool) -> Asked {
         let calm = self.calm();
         let stale = calm.approved.keys().map(|gate| (gate.clone(), "sha256:other".to_owned())).collect();
+        let opens = Opening { at: jiff::Timestamp::UNIX_EPOCH, shown: "Thu 1970-01-01 00:00 UTC".into() };
+        let closed =
+            |then| Signals { closed: Some(Closed { opens: Some(opens.clone()), then }), ..calm.clone() };
         let mut live = vec![
             calm.clone(),
             Signals { abort: true, ..calm.clone() },
@@ -237,6 +252,10 @@ impl World {
             Signals { deadline: true, ..calm.clone() },
             Signals { downtime: true, ..calm.clone() },
             Signals { superseded: true, ..calm.clone() },
+            closed(OnWindowClose::FinishStep),
+            closed(OnWindowClose::Pause),
+            closed(OnWindowClose::Continue),
+            Signals { abort: true, ..closed(OnWindowClose::Pause) },
             Signals { approved: stale, ..calm.clone() },
             Signals { approved: BTreeMap::new(), ..calm.clone() },
         ];

@@ -189,7 +189,7 @@ impl<W: World> Driver<W> {
         failed: ScriptFailure,
         blocked: &mut u32,
     ) -> Ran {
-        match failed {
+        match as_written(script, failed) {
             ScriptFailure::Failed(error) => {
                 Ran::Stop(Stop::Failed(Box::new(script_failure(op, script, &error))))
             }
@@ -230,6 +230,33 @@ pub(super) fn begun_and_lost(op: &Op, pending: &Pending, partial: &[Partial]) ->
     Some(Stop::Unknown(Box::new(failure(op, "UnknownOutcome", message, action))))
 }
 
+/// A failure as it may be shown: without what came from Secrets, and at its place in the user's own file.
+fn as_written(script: &Script, failed: ScriptFailure) -> ScriptFailure {
+    let values = &script.values;
+    let hide = |text: &mut String| *text = values.hide(text);
+    match failed {
+        _ if values.is_empty() => failed,
+        ScriptFailure::Failed(mut error) => {
+            hide(&mut error.message);
+            error.hint.iter_mut().for_each(hide);
+            let undo = script.undo.as_ref().filter(|undo| undo.file == error.file);
+            let text = undo.map_or(&script.body, |undo| &undo.body);
+            if let Some(line) = error.line {
+                let (line, column) = values.as_written(text, line, error.column);
+                (error.line, error.column) = (Some(line), column);
+            }
+            ScriptFailure::Failed(error)
+        }
+        ScriptFailure::Blocked(mut by) => {
+            hide(&mut by.what);
+            by.sql.iter_mut().for_each(hide);
+            ScriptFailure::Blocked(by)
+        }
+        ScriptFailure::Unknown { evidence } => ScriptFailure::Unknown { evidence: values.hide(&evidence) },
+        other => other,
+    }
+}
+
 const DRIFT_ACTION: &str = "see who wrote the history; put it right, then retry";
 
 /// The failure of a script in the words of the run.
@@ -241,4 +268,36 @@ fn script_failure(op: &Op, script: &Script, error: &ScriptError) -> Failure {
         failed.position = format!("{}:{line}{column}", script.file);
     }
     failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::{Dialect, Value, Values, read_bundle};
+
+    #[test]
+    fn a_failure_names_the_users_line_and_no_secret() {
+        let text = "-- ${lines}\nselect ${password:literal}::int;\n";
+        let files = [("V1__a.sql".to_owned(), text.as_bytes().to_vec())].into();
+        let mut script = read_bundle(files, None, Dialect::Postgresql).unwrap().scripts.remove(0);
+        let value = |text: &str, secret| Value { text: text.into(), secret };
+        let values = [("lines", value("one\ntwo", false)), ("password", value("it's", true))];
+        script.values = Values::new(values.map(|(name, value)| (name.to_owned(), value)).into());
+        let error = ScriptError {
+            code: "22P02".into(),
+            message: "invalid input syntax for type integer: \"it's\"".into(),
+            file: script.file.clone(),
+            statement: Some(1),
+            line: Some(3),
+            column: Some(10),
+            hint: None,
+        };
+        let ScriptFailure::Failed(error) = as_written(&script, error.into()) else { panic!("it failed") };
+        assert_eq!(
+            error.to_string(),
+            "V1__a.sql:2:8 (statement 1): invalid input syntax for type integer: \"${password}\" (22P02)"
+        );
+        let unknown = ScriptFailure::Unknown { evidence: "it did 'it''s'".into() };
+        assert!(as_written(&script, unknown).to_string().ends_with("it did '${password}'"));
+    }
 }

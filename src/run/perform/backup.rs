@@ -27,8 +27,7 @@ impl<W: World> Driver<W> {
         if !walk.program.on_failure.may_restore() {
             return Ok(Vec::new());
         }
-        let restore =
-            JobWork::Restore { run: self.run.number, path: "trial".into(), sha256: "0".repeat(64) };
+        let restore = JobWork::Restore { run: self.run.number, path: "trial".into(), sha256: "0".repeat(64) };
         self.try_job(walk, op, &self.request(walk, op, target, restore)).await?;
         self.try_restore(walk, op, target).await
     }

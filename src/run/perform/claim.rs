@@ -195,7 +195,9 @@ impl<W: World> Driver<W> {
             Err(Stop::Interrupted) => Err(Ended::Stopped),
             Err(Stop::Overtaken) => Err(Ended::Overtaken),
             // A target that can't be entered keeps a claim that this run rewrites when it claims again.
-            Err(Stop::Failed(_) | Stop::FailedKnowing(..) | Stop::Learned(_) | Stop::Unknown(_)) => self.give_up_claims(walk).await,
+            Err(Stop::Failed(_) | Stop::FailedKnowing(..) | Stop::Learned(_) | Stop::Unknown(_)) => {
+                self.give_up_claims(walk).await
+            }
         }
     }
 

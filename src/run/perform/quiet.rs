@@ -218,10 +218,7 @@ pub(super) fn baseline(target: &str) -> String {
 /// What the record keeps of a proof.
 pub(super) fn fingerprint(proof: &Proof) -> Fingerprint {
     let histories = proof.histories.iter().map(|(name, digest)| format!("{name}={digest}"));
-    Fingerprint {
-        history: histories.collect::<Vec<_>>().join(" "),
-        structure: proof.structure.clone(),
-    }
+    Fingerprint { history: histories.collect::<Vec<_>>().join(" "), structure: proof.structure.clone() }
 }
 
 /// A dependent that is not down.

@@ -4,33 +4,28 @@
 use super::super::driver::Driver;
 use super::super::seam::{Clock, JobWork, World};
 use super::super::walk::{Fact, Walk};
-use super::Stop;
 use super::call::{Facts, watermarks};
 use super::weigh::as_weighed;
+use super::{Stop, failure};
 use crate::api::Time;
 use crate::api::bounds::{STRING, cut};
 use crate::api::run::RestoreRecord;
 use crate::engine::{Claim, Engine, PutBack, Stamp};
-use crate::program::Op;
+use crate::program::{ONLINE, Op};
 
 impl<W: World> Driver<W> {
     /// Whether a restore would be possible is tried for real before anything is taken down. Manual is no failure: the
     /// preview says it, and Weigh counts with it.
     pub(super) async fn try_restore(&self, walk: &Walk, op: &Op, target: &str) -> Facts {
+        if walk.program.backs_up_online() {
+            return found(walk, op, target, ONLINE);
+        }
         let engine = self.engine(op, target)?;
         let mut failures = 0;
         loop {
             self.boundary(walk, op)?;
             match engine.try_restore(&self.fence(walk, target)).await {
-                Ok(trial) => {
-                    let why = cut(&trial.obstacles.join("; "), STRING);
-                    if !why.is_empty() && !walk.program.on_failure.may_undo() {
-                        let message = format!("the backup of {target} could not be put back by itself: {why}");
-                        let action = "mend what the sentence names, or choose another onFailure.schema; then retry";
-                        return Err(Stop::Failed(Box::new(super::failure(op, "RestoreManual", message, action))));
-                    }
-                    return Ok(vec![Fact::RestoreTrial(target.to_owned(), why)]);
-                }
+                Ok(trial) => return found(walk, op, target, &trial.obstacles.join("; ")),
                 Err(error) => self.wait_out_engine(walk, op, error, &mut failures).await?,
             }
         }
@@ -74,6 +69,16 @@ impl<W: World> Driver<W> {
             }
         }
     }
+}
+
+/// What the trial found. A plan whose only way back is the restore does not begin without it.
+fn found(walk: &Walk, op: &Op, target: &str, obstacles: &str) -> Facts {
+    if !obstacles.is_empty() && !walk.program.on_failure.may_undo() {
+        let message = format!("the backup of {target} could not be put back by itself: {obstacles}");
+        let action = "mend what the sentence names, or choose another onFailure.schema; then retry";
+        return Err(Stop::Failed(Box::new(failure(op, "RestoreManual", message, action))));
+    }
+    Ok(vec![Fact::RestoreTrial(target.to_owned(), cut(obstacles, STRING))])
 }
 
 /// The digests of the histories as ProveQuiet read them: what the copy must have.

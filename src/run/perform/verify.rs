@@ -21,15 +21,18 @@ impl<W: World> Driver<W> {
         let mut failures = 0;
         loop {
             self.boundary(walk, op)?;
-            let why = match engine.query(&check.statement, QUERY_WITHIN).await {
+            let why = match engine.query(&check.values.fill(&check.statement), QUERY_WITHIN).await {
                 Ok(rows) => match check.expect.holds(&rows.rows, rows.truncated) {
                     Verdict::Passed => return Ok(Vec::new()),
                     Verdict::Failed { why } => {
+                        let why = check.values.hide(&why);
                         return Err(Stop::Failed(Box::new(failure(op, "StepFailed", why, ""))));
                     }
-                    Verdict::Inconclusive { why } => why,
+                    Verdict::Inconclusive { why } => check.values.hide(&why),
                 },
-                Err(EngineError::Server { code, message, .. }) => format!("{message} ({code})"),
+                Err(EngineError::Server { code, message, .. }) => {
+                    format!("{} ({code})", check.values.hide(&message))
+                }
                 Err(error) => {
                     self.doing(walk, op, |doing| doing.asks = false).await;
                     self.wait_out_engine(walk, op, error, &mut failures).await?;

@@ -74,7 +74,8 @@ fn written_since(walk: &Walk, target: &str, now: Option<&str>) -> bool {
         return true;
     }
     // Nobody was let in: since the silence was proven again on the way back it must have held.
-    let since = if walk.is_done(|kind| *kind == Kind::MarkWrites) { target.to_owned() } else { baseline(target) };
+    let since =
+        if walk.is_done(|kind| *kind == Kind::MarkWrites) { target.to_owned() } else { baseline(target) };
     changed_since(walk.record().write_marks.get(&since).map(String::as_str), now)
 }
 

@@ -28,6 +28,7 @@ mod mark;
 mod name;
 mod position;
 mod quiet;
+mod restore;
 mod schema;
 mod session;
 mod sessions;
@@ -38,6 +39,7 @@ mod verdict;
 mod wire;
 
 pub use name::tool_name;
+pub use restore::{Grant, Label, Properties, Setting, Stage, aside, beside, lock, maintenance};
 pub use session::PostgresqlSession;
 pub use settings::{
     ClientCertificate, Credentials, CredentialsError, CredentialsSource, History, Ignore, Settings, Tls,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::postgresql::{Postgresql, PostgresqlSession};
 use super::{
-    Canceller, Claim, Engine, EngineError, Fence, Look, Partial, Proof, Quiet, Rows, ScriptFailure, Session,
+    Canceller, Claim, Engine, EngineError, Fence, Look, Partial, Proof, PutBack, Quiet, RestoreTrial, Rows,
+    ScriptFailure, Session, Stamp,
 };
 use crate::script::{HistoryRow, Script};
 
@@ -20,6 +21,15 @@ pub enum AnyEngine {
 pub enum AnySession {
     /// PostgreSQL.
     Postgresql(PostgresqlSession),
+}
+
+impl AnyEngine {
+    /// Tells a fresh value what a restore of ours made of the database: see [`PutBack::identity`].
+    pub fn restored(&self, identity: &str) {
+        match self {
+            Self::Postgresql(engine) => engine.restored(identity),
+        }
+    }
 }
 
 impl Engine for AnyEngine {
@@ -52,6 +62,24 @@ impl Engine for AnyEngine {
     async fn query(&self, statement: &str, timeout: Duration) -> Result<Rows, EngineError> {
         match self {
             Self::Postgresql(engine) => engine.query(statement, timeout).await,
+        }
+    }
+
+    async fn try_restore(&self, fence: &Fence) -> Result<RestoreTrial, EngineError> {
+        match self {
+            Self::Postgresql(engine) => engine.try_restore(fence).await,
+        }
+    }
+
+    async fn put_back(&self, fence: &Fence, stamp: &Stamp) -> Result<PutBack, EngineError> {
+        match self {
+            Self::Postgresql(engine) => engine.put_back(fence, stamp).await,
+        }
+    }
+
+    async fn drop_aside(&self, fence: &Fence, run: u64) -> Result<Vec<String>, EngineError> {
+        match self {
+            Self::Postgresql(engine) => engine.drop_aside(fence, run).await,
         }
     }
 }

@@ -115,6 +115,36 @@ pub struct Proof {
     pub structure: String,
 }
 
+/// What a restore of the database would meet, tried before any downtime.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestoreTrial {
+    /// What makes a restore impossible, or loses something; a sentence each, with what would help. With one of them a
+    /// restore is a person's affair.
+    pub obstacles: Vec<String>,
+    /// What does not stop it but should be read.
+    pub warnings: Vec<String>,
+}
+
+/// What the restored copy must be before it is swapped in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Digest per history, as [`Proof::histories`] had them before the first script.
+    pub histories: BTreeMap<String, String>,
+    /// As [`Proof::structure`] had it; `None` compares nothing.
+    pub structure: Option<String>,
+}
+
+/// The database after its restored copy was swapped in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutBack {
+    /// As [`Look::identity`]: the copy is another database than the one that it replaced.
+    pub identity: String,
+    /// As [`Look::lineage`].
+    pub lineage: String,
+    /// The name under which the replaced one is kept, closed to connections.
+    pub aside: String,
+}
+
 /// A script that was begun and is not in its history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partial {

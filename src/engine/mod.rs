@@ -19,7 +19,9 @@ pub mod postgresql;
 pub use any::{AnyEngine, AnySession};
 pub use canceller::Canceller;
 pub use error::{BlockedBy, EngineError, ScriptError, ScriptFailure};
-pub use facts::{Claim, ClaimSeen, Fence, ForeignSession, Look, Partial, Proof, Quiet, Rows};
+pub use facts::{
+    Claim, ClaimSeen, Fence, ForeignSession, Look, Partial, Proof, PutBack, Quiet, RestoreTrial, Rows, Stamp,
+};
 
 /// One database as the driver sees it.
 ///
@@ -53,6 +55,33 @@ pub trait Engine: Send + Sync + 'static {
         statement: &str,
         timeout: Duration,
     ) -> impl Future<Output = Result<Rows, EngineError>> + Send;
+
+    /// What a restore would meet, really tried where reading can't tell: [`Engine::put_back`] may be automatic only if
+    /// there is no obstacle. Changes nothing of the database.
+    fn try_restore(&self, _: &Fence) -> impl Future<Output = Result<RestoreTrial, EngineError>> + Send {
+        let obstacle = "this engine has no restore that runs by itself".to_owned();
+        async { Ok(RestoreTrial { obstacles: vec![obstacle], warnings: Vec::new() }) }
+    }
+
+    /// Stamps the copy that the restore's Job has made, and swaps it in: the fence in it is ours, its journal is empty,
+    /// its histories are those that `stamp` names. The database that was there is kept.
+    ///
+    /// One continuation from every point at which an earlier call may have ended: called again it goes on, and says the
+    /// same once it is done. [`EngineError::Busy`] means: the database is open again, try again later.
+    fn put_back(
+        &self,
+        fence: &Fence,
+        _: &Stamp,
+    ) -> impl Future<Output = Result<PutBack, EngineError>> + Send {
+        let (at, reason) = (fence.target.clone(), "its engine has no restore".to_owned());
+        async { Err(EngineError::NotRestorable { at, reason }) }
+    }
+
+    /// Drops what run number `run` put aside or restored beside and never swapped in, if it says by itself that it is
+    /// ours; gives the names of what was dropped.
+    fn drop_aside(&self, _: &Fence, _: u64) -> impl Future<Output = Result<Vec<String>, EngineError>> + Send {
+        async { Ok(Vec::new()) }
+    }
 }
 
 /// A connection that holds the lock and the fence of one target. Dropped without [`Session::leave`] the server ends it

@@ -6,7 +6,7 @@ use std::{fs, process::Command};
 use whimbrel::engine::postgresql::{Label, Stage, beside, lock};
 
 /// Something of everything that a dump of the contents does not bring back by itself, and of what it does.
-const RICH: &str = r#"
+pub(crate) const RICH: &str = r#"
 CREATE EXTENSION hstore;
 CREATE TABLE users (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, twice text
   GENERATED ALWAYS AS (name || name) STORED, tags hstore);
@@ -33,14 +33,14 @@ ALTER ROLE wb_same_reader IN DATABASE "wb same" SET statement_timeout TO '5s';
 ALTER DATABASE "wb same" CONNECTION LIMIT 17;
 "#;
 
-const ROLES: &str = "
+pub(crate) const ROLES: &str = "
 DO $$ BEGIN CREATE ROLE wb_same_owner; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 DO $$ BEGIN CREATE ROLE wb_same_reader; EXCEPTION WHEN duplicate_object THEN NULL; END $$;";
 
 /// What pg_dump says of a database, its own name and comment apart.
-fn dump(database: &str) -> Vec<String> {
+pub(crate) fn dump(database: &str) -> Vec<String> {
     let output = Command::new("pg_dump")
-        .args(["--create", "-h", &variable("WHIMBREL_TEST_POSTGRES_HOST"), "-U"])
+        .args(["--create", "--exclude-schema=whimbrel", "-h", &variable("WHIMBREL_TEST_POSTGRES_HOST"), "-U"])
         .args([&variable("WHIMBREL_TEST_POSTGRES_USER"), database])
         .env("PGPORT", variable("WHIMBREL_TEST_POSTGRES_PORT"))
         .env("PGPASSWORD", variable("WHIMBREL_TEST_POSTGRES_PASSWORD"))
@@ -58,13 +58,13 @@ fn dump(database: &str) -> Vec<String> {
 }
 
 /// Two dumps; of two that differ the first line that does.
-fn same(one: &[String], other: &[String]) {
+pub(crate) fn same(one: &[String], other: &[String]) {
     let differs = one.iter().zip(other).find(|(one, other)| one != other);
     assert_eq!(differs, None);
     assert_eq!(one.len(), other.len());
 }
 
-fn catalogue(database: &str) -> String {
+pub(crate) fn catalogue(database: &str) -> String {
     sql(
         "postgres",
         &format!(

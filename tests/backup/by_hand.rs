@@ -1,7 +1,7 @@
 //! The two commands that a person is shown, run as they stand. Only `kubectl` and the pod's folders are ours.
 
 use super::world::{World, sql};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 use whimbrel::{
     api::pod::Pod,
@@ -15,19 +15,13 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do shift; done
 [ $# -eq 0 ] || { shift; exec "$@"; }
 "#;
 
-#[test]
-fn the_two_commands_bring_the_database_back_and_keep_the_broken_one() {
-    let world = World::new(
-        "wb_hand",
-        "CREATE TABLE a (t text); INSERT INTO a VALUES ('x'), ('y');
-         REVOKE CONNECT ON DATABASE wb_hand FROM PUBLIC; ALTER DATABASE wb_hand SET search_path = a, public;",
-    );
-    let taken = world.backup().ok("backup");
-    sql(&world.database, "DROP TABLE a; CREATE TABLE half_migrated (x int)");
+/// Runs the commands.
+pub(crate) fn by_hand(world: &World, taken: &Value) {
     let port: u16 = std::env::var("WHIMBREL_TEST_POSTGRES_PORT").unwrap().parse().unwrap();
-    let postgresql = serde_json::from_value(json!({"host": "localhost", "port": port, "database": "wb_hand",
+    let postgresql =
+        serde_json::from_value(json!({"host": "localhost", "port": port, "database": world.database,
         "tls": {"ca": {"secretKeyRef": {"name": "ca", "key": "ca.crt"}}}}))
-    .unwrap();
+        .unwrap();
     let commands = restore_by_hand(&ByHand {
         namespace: "aether",
         storage: &serde_json::from_value(json!({"name": "backups"})).unwrap(),
@@ -49,6 +43,18 @@ fn the_two_commands_bring_the_database_back_and_keep_the_broken_one() {
         let output = Command::new("sh").args(["-c", &command]).env("PATH", &path).output().unwrap();
         assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+#[test]
+fn the_two_commands_bring_the_database_back_and_keep_the_broken_one() {
+    let world = World::new(
+        "wb_hand",
+        "CREATE TABLE a (t text); INSERT INTO a VALUES ('x'), ('y');
+         REVOKE CONNECT ON DATABASE wb_hand FROM PUBLIC; ALTER DATABASE wb_hand SET search_path = a, public;",
+    );
+    let taken = world.backup().ok("backup");
+    sql(&world.database, "DROP TABLE a; CREATE TABLE half_migrated (x int)");
+    by_hand(&world, &taken);
     assert_eq!(fs::read_to_string(world.path("private/verbs")).unwrap(), "run\nwait\nexec\n");
     assert_eq!(sql("wb_hand", "SELECT count(*) FROM public.a"), "2");
     assert_eq!(sql("wb_hand", "SHOW search_path"), "a, public", "settings of the database are back");

@@ -5,4 +5,5 @@ mod beside;
 mod by_hand;
 mod hostile;
 mod ladder;
+mod put_back;
 mod world;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use self::connect::{Lineage, connect};
 use self::name::Purpose;
-use super::{Engine, EngineError, Fence, Look, Proof, Quiet, Rows};
+use super::{Engine, EngineError, Fence, Look, Proof, PutBack, Quiet, RestoreTrial, Rows, Stamp};
 
 mod ambiguity;
 mod blockers;
@@ -58,6 +58,11 @@ impl Postgresql {
     pub fn new(settings: Settings) -> Self {
         Self { settings: Arc::new(settings), lineage: Arc::default() }
     }
+
+    /// The database has had this identity since a restore of ours, whatever the settings expect.
+    pub fn restored(&self, identity: &str) {
+        self.lineage.restored(identity);
+    }
 }
 
 impl Engine for Postgresql {
@@ -85,5 +90,17 @@ impl Engine for Postgresql {
     async fn query(&self, statement: &str, timeout: Duration) -> Result<Rows, EngineError> {
         let mut connection = connect(&self.settings, &self.lineage, Purpose::Look).await?;
         check::query(&mut connection, &self.settings, statement, timeout).await
+    }
+
+    async fn try_restore(&self, fence: &Fence) -> Result<RestoreTrial, EngineError> {
+        restore::try_restore(&self.settings, &self.lineage, fence).await
+    }
+
+    async fn put_back(&self, fence: &Fence, stamp: &Stamp) -> Result<PutBack, EngineError> {
+        restore::put_back(&self.settings, &self.lineage, fence, stamp).await
+    }
+
+    async fn drop_aside(&self, fence: &Fence, run: u64) -> Result<Vec<String>, EngineError> {
+        restore::drop_aside(&self.settings, &self.lineage, fence, run).await
     }
 }

@@ -16,6 +16,11 @@ pub fn aside(database: &str, run: u64) -> String {
     format!("{}_r{run}", stem(database))
 }
 
+/// The names that the trial's probe database has, before and after it was renamed.
+pub(super) fn probe(database: &str, run: u64) -> [String; 2] {
+    [format!("{}_t{run}", stem(database)), format!("{}_u{run}", stem(database))]
+}
+
 fn stem(database: &str) -> String {
     format!("wb_{}", &hex::encode(Sha256::digest(database))[..8])
 }
@@ -98,8 +103,10 @@ mod tests {
     #[test]
     fn names_fit_and_differ() {
         let long = "d".repeat(63);
-        let names = [beside(&long, u64::MAX), aside(&long, u64::MAX)];
-        assert!(names.iter().all(|name| name.len() <= 63) && names[0] != names[1], "{names:?}");
+        let [probe, renamed] = probe(&long, u64::MAX);
+        let names = [beside(&long, u64::MAX), aside(&long, u64::MAX), probe, renamed];
+        assert!(names.iter().all(|name| name.len() <= 63), "{names:?}");
+        assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
         assert_eq!(beside("tas's", 7), "wb_8f7c02b5_n7");
         assert_eq!(aside("tas's", 7), "wb_8f7c02b5_r7");
     }

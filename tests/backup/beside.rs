@@ -45,9 +45,9 @@ pub(crate) fn dump(database: &str) -> Vec<String> {
         .env("PGPORT", variable("WHIMBREL_TEST_POSTGRES_PORT"))
         .env("PGPASSWORD", variable("WHIMBREL_TEST_POSTGRES_PASSWORD"))
         .output()
-        .unwrap();
+        .expect("the test made it so");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8(output.stdout).expect("the test made it so");
     // Lines of psql, such as the one that connects, and comments depend on the name.
     let kept = text.lines().filter(|line| {
         !["--", "\\", "COMMENT ON DATABASE"].iter().any(|it| line.starts_with(it)) || *line == "\\."

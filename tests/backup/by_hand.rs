@@ -17,15 +17,18 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do shift; done
 
 /// Runs the commands.
 pub(crate) fn by_hand(world: &World, taken: &Value) {
-    let port: u16 = std::env::var("WHIMBREL_TEST_POSTGRES_PORT").unwrap().parse().unwrap();
+    let port: u16 = std::env::var("WHIMBREL_TEST_POSTGRES_PORT")
+        .expect("the test made it so")
+        .parse()
+        .expect("the test made it so");
     let postgresql =
         serde_json::from_value(json!({"host": "localhost", "port": port, "database": world.database,
         "tls": {"ca": {"secretKeyRef": {"name": "ca", "key": "ca.crt"}}}}))
-        .unwrap();
+        .expect("the test made it so");
     let commands = restore_by_hand(&ByHand {
         namespace: "aether",
-        storage: &serde_json::from_value(json!({"name": "backups"})).unwrap(),
-        path: taken["path"].as_str().unwrap(),
+        storage: &serde_json::from_value(json!({"name": "backups"})).expect("the test made it so"),
+        path: taken["path"].as_str().expect("the test made it so"),
         run: 7,
         tools_image: "registry/pg:15",
         pod: &Pod::default(),
@@ -33,14 +36,22 @@ pub(crate) fn by_hand(world: &World, taken: &Value) {
         credentials: "pg-admin",
     });
     let kubectl = world.path("private/kubectl");
-    fs::write(&kubectl, KUBECTL).unwrap();
-    fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", world.path("private").display(), std::env::var("PATH").unwrap());
+    fs::write(&kubectl, KUBECTL).expect("the test made it so");
+    fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755)).expect("the test made it so");
+    let path = format!(
+        "{}:{}",
+        world.path("private").display(),
+        std::env::var("PATH").expect("the test made it so")
+    );
     for command in commands {
         let command = command
             .replace("/credentials/", &format!("{}/", world.path("credentials").display()))
             .replace("/backups/", &format!("{}/", world.path("backups").display()));
-        let output = Command::new("sh").args(["-c", &command]).env("PATH", &path).output().unwrap();
+        let output = Command::new("sh")
+            .args(["-c", &command])
+            .env("PATH", &path)
+            .output()
+            .expect("the test made it so");
         assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }

@@ -13,11 +13,11 @@ use whimbrel::engine::{
 
 fn engine(world: &World) -> Postgresql {
     let credentials = Credentials { user: world.role.0.clone(), password: world.role.1.clone() };
-    let ca = fs::read(variable("WHIMBREL_TEST_POSTGRES_CA")).unwrap();
+    let ca = fs::read(variable("WHIMBREL_TEST_POSTGRES_CA")).expect("the test made it so");
     Postgresql::new(Settings {
         target: format!("test/{}", world.database),
         host: "localhost".into(),
-        port: variable("WHIMBREL_TEST_POSTGRES_PORT").parse().unwrap(),
+        port: variable("WHIMBREL_TEST_POSTGRES_PORT").parse().expect("the test made it so"),
         database: world.database.clone(),
         tls: Tls { mode: TlsMode::VerifyFull, ca: Some(ca), client: None },
         credentials: Arc::new(move || {
@@ -50,8 +50,14 @@ fn fence(world: &World) -> Fence {
 /// Claims the target as a run does, and takes the backup and the proof.
 async fn taken(world: &World) -> (Value, Stamp) {
     let engine = engine(world);
-    engine.enter(&fence(world)).await.unwrap().leave(Claim::Keep).await.unwrap();
-    let proof = engine.proof().await.unwrap();
+    engine
+        .enter(&fence(world))
+        .await
+        .expect("the test made it so")
+        .leave(Claim::Keep)
+        .await
+        .expect("the test made it so");
+    let proof = engine.proof().await.expect("the test made it so");
     let stamp = Stamp { histories: proof.histories, structure: Some(proof.structure) };
     (world.backup().ok("backup"), stamp)
 }

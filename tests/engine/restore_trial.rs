@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use whimbrel::engine::postgresql::{CredentialsSource, Label, Postgresql, Settings, Stage, beside, lock};
+use whimbrel::engine::postgresql::{
+    CredentialsSource, Label, Postgresql, Settings, Stage, aside, beside, lock,
+};
 use whimbrel::engine::{Engine, EngineError, RestoreTrial};
 
 use crate::bed::{As, Bed, admin, credentials, env};
@@ -158,6 +160,20 @@ async fn leftovers_of_ours_go_and_those_of_others_are_named() {
         "{found:?}"
     );
     admin(&format!("DROP DATABASE {}", probe(&bed)));
+}
+
+#[tokio::test]
+async fn a_name_that_another_plans_run_has_is_an_obstacle() {
+    let bed = Bed::new(As::Superuser);
+    let kept = aside(&bed.database, 1);
+    admin(&format!("CREATE DATABASE {kept}"));
+    assert_eq!(
+        trial(&bed).await.obstacles,
+        [format!(
+            "a restore needs the name {kept}, which a database of somebody else has. Rename it: \
+             ALTER DATABASE \"{kept}\" RENAME TO …;"
+        )]
+    );
 }
 
 #[tokio::test]

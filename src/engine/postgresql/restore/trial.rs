@@ -7,7 +7,7 @@ use postgres_protocol::escape::{escape_identifier, escape_literal};
 use tokio::time::timeout;
 
 use super::door::Door;
-use super::label::{Label, Stage, maintenance, probe};
+use super::label::{Label, Stage, aside, beside, maintenance, probe};
 use super::lossy;
 use super::properties::Properties;
 use crate::engine::postgresql::connect::{Lineage, connect, open};
@@ -58,8 +58,26 @@ async fn properties(
 }
 
 impl Door<'_> {
+    /// A database under a name that the restore will need: another plan's run of the same number may have left it.
+    async fn taken_name(&mut self) -> Result<Option<String>, EngineError> {
+        let database = &self.settings.database;
+        let names = [beside(database, self.fence.run), aside(database, self.fence.run)];
+        let seen = self.look(&[&names[0], &names[1]]).await?;
+        let ours = |label: &Label| label.is_of(&self.settings.database, &self.fence.run_uid);
+        let taken = seen.iter().find(|(_, seen)| !seen.label.as_ref().is_some_and(ours));
+        Ok(taken.map(|(name, _)| {
+            format!(
+                "a restore needs the name {name}, which a database of somebody else has. Rename it: \
+                 ALTER DATABASE \"{name}\" RENAME TO …;"
+            )
+        }))
+    }
+
     /// The obstacle that was met, if any.
     async fn try_probe(&mut self, properties: &Properties) -> Result<Option<String>, EngineError> {
+        if let Some(obstacle) = self.taken_name().await? {
+            return Ok(Some(obstacle));
+        }
         let names = probe(&self.settings.database, self.fence.run);
         for name in &names {
             if let Some(obstacle) = self.drop_leftover(name).await? {

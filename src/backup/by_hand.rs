@@ -13,6 +13,7 @@ use crate::{
         pod::Pod,
         target::{Postgresql, TlsMode, VolumeClaim},
     },
+    engine::postgresql::{aside, maintenance},
     job::{idle_pod, mount},
 };
 use serde_json::json;
@@ -61,10 +62,14 @@ pub fn restore_by_hand(input: &ByHand<'_>) -> [String; 2] {
 fn script(input: &ByHand<'_>) -> String {
     let postgresql = input.postgresql;
     let database = &postgresql.database;
-    let aside = format!("wb_{}_r{}", &hex::encode(Sha256::digest(database))[..8], input.run);
     // A database can't be renamed by a session that is in it.
-    let elsewhere = if database == "postgres" { "template1" } else { "postgres" };
-    let rename = format!("ALTER DATABASE {} RENAME TO {}", identifier(database), identifier(&aside));
+    let elsewhere =
+        maintenance(database).next().expect("there are two, and only one of them can be this one");
+    let rename = format!(
+        "ALTER DATABASE {} RENAME TO {}",
+        identifier(database),
+        identifier(&aside(database, input.run))
+    );
     [
         format!("export PGHOST={} PGPORT={}", quote(&postgresql.host), postgresql.port),
         "export PGUSER=\"$(cat /credentials/username)\" PGPASSWORD=\"$(cat /credentials/password)\"".into(),

@@ -54,7 +54,12 @@ pub(super) const SYSTEM_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt
 impl Connection {
     /// `<host>:<port>/<database>`, for sentences.
     pub(super) fn at(&self) -> String {
-        format!("{}:{}/{}", self.host, self.port, self.database)
+        self.at_database(&self.database)
+    }
+
+    /// As [`Connection::at`], for another database of the server.
+    pub(super) fn at_database(&self, database: &str) -> String {
+        format!("{}:{}/{database}", self.host, self.port)
     }
 
     /// Reads the credentials and writes what libpq wants of them into the private folder.

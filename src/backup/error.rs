@@ -94,6 +94,42 @@ pub enum BackupError {
         /// Whose it is.
         found: String,
     },
+    /// The manifest is not the one that was verified.
+    #[error(
+        "the manifest of {path} has SHA-256 {found}, the one that was verified had {expected}: it was changed since"
+    )]
+    Changed {
+        /// Folder of the backup.
+        path: String,
+        /// What was verified.
+        expected: String,
+        /// What is there now.
+        found: String,
+    },
+    /// The backup was taken of another server.
+    #[error("the backup was taken of server {expected}, this one is {found}: its roles and files are others")]
+    AnotherServer {
+        /// System identifier in the manifest.
+        expected: String,
+        /// System identifier of the server.
+        found: String,
+    },
+    /// A database of the name that the copy must have is not ours to drop.
+    #[error("database {name} is in the way: {reason}. Rename it: ALTER DATABASE \"{name}\" RENAME TO …;")]
+    InTheWay {
+        /// Its name.
+        name: String,
+        /// Why it is not dropped.
+        reason: String,
+    },
+    /// Another pod restores the same database, or a driver swaps it.
+    #[error("another restore of {database} is at work: {holder}")]
+    Busy {
+        /// The database.
+        database: String,
+        /// Who.
+        holder: String,
+    },
     /// Files are not what the manifest says.
     #[error("the backup is damaged: {}", .0.join("; "))]
     Damaged(Vec<String>),
@@ -135,6 +171,10 @@ impl BackupError {
             Self::Unfinished { .. } => "Unfinished",
             Self::Manifest { .. } => "Manifest",
             Self::NotThis { .. } => "NotThis",
+            Self::Changed { .. } => "Changed",
+            Self::AnotherServer { .. } => "AnotherServer",
+            Self::InTheWay { .. } => "InTheWay",
+            Self::Busy { .. } => "Busy",
             Self::Damaged(_) => "Damaged",
             Self::Different(_) => "Different",
             Self::Scratch(_) => "Scratch",
@@ -146,7 +186,11 @@ impl BackupError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Overtaken { .. } => EXIT_OVERTAKEN,
-            Self::Connect { .. } | Self::Tool { .. } | Self::File { .. } | Self::Stopped => EXIT_FAILED,
+            Self::Connect { .. }
+            | Self::Tool { .. }
+            | Self::File { .. }
+            | Self::Busy { .. }
+            | Self::Stopped => EXIT_FAILED,
             _ => EXIT_NEVER_AGAIN,
         }
     }

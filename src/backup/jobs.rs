@@ -1,4 +1,4 @@
-//! The Jobs that take and verify a backup. Pure.
+//! The Jobs that take, verify and restore a backup. Pure.
 
 use super::Level;
 use crate::{
@@ -25,13 +25,14 @@ const SCRATCH_EXTRA: u64 = 2 << 30;
 /// Tables that are dumped or restored at the same time. Enough to keep one disk busy, and no load on a server that
 /// others may use.
 const PARALLEL: u32 = 2;
-/// A dump that failed by a lost connection or node is tried once more inside the same Job; more would eat the downtime.
+/// A dump or restore that failed by a lost connection or node is tried once more inside the same Job; more would eat the
+/// downtime.
 const RETRIES: i32 = 1;
 
 /// Where the claim is mounted.
 pub(super) const BACKUPS: &str = "/backups";
 
-/// What both Jobs of a target's backup have in common.
+/// What the Jobs of a target's backup have in common.
 #[derive(Clone, Debug)]
 pub struct BackupJob<'a> {
     /// For what.
@@ -52,7 +53,7 @@ pub struct BackupJob<'a> {
     pub within: Duration,
 }
 
-/// The database to be backed up.
+/// The database to be backed up, or to be restored beside.
 #[derive(Clone, Debug)]
 pub struct BackupSource<'a> {
     /// Where it is and how it is spoken to.
@@ -65,33 +66,34 @@ pub struct BackupSource<'a> {
 
 /// The Job that takes a backup. Its result is `{"backup": `[`super::Taken`]`}`.
 pub fn job_for_backup(input: &BackupJob<'_>, source: &BackupSource<'_>) -> Job {
-    let postgresql = source.postgresql;
-    let tls = match postgresql.tls.mode {
-        TlsMode::VerifyFull => "VerifyFull",
-        TlsMode::VerifyCA => "VerifyCA",
-        TlsMode::Disable => "Disable",
-    };
-    let mut arguments = vec!["backup".to_owned()];
     let flags = [
-        ("host", postgresql.host.clone()),
-        ("port", postgresql.port.to_string()),
-        ("database", postgresql.database.clone()),
-        ("tls", tls.to_owned()),
-        ("credentials", "/credentials".to_owned()),
-        ("private", "/private".to_owned()),
-        ("application-name", source.application_name.to_owned()),
         ("run-folder", format!("{}/{}", input.key.plan, input.key.run)),
-        ("epoch", input.key.epoch.to_string()),
         ("attempt", input.key.attempt.to_string()),
     ];
-    arguments.extend(flags.map(|(name, value)| format!("--{name}={value}")));
-    let volumes = vec![
-        claim(input.storage),
-        credentials(source.credentials, &postgresql.tls),
-        scratch_volume("private", Some("Memory"), Some(1 << 20)),
+    input.build_connected("backup", source, &flags, false)
+}
+
+/// A backup that is to be restored: what was verified and nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct BackupToRestore<'a> {
+    /// Number of the run that took it.
+    pub run: u64,
+    /// Its folder: [`super::Taken::path`].
+    pub path: &'a str,
+    /// SHA-256 of its manifest: [`super::Taken::sha256`].
+    pub sha256: &'a str,
+}
+
+/// The Job that restores a backup beside the database. Its result is `{"restore": `[`super::Restored`]`}`.
+pub fn job_for_restore(input: &BackupJob<'_>, source: &BackupSource<'_>, backup: BackupToRestore<'_>) -> Job {
+    let flags = [
+        ("path", backup.path.to_owned()),
+        ("sha256", backup.sha256.to_owned()),
+        ("backup-run", backup.run.to_string()),
+        ("run-uid", input.key.run_uid.clone()),
     ];
-    let mounts = vec![mount("credentials", "/credentials", true), mount("private", "/private", false)];
-    input.build(arguments, volumes, mounts, false, 0, RETRIES)
+    // Nothing that a restore does may change what it restores from.
+    input.build_connected("restore", source, &flags, true)
 }
 
 /// The Job that verifies a backup, which needs no credentials and no network. `path` is [`super::Taken::path`],
@@ -110,6 +112,41 @@ pub fn job_for_verify(input: &BackupJob<'_>, path: &str, level: Level, database_
 }
 
 impl BackupJob<'_> {
+    /// A Job that speaks to the database.
+    fn build_connected(
+        &self,
+        work: &str,
+        source: &BackupSource<'_>,
+        more: &[(&str, String)],
+        read_only: bool,
+    ) -> Job {
+        let postgresql = source.postgresql;
+        let tls = match postgresql.tls.mode {
+            TlsMode::VerifyFull => "VerifyFull",
+            TlsMode::VerifyCA => "VerifyCA",
+            TlsMode::Disable => "Disable",
+        };
+        let flags = [
+            ("host", postgresql.host.clone()),
+            ("port", postgresql.port.to_string()),
+            ("database", postgresql.database.clone()),
+            ("tls", tls.to_owned()),
+            ("credentials", "/credentials".to_owned()),
+            ("private", "/private".to_owned()),
+            ("application-name", source.application_name.to_owned()),
+            ("epoch", self.key.epoch.to_string()),
+        ];
+        let mut arguments = vec![work.to_owned()];
+        arguments.extend(flags.iter().chain(more).map(|(name, value)| format!("--{name}={value}")));
+        let volumes = vec![
+            claim(self.storage),
+            credentials(source.credentials, &postgresql.tls),
+            scratch_volume("private", Some("Memory"), Some(1 << 20)),
+        ];
+        let mounts = vec![mount("credentials", "/credentials", true), mount("private", "/private", false)];
+        self.build(arguments, volumes, mounts, read_only, 0, RETRIES)
+    }
+
     fn build(
         &self,
         mut arguments: Vec<String>,
@@ -242,8 +279,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_backup_job() {
+    /// What a Job that speaks to a database becomes.
+    fn connected(build: impl FnOnce(&BackupJob<'_>, &BackupSource<'_>) -> Job) -> String {
         let postgresql: Postgresql = parse(
             json!({"host": "postgres.tas-shared.svc", "database": "tas_shared", "tls": {
             "ca": {"configMapKeyRef": {"name": "pg-ca", "key": "ca.crt"}}, "clientCertificate": {"secretRef": {"name": "c"}}}}),
@@ -259,8 +296,20 @@ mod tests {
             "imagePullSecrets": [{"name": "pull"}], "labels": {"team": "data", "whimbrel.dev/run-uid": "another"},
             "annotations": {"linkerd.io/inject": "enabled"}, "nodeSelector": {"disk": "ssd"}}));
         let key = key();
-        let job = job_for_backup(&input(&key, &storage, &pod), &source);
-        insta::assert_snapshot!(serde_saphyr::to_string(&job).unwrap());
+        serde_saphyr::to_string(&build(&input(&key, &storage, &pod), &source)).unwrap()
+    }
+
+    #[test]
+    fn the_backup_job() {
+        insta::assert_snapshot!(connected(job_for_backup));
+    }
+
+    #[test]
+    fn the_restore_job() {
+        insta::assert_snapshot!(connected(|input, source| {
+            let backup = BackupToRestore { run: 6, path: "aether-platform/6/tas-shared-1", sha256: "ab12" };
+            job_for_restore(input, source, backup)
+        }));
     }
 
     #[test]

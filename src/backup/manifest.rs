@@ -1,6 +1,7 @@
 //! `manifest.json`: what a backup is, written last; a folder without one is not a backup.
 
 use super::{BackupError, Probes, Role, files::FileDigest};
+use crate::engine::postgresql::Properties;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -10,7 +11,7 @@ use std::{
 };
 
 /// The format that this program writes, and the only one it reads.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 /// Name of the file in a backup's folder.
 pub(super) const FILE_NAME: &str = "manifest.json";
 /// Name of the folder beside it that the dump is in.
@@ -34,6 +35,8 @@ pub struct Manifest {
     pub tool: String,
     /// The server it came from.
     pub source: Source,
+    /// What the database was beside its contents, at the same snapshot: a restore gives it all of this again.
+    pub properties: Properties,
     /// The roles that a restore needs, with their attributes; never a password.
     pub roles: Vec<Role>,
     /// What was in the database at the very snapshot that the dump was made from.
@@ -60,7 +63,7 @@ impl std::fmt::Display for Of {
     }
 }
 
-/// The database a backup was taken of, as a restore must make it again.
+/// The database a backup was taken of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Source {
@@ -76,18 +79,6 @@ pub struct Source {
     pub snapshot: String,
     /// Its size in bytes.
     pub bytes: u64,
-    /// The role that owns it.
-    pub owner: String,
-    /// Character set, such as `UTF8`.
-    pub encoding: String,
-    /// LC_COLLATE.
-    pub collate: String,
-    /// LC_CTYPE.
-    pub ctype: String,
-    /// Who knows the locale: `c` libc, `i` ICU, `b` the server itself.
-    pub provider: String,
-    /// Name of the locale for providers other than libc.
-    pub locale: Option<String>,
     /// The role that the dump was made as; a restore test is made as it too.
     pub role: String,
 }
@@ -126,6 +117,19 @@ impl Manifest {
         }
         let manifest = serde_json::from_slice(&text).map_err(|error| misfit(error.to_string()))?;
         Ok((manifest, super::files::digest(&text)))
+    }
+
+    /// As [`Manifest::read`], of the backup at `path` below `backups`, which must be that of `of`.
+    pub(super) fn of(backups: &Path, path: &Path, of: &Of) -> Result<(Self, String), BackupError> {
+        let (manifest, sha256) = Self::read(&backups.join(path))?;
+        if manifest.of != *of {
+            return Err(BackupError::NotThis {
+                path: path.display().to_string(),
+                expected: of.to_string(),
+                found: manifest.of.to_string(),
+            });
+        }
+        Ok((manifest, sha256))
     }
 
     /// Size of all files in bytes.

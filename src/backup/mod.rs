@@ -1,8 +1,9 @@
 //! Backups that prove themselves: taken from one snapshot, finished by a manifest, verified before any data is changed.
 //!
-//! [`take`] and [`verify`] run inside Jobs with nothing but the engine's own tools; [`job_for_backup`] and
-//! [`job_for_verify`] make those Jobs.
+//! [`take`], [`verify`] and [`restore`] run inside Jobs with nothing but the engine's own tools; [`job_for_backup`],
+//! [`job_for_verify`] and [`job_for_restore`] make those Jobs.
 
+mod beside;
 mod by_hand;
 mod connection;
 mod error;
@@ -11,6 +12,7 @@ mod jobs;
 mod level;
 mod manifest;
 mod probe;
+mod restore;
 mod retain;
 mod roles;
 mod scratch;
@@ -23,10 +25,11 @@ pub use by_hand::{ByHand, restore_by_hand};
 pub use connection::{Connection, TlsMode};
 pub use error::{BackupError, EXIT_FAILED, EXIT_NEVER_AGAIN, EXIT_OVERTAKEN};
 pub use files::FileDigest;
-pub use jobs::{BackupJob, BackupSource, job_for_backup, job_for_verify};
+pub use jobs::{BackupJob, BackupSource, BackupToRestore, job_for_backup, job_for_restore, job_for_verify};
 pub use level::Level;
 pub use manifest::{Manifest, Of, Source};
 pub use probe::{Probes, TableProbe};
+pub use restore::{Restore, Restored, restore};
 pub use retain::{Summary, summary};
 pub use roles::{Membership, Role};
 pub use take::{Take, Taken, take};

@@ -4,8 +4,7 @@
 //! restored subscription that is dropped takes the slot at the real publisher with it.
 
 use super::{
-    BackupError, Manifest, Source,
-    roles::{self, identifier, literal},
+    BackupError, Manifest, roles,
     session::Session,
     tool::{self, Environment},
 };
@@ -70,7 +69,7 @@ impl Scratch {
     pub(super) async fn furnish(&self, manifest: &Manifest) -> Result<(), BackupError> {
         let mut session = self.session("postgres").await?;
         let mut statements = roles::statements(&manifest.roles);
-        statements.push(create_database(&manifest.source));
+        statements.push(manifest.properties.create(&manifest.source.database));
         for statement in statements {
             session.run(&statement).await.map_err(|error| BackupError::Scratch(error.to_string()))?;
         }
@@ -112,22 +111,4 @@ impl Drop for Scratch {
         }
         let _ = fs::remove_dir_all(&self.folder);
     }
-}
-
-fn create_database(source: &Source) -> String {
-    let mut sql = format!(
-        "CREATE DATABASE {} TEMPLATE template0 OWNER {} ENCODING {} LC_COLLATE {} LC_CTYPE {}",
-        identifier(&source.database),
-        identifier(&source.owner),
-        literal(&source.encoding),
-        literal(&source.collate),
-        literal(&source.ctype),
-    );
-    let named = source.locale.as_deref().map(literal);
-    match (source.provider.as_str(), named) {
-        ("i", Some(name)) => sql.push_str(&format!(" LOCALE_PROVIDER icu ICU_LOCALE {name}")),
-        ("b", Some(name)) => sql.push_str(&format!(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {name}")),
-        _ => {}
-    }
-    sql
 }

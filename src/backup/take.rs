@@ -9,6 +9,7 @@ use super::{
     session::Session,
     tool::{self, Running},
 };
+use crate::engine::postgresql::Properties;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -92,12 +93,6 @@ SELECT jsonb_build_object(
     'lsn', CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
     'snapshot', pg_export_snapshot(),
     'bytes', pg_database_size(d.oid),
-    'owner', pg_get_userbyid(d.datdba),
-    'encoding', pg_encoding_to_char(d.encoding),
-    'collate', d.datcollate,
-    'ctype', d.datctype,
-    'provider', coalesce(to_jsonb(d)->>'datlocprovider', 'c'),
-    'locale', coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale'),
     'role', session_user))
   FROM pg_database d WHERE d.datname = current_database()";
 
@@ -115,6 +110,7 @@ pub async fn take(take: &Take, mut progress: impl FnMut(u64, u64, &str)) -> Resu
     session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let started_at = Timestamp::now();
     let Facts { tables, source } = session.value(FACTS).await?;
+    let properties = session.value(&Properties::query(&source.database)).await?;
     let data = folder.path.join(DATA);
     let dumped = {
         let probes = async {
@@ -148,6 +144,7 @@ pub async fn take(take: &Take, mut progress: impl FnMut(u64, u64, &str)) -> Resu
         finished_at,
         tool,
         source,
+        properties,
         roles,
         probes,
         files,
@@ -181,7 +178,7 @@ pub(super) fn seconds_between(from: Timestamp, to: Timestamp) -> u64 {
 
 /// A late Job of an older driver: whoever raised the token may be changing the database already, and a snapshot of a
 /// half-changed database must never look like a backup of this run.
-async fn refuse_if_overtaken(session: &mut Session, epoch: u64) -> Result<(), BackupError> {
+pub(super) async fn refuse_if_overtaken(session: &mut Session, epoch: u64) -> Result<(), BackupError> {
     if !session.value::<bool>("SELECT to_jsonb(to_regclass('whimbrel.fence') IS NOT NULL)").await? {
         return Ok(());
     }

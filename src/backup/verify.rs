@@ -59,16 +59,8 @@ pub struct Verified {
 /// What keeps the backup from the level, in one sentence; the files or tables by name.
 pub async fn verify(verify: &Verify, mut progress: impl FnMut(Level)) -> Result<Verified, BackupError> {
     let begun = Timestamp::now();
-    let folder = verify.backups.join(&verify.path);
-    let (manifest, sha256) = Manifest::read(&folder)?;
-    if manifest.of != verify.of {
-        return Err(BackupError::NotThis {
-            path: verify.path.display().to_string(),
-            expected: verify.of.to_string(),
-            found: manifest.of.to_string(),
-        });
-    }
-    let data = folder.join(DATA);
+    let (manifest, sha256) = Manifest::of(&verify.backups, &verify.path, &verify.of)?;
+    let data = verify.backups.join(&verify.path).join(DATA);
     progress(Level::Artifact);
     artifact(&data, &manifest).await?;
     let mut restore_seconds = None;
@@ -94,7 +86,7 @@ pub async fn verify(verify: &Verify, mut progress: impl FnMut(Level)) -> Result<
 }
 
 /// Every file is there, as long as it was, and with the same bytes.
-async fn artifact(data: &Path, manifest: &Manifest) -> Result<(), BackupError> {
+pub(super) async fn artifact(data: &Path, manifest: &Manifest) -> Result<(), BackupError> {
     let (data, expected) = (data.to_owned(), manifest.files.clone());
     let differences = tokio::task::spawn_blocking(move || files::differences(&data, &expected))
         .await

@@ -3,7 +3,7 @@
 //! Flags say what to do; credentials come from mounted files. What became of it is written to the termination message,
 //! progress to standard output, and the exit code says whether another try could help.
 
-use crate::backup::{self, BackupError, Connection, EXIT_FAILED, Level, Of, Take, Verify};
+use crate::backup::{self, BackupError, Connection, EXIT_FAILED, Level, Of, Restore, Take, Verify};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::{
@@ -33,6 +33,8 @@ enum Work {
     Backup(BackupArgs),
     /// Verifies a backup that was taken before
     Verify(VerifyArgs),
+    /// Restores a verified backup beside its database
+    Restore(RestoreArgs),
 }
 
 #[derive(Debug, Args)]
@@ -67,7 +69,30 @@ struct VerifyArgs {
     scratch: PathBuf,
 }
 
-/// What both have.
+#[derive(Debug, Args)]
+struct RestoreArgs {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    place: Place,
+    /// Folder of the backup below --backups
+    #[arg(long)]
+    path: PathBuf,
+    /// SHA-256 that the backup's manifest must have
+    #[arg(long)]
+    sha256: String,
+    /// Number of the run that took the backup; --run is the one that restores it
+    #[arg(long)]
+    backup_run: u64,
+    /// Uid of the run's record
+    #[arg(long)]
+    run_uid: String,
+    /// The driver's epoch; a target that a newer driver owns is left alone
+    #[arg(long)]
+    epoch: u64,
+}
+
+/// What all have.
 #[derive(Debug, Args)]
 struct Place {
     /// Folder of all backups of this storage
@@ -115,6 +140,10 @@ pub(super) fn run(args: WorkerArgs) -> ExitCode {
             let result = args.place.result.clone();
             finish(&result, "verify", block_on(verify(args)))
         }
+        Work::Restore(args) => {
+            let result = args.place.result.clone();
+            finish(&result, "restore", block_on(restore(args)))
+        }
     }
 }
 
@@ -152,6 +181,22 @@ async fn verify(args: VerifyArgs) -> Result<Value, BackupError> {
     let wanted = args.level as u64 + 1;
     let verified = backup::verify(&verify, |level| progress(level as u64 + 1, wanted, level.word())).await?;
     Ok(json!(verified))
+}
+
+async fn restore(args: RestoreArgs) -> Result<Value, BackupError> {
+    let restore = Restore {
+        of: Of { run: args.backup_run, ..args.place.of() },
+        run: args.place.run,
+        connection: args.connection,
+        run_uid: args.run_uid,
+        epoch: args.epoch,
+        backups: args.place.backups,
+        path: args.path,
+        sha256: args.sha256,
+        jobs: args.place.jobs,
+    };
+    let restored = backup::restore(&restore, progress).await?;
+    Ok(json!(restored))
 }
 
 /// The same line that users' own Jobs write.

@@ -10,7 +10,7 @@ use crate::api::WorkloadKind;
 use crate::api::plan::MigrationPlan;
 use crate::api::run::{BackupRecord, FrozenPart, FrozenProgram, MigrationRun, MigrationRunStatus, Original};
 use crate::api::target::VerificationLevel;
-use crate::backup::{self, BackupJob, BackupSource, Level};
+use crate::backup::{self, BackupJob, BackupSource, BackupToRestore, Level};
 use crate::cluster::lease::{self, TargetKey};
 use crate::cluster::secret::{self, Part, PartError, Shelf};
 use crate::cluster::{Acting, Holder, WriteError, get, get_if_there, record};
@@ -180,7 +180,7 @@ impl RealCluster {
             within: spec.backup.within.get(),
         };
         let job = match &request.work {
-            JobWork::Backup => {
+            JobWork::Backup | JobWork::Restore { .. } => {
                 let secret = spec.credentials.as_ref().ok_or_else(|| missing("credentials"))?;
                 let fence = Fence {
                     target: format!("{}/{}", self.run.namespace, request.target),
@@ -190,17 +190,23 @@ impl RealCluster {
                     cluster: self.run.cluster.clone(),
                     token: request.epoch,
                 };
+                let tool = if request.work == JobWork::Backup { "pgdump" } else { "pgrestore" };
                 let source = BackupSource {
                     postgresql: target.postgresql().ok_or_else(|| missing("postgresql"))?,
                     credentials: &secret.secret_ref.name,
-                    application_name: &tool_name(&fence, "pgdump"),
+                    application_name: &tool_name(&fence, tool),
                 };
-                backup::job_for_backup(&input, &source)
+                match &request.work {
+                    JobWork::Restore { run, path, sha256 } => {
+                        let backup = BackupToRestore { run: *run, path, sha256 };
+                        backup::job_for_restore(&input, &source, backup)
+                    }
+                    _ => backup::job_for_backup(&input, &source),
+                }
             }
             JobWork::Verify { path, level, bytes } => {
                 backup::job_for_verify(&input, path, proof(*level)?, *bytes)
             }
-            JobWork::Restore { .. } => todo!("MERGE restore"),
         };
         Ok((target.acting.clone(), job))
     }

@@ -23,6 +23,15 @@ pub enum AnySession {
     Postgresql(PostgresqlSession),
 }
 
+impl AnyEngine {
+    /// Tells a fresh value what a restore of ours made of the database: see [`PutBack::identity`].
+    pub fn restored(&self, identity: &str) {
+        match self {
+            Self::Postgresql(engine) => engine.restored(identity),
+        }
+    }
+}
+
 impl Engine for AnyEngine {
     type Session = AnySession;
 
@@ -65,6 +74,12 @@ impl Engine for AnyEngine {
     async fn put_back(&self, fence: &Fence, stamp: &Stamp) -> Result<PutBack, EngineError> {
         match self {
             Self::Postgresql(engine) => engine.put_back(fence, stamp).await,
+        }
+    }
+
+    async fn drop_aside(&self, fence: &Fence, run: u64) -> Result<Vec<String>, EngineError> {
+        match self {
+            Self::Postgresql(engine) => engine.drop_aside(fence, run).await,
         }
     }
 }

@@ -139,6 +139,14 @@ pub enum EngineError {
         /// The server's own words.
         message: String,
     },
+    /// The restored copy was not swapped in; nothing was changed.
+    #[error("{at} can't be put back from its backup: {reason}")]
+    NotRestorable {
+        /// Where.
+        at: String,
+        /// Why, and what would help.
+        reason: String,
+    },
     /// The server or a setting of it is nothing this engine can work with.
     #[error("{at}: {reason}")]
     Unsupported {

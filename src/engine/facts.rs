@@ -115,6 +115,41 @@ pub struct Proof {
     pub structure: String,
 }
 
+/// What a restore of the database would meet, tried before any downtime.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestoreTrial {
+    /// What makes a restore impossible, or loses something; a sentence each, with what would help. With one of them a
+    /// restore is a person's affair.
+    pub obstacles: Vec<String>,
+    /// What does not stop it but should be read.
+    pub warnings: Vec<String>,
+}
+
+/// What the restored copy must be before it is swapped in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Digest per history, as [`Proof::histories`] had them before the first script.
+    pub histories: BTreeMap<String, String>,
+    /// As [`Proof::structure`] had it; `None` compares nothing.
+    pub structure: Option<String>,
+    /// The write mark that the database must still have, as [`Quiet::mark`] was when its way back was decided: what is
+    /// written while the copy is made would be lost. `None`: it may be.
+    pub mark: Option<String>,
+}
+
+/// The database after its restored copy was swapped in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutBack {
+    /// As [`Look::identity`]: the copy is another database than the one that it replaced.
+    pub identity: String,
+    /// As [`Look::lineage`].
+    pub lineage: String,
+    /// The identity of the database that was replaced.
+    pub replaced: String,
+    /// The name under which the replaced one is kept, closed to connections.
+    pub aside: String,
+}
+
 /// A script that was begun and is not in its history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partial {
@@ -139,33 +174,4 @@ pub struct Rows {
     pub rows: Vec<Vec<Option<String>>>,
     /// There were more rows than that.
     pub truncated: bool,
-}
-
-/// Whether a database could be put back from a backup by itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RestoreTrial {
-    /// What keeps it from being done, a sentence each; none: it could be done.
-    pub obstacles: Vec<String>,
-    /// What should be known of it.
-    pub warnings: Vec<String>,
-}
-
-/// What a restored copy must be before it takes the database's place.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stamp {
-    /// Digest per declared history, as [`Proof::histories`] had them when the database was proven quiet.
-    pub histories: BTreeMap<String, String>,
-    /// The write mark that the database must still have; none: what was written to it may be lost.
-    pub mark: Option<String>,
-}
-
-/// A restored copy has taken the database's place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PutBack {
-    /// See [`Look::identity`]: that of the database now.
-    pub identity: String,
-    /// That of the database that was there before.
-    pub replaced: String,
-    /// Name of the database that was there before.
-    pub aside: String,
 }

@@ -56,16 +56,32 @@ pub trait Engine: Send + Sync + 'static {
         timeout: Duration,
     ) -> impl Future<Output = Result<Rows, EngineError>> + Send;
 
-    /// Whether a copy could be made beside the database and take its place: tried for real with an empty one.
-    fn try_restore(&self, fence: &Fence) -> impl Future<Output = Result<RestoreTrial, EngineError>> + Send;
+    /// What a restore would meet, really tried where reading can't tell: [`Engine::put_back`] may be automatic only if
+    /// there is no obstacle. Changes nothing of the database.
+    fn try_restore(&self, _: &Fence) -> impl Future<Output = Result<RestoreTrial, EngineError>> + Send {
+        let obstacle = "this engine has no restore that runs by itself".to_owned();
+        async { Ok(RestoreTrial { obstacles: vec![obstacle], warnings: Vec::new() }) }
+    }
 
-    /// Stamps the copy that this run has restored beside the database, and lets it take the database's place, which is
-    /// kept aside. Said again after any interruption it goes on where it was, or gives the same answer.
+    /// Stamps the copy that the restore's Job has made, and swaps it in: the fence in it is ours, its journal is empty,
+    /// its histories are those that `stamp` names. The database that was there is kept.
+    ///
+    /// One continuation from every point at which an earlier call may have ended: called again it goes on, and says the
+    /// same once it is done. [`EngineError::Busy`] means: the database is open again, try again later.
     fn put_back(
         &self,
         fence: &Fence,
-        stamp: &Stamp,
-    ) -> impl Future<Output = Result<PutBack, EngineError>> + Send;
+        _: &Stamp,
+    ) -> impl Future<Output = Result<PutBack, EngineError>> + Send {
+        let (at, reason) = (fence.target.clone(), "its engine has no restore".to_owned());
+        async { Err(EngineError::NotRestorable { at, reason }) }
+    }
+
+    /// Drops what run number `run` put aside or restored beside and never swapped in, if it says by itself that it is
+    /// ours; gives the names of what was dropped.
+    fn drop_aside(&self, _: &Fence, _: u64) -> impl Future<Output = Result<Vec<String>, EngineError>> + Send {
+        async { Ok(Vec::new()) }
+    }
 }
 
 /// A connection that holds the lock and the fence of one target. Dropped without [`Session::leave`] the server ends it

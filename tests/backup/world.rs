@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
+use whimbrel::engine::postgresql::{aside, beside};
 
 /// How long a condition may take to come true; only a test that fails waits so long.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -41,7 +42,7 @@ impl Done {
     }
 }
 
-fn variable(name: &str) -> String {
+pub(crate) fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| {
         panic!("{name} is not set: testbed/postgres up; eval \"$(testbed/postgres env)\"")
     })
@@ -85,8 +86,15 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 impl World {
     /// A new database of the superuser with `schema` in it.
     pub(crate) fn new(database: &str, schema: &str) -> Self {
-        sql("postgres", &format!("DROP DATABASE IF EXISTS \"{database}\" WITH (FORCE)"));
-        sql("postgres", &format!("CREATE DATABASE \"{database}\""));
+        Self::with(database, "", schema)
+    }
+
+    /// As [`World::new`]; `options` are those of CREATE DATABASE.
+    pub(crate) fn with(database: &str, options: &str, schema: &str) -> Self {
+        for name in names(database) {
+            sql("postgres", &format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"));
+        }
+        sql("postgres", &format!("CREATE DATABASE \"{database}\" {options}"));
         sql(database, schema);
         let folder = tempfile::Builder::new().prefix("wb").tempdir_in("/tmp").expect("the folder is ours");
         let role = (variable("WHIMBREL_TEST_POSTGRES_USER"), variable("WHIMBREL_TEST_POSTGRES_PASSWORD"));
@@ -137,8 +145,12 @@ impl World {
 
     /// `whimbrel worker backup` of this database, not started yet.
     pub(crate) fn backup_command(&self) -> Command {
+        self.connected("backup", &["--run-folder=plan/7", "--attempt=1"])
+    }
+
+    fn connected(&self, work: &str, more: &[&str]) -> Command {
         let mut command = worker();
-        command.args(["worker", "backup"]);
+        command.args(["worker", work]);
         for (name, value) in [
             ("host", variable("WHIMBREL_TEST_POSTGRES_HOST")),
             ("port", variable("WHIMBREL_TEST_POSTGRES_PORT")),
@@ -146,14 +158,20 @@ impl World {
             ("application-name", format!("wb/{}", self.database)),
             ("credentials", self.path("credentials").display().to_string()),
             ("private", self.path("private").display().to_string()),
-            ("run-folder", "plan/7".to_owned()),
             ("epoch", "3".to_owned()),
-            ("attempt", "1".to_owned()),
         ] {
             command.arg(format!("--{name}={value}"));
         }
+        command.args(more);
         self.place(&mut command);
         command
+    }
+
+    /// Restores the backup beside the database, for run r-7.
+    pub(crate) fn restore(&self, taken: &Value) -> Done {
+        let of = |key: &str| taken[key].as_str().expect("it has one");
+        let (path, sha256) = (format!("--path={}", of("path")), format!("--sha256={}", of("sha256")));
+        self.run(self.connected("restore", &[&path, &sha256, "--run-uid=r-7"]))
     }
 
     /// Takes a backup.
@@ -200,10 +218,17 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         // The server is shared by all tests; what a failed one leaves is dropped by its next try.
-        let _ = psql("postgres")
-            .args(["-c", &format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", self.database)])
-            .output();
+        for name in names(&self.database) {
+            let _ = psql("postgres")
+                .args(["-c", &format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)")])
+                .output();
+        }
     }
+}
+
+/// The database, and the two that a restore in run 7 makes of it.
+fn names(database: &str) -> [String; 3] {
+    [database.to_owned(), beside(database, 7), aside(database, 7)]
 }
 
 /// The program, as the user it would have in a pod: PostgreSQL's own server refuses root.

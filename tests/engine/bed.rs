@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use whimbrel::engine::postgresql::{
-    Credentials, CredentialsSource, History, Postgresql, Settings, Tls, TlsMode,
+    Credentials, CredentialsSource, History, Postgresql, Settings, Tls, TlsMode, aside, beside,
 };
 use whimbrel::engine::{Engine, Fence};
 use whimbrel::script::{Dialect, Directives, Kind, Layout, Script, Undo, checksum, read_bundle};
@@ -137,7 +137,9 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
-        admin(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database));
+        for name in [self.database.clone(), beside(&self.database, 1), aside(&self.database, 1)] {
+            admin(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        }
         if self.role != env("_USER") {
             admin(&format!("DROP ROLE IF EXISTS {}", self.role));
         }

@@ -11,7 +11,6 @@ use tokio::time::{Instant, sleep};
 use super::connect::Connection;
 use super::history::timestamp;
 use super::name::{Writer, prefix, run_part, writer};
-use super::schema::LOCK;
 use super::settings::Settings;
 use super::wire::Set;
 use crate::engine::{BlockedBy, EngineError, Fence};
@@ -72,6 +71,16 @@ pub(super) fn older(settings: &Settings, set: Option<&Set>) -> Vec<Older> {
             })
         })
         .collect()
+}
+
+/// Looks for older sessions in this database and settles them.
+pub(super) async fn look_and_settle(
+    connection: &mut Connection,
+    settings: &Settings,
+    fence: &Fence,
+) -> Result<(), EngineError> {
+    let sets = connection.read(settings, &older_query(settings)).await?;
+    settle(connection, settings, fence, &older(settings, sets.first())).await
 }
 
 /// Ends every older session that does nothing. `Busy` if one executes, or can't be ended.
@@ -148,16 +157,17 @@ impl Older {
 }
 
 /// Tries the lock once; a row with the answer.
-pub(super) fn try_lock() -> String {
-    format!("SELECT pg_try_advisory_lock({LOCK})")
+pub(super) fn try_lock(lock: i64) -> String {
+    format!("SELECT pg_try_advisory_lock({lock})")
 }
 
 /// Whoever holds the lock now, for the sentence that says why we wait.
 pub(super) async fn holder(
     connection: &mut Connection,
     settings: &Settings,
+    lock: i64,
 ) -> Result<BlockedBy, EngineError> {
-    let (high, low) = (LOCK >> 32, LOCK & 0xffff_ffff);
+    let (high, low) = ((lock >> 32) & 0xffff_ffff, lock & 0xffff_ffff);
     let query = format!(
         "SELECT a.pid, a.application_name, a.usename, (extract(epoch FROM a.backend_start) * 1000000)::bigint \
          FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \

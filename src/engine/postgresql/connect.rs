@@ -1,7 +1,7 @@
 //! A connection that is known to be the right server: TLS, login, no pooler, primary, identity, lineage.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use postgres_protocol::message::frontend;
@@ -43,15 +43,90 @@ pub(super) struct Server {
     pub(super) lineage: String,
 }
 
-/// The lineage this process saw last, for all connections to one target.
+/// What this process knows of the database's past, for all connections to one target.
 #[derive(Debug, Default)]
-pub(super) struct Lineage(Mutex<Option<String>>);
+pub(super) struct Lineage(Mutex<Past>);
+
+#[derive(Debug, Default)]
+struct Past {
+    /// The lineage seen last.
+    seen: Option<String>,
+    /// The identity that a restore of ours gave the database; it counts instead of the one in the settings.
+    restored: Option<String>,
+    /// The identity that a restore of ours is about to give it; until it has, both are right.
+    coming: Option<String>,
+}
 
 impl Lineage {
-    /// Takes the new value in; the old one comes back if it was another.
-    fn replace(&self, found: &str) -> Option<String> {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.replace(found.to_owned()).filter(|before| before != found)
+    /// A restore of ours is about to give the database this identity.
+    pub(super) fn about_to_be(&self, identity: &str) {
+        self.past().coming = Some(identity.to_owned());
+    }
+
+    /// A restore of ours gave the database this identity.
+    pub(super) fn restored(&self, identity: &str) {
+        let mut past = self.past();
+        past.restored = Some(identity.to_owned());
+        past.coming = None;
+    }
+
+    /// Refuses another database than the settings mean, or one with another past than before. Said once per change.
+    fn check(&self, settings: &Settings, server: &Server) -> Result<(), EngineError> {
+        let mut past = self.past();
+        let at = settings.at();
+        let found = Some(&server.identity);
+        let is_ours = past.restored.as_ref() == found || past.coming.as_ref() == found;
+        let expected = past.restored.as_ref().or(settings.identity_expect.as_ref());
+        let another = expected.filter(|it| **it != server.identity && *it != server.system() && !is_ours);
+        if let Some(expected) = another {
+            return Err(EngineError::Identity {
+                at,
+                expected: expected.clone(),
+                found: server.identity.clone(),
+            });
+        }
+        let found = server.lineage.clone();
+        match past.seen.replace(found.clone()).filter(|before| *before != found) {
+            // Our own restore changes the database and nothing else of the server's past.
+            Some(before) if is_ours && timeline(&before) == timeline(&found) => Ok(()),
+            Some(expected) => Err(EngineError::Lineage { at, expected, found }),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses another server than the one of the database, for a connection to another database of it.
+    pub(super) fn check_server(&self, settings: &Settings, server: &Server) -> Result<(), EngineError> {
+        let past = self.past();
+        let known = past.seen.as_ref().or(settings.identity_expect.as_ref());
+        let Some(expected) = known.and_then(|it| it.split('/').next()).filter(|it| *it != server.system())
+        else {
+            return Ok(());
+        };
+        Err(EngineError::Identity {
+            at: settings.at(),
+            expected: expected.to_owned(),
+            found: server.system().to_owned(),
+        })
+    }
+
+    fn past(&self) -> MutexGuard<'_, Past> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn timeline(lineage: &str) -> Option<&str> {
+    lineage.rsplit('/').next()
+}
+
+impl Server {
+    /// The system identifier, which all databases of a server share.
+    pub(super) fn system(&self) -> &str {
+        self.identity.split('/').next().unwrap_or_default()
+    }
+
+    /// The lineage of another database of this server.
+    pub(super) fn lineage_of(&self, identity: &str) -> String {
+        format!("{identity}/{}", timeline(&self.lineage).unwrap_or_default())
     }
 }
 
@@ -77,6 +152,13 @@ pub(super) async fn connect(
     lineage: &Lineage,
     purpose: Purpose<'_>,
 ) -> Result<Connection, EngineError> {
+    let connection = open(settings, purpose).await?;
+    lineage.check(settings, &connection.server)?;
+    Ok(connection)
+}
+
+/// As [`connect`], whichever database it is.
+pub(super) async fn open(settings: &Settings, purpose: Purpose<'_>) -> Result<Connection, EngineError> {
     let at = settings.at();
     let credentials = (settings.credentials)()
         .await
@@ -104,12 +186,7 @@ pub(super) async fn connect(
         let server = accept(settings, wire.pid(), wire.parameter("client_encoding"), &row)?;
         Ok(Connection { wire, peer, server })
     };
-    let connection = timeout(settings.connect_timeout, opening).await.map_err(unanswered)??;
-    let found = connection.server.lineage.clone();
-    match lineage.replace(&found) {
-        Some(expected) => Err(EngineError::Lineage { at, expected, found }),
-        None => Ok(connection),
-    }
+    timeout(settings.connect_timeout, opening).await.map_err(unanswered)?
 }
 
 /// Given in the startup packet, so that `RESET ALL` in the guard goes back to these and not to the server's defaults.
@@ -243,12 +320,6 @@ fn accept(
         return Err(EngineError::Unsupported { at, reason });
     }
     let identity = format!("{}/{}", column(8), column(7));
-    if let Some(expected) = &settings.identity_expect
-        && *expected != identity
-        && *expected != column(8)
-    {
-        return Err(EngineError::Identity { at, expected: expected.clone(), found: identity });
-    }
     // Debian's servers append their package's name: 15.20 (Debian 15.20-0+deb12u1).
     let version = column(4).split(' ').next().unwrap_or_default().to_owned();
     let lineage = format!("{identity}/{}", column(9));

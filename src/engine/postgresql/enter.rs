@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::connect::{Connection, Lineage, connect};
 use super::history::{READ, Record, record};
 use super::name::Purpose;
-use super::schema::{SEEN, Schema, judge};
+use super::schema::{LOCK, SEEN, Schema, judge};
 use super::session::PostgresqlSession;
 use super::settings::Settings;
 use super::{ambiguity, fence, incumbents, schema};
@@ -37,7 +37,7 @@ async fn inside(
 ) -> Result<Record, EngineError> {
     let look = format!(
         "{}; {}; SELECT {SEEN}; {}",
-        ambiguity::try_lock(),
+        ambiguity::try_lock(LOCK),
         ambiguity::older_query(settings),
         incumbents::query()
     );
@@ -67,11 +67,11 @@ async fn inside(
 
 /// The one try that follows the end of older sessions.
 async fn lock_again(connection: &mut Connection, settings: &Settings) -> Result<(), EngineError> {
-    let sets = connection.read(settings, &ambiguity::try_lock()).await?;
+    let sets = connection.read(settings, &ambiguity::try_lock(LOCK)).await?;
     if sets.iter().flat_map(|set| &set.rows).flatten().any(|value| value.as_deref() == Some("t")) {
         return Ok(());
     }
-    let by = ambiguity::holder(connection, settings).await?;
+    let by = ambiguity::holder(connection, settings, LOCK).await?;
     Err(EngineError::Busy { at: settings.at(), by })
 }
 

@@ -24,9 +24,9 @@ pub(super) async fn peek(connection: &mut Connection, settings: &Settings) -> Re
     row(settings, sets.iter().flat_map(|set| &set.rows).next())
 }
 
-/// Locks the row, which waits for whoever is inside a guarded transaction, and makes it ours. What is read from the
-/// histories after this is evidence.
-pub(super) async fn raise(
+/// Locks the row, which waits for whoever is inside a guarded transaction, and leaves the transaction open: until it
+/// ends nobody raises the token. Refuses, and ends it, if `fence` may not go in.
+pub(super) async fn hold(
     connection: &mut Connection,
     settings: &Settings,
     fence: &Fence,
@@ -50,10 +50,20 @@ pub(super) async fn raise(
         None => row(settings, reply.sets.iter().flat_map(|set| &set.rows).next())
             .and_then(|row| admit(&settings.at(), &row, fence)),
     };
-    if let Err(refusal) = verdict {
+    if verdict.is_err() {
         connection.wire.query("ROLLBACK", ALL_ROWS).await.map_err(lost)?;
-        return Err(refusal);
     }
+    verdict
+}
+
+/// Locks the row and makes it ours. What is read from the histories after this is evidence.
+pub(super) async fn raise(
+    connection: &mut Connection,
+    settings: &Settings,
+    fence: &Fence,
+) -> Result<(), EngineError> {
+    let lost = |lost: Lost| EngineError::Lost { at: settings.at(), reason: lost.reason };
+    hold(connection, settings, fence).await?;
     let write = format!(
         "UPDATE whimbrel.fence SET token = {}, claimed = true, run_uid = {}, run = {}, plan = {}, cluster = {}, \
          pid = pg_backend_pid(), raised_at = clock_timestamp(), entry = NULL, \

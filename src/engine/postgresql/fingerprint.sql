@@ -1,5 +1,6 @@
 -- The structure of everything a user made, one digest per kind. Names come out qualified, since nothing but
--- pg_catalog is on the path. Comments and statistics are not structure; privileges and owners are.
+-- pg_catalog is on the path. Comments and statistics are not structure; privileges and owners are. Nothing that a dump
+-- and restore changes may be in it: no number of an object, only of roles and tablespaces, which are the server's.
 
 SELECT 'schemas', encode(sha256(convert_to(coalesce(string_agg(line, E'\n' ORDER BY line COLLATE "C"), ''), 'UTF8')), 'hex')
 FROM (
@@ -23,7 +24,8 @@ FROM (
 SELECT 'columns', encode(sha256(convert_to(coalesce(string_agg(line, E'\n' ORDER BY line COLLATE "C"), ''), 'UTF8')), 'hex')
 FROM (
   SELECT concat_ws('|', n.nspname, c.relname, row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum), a.attname,
-    format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated, a.attcollation,
+    format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
+    (SELECT concat_ws('.', o.collnamespace::regnamespace, o.collname) FROM pg_collation o WHERE o.oid = a.attcollation),
     pg_get_expr(d.adbin, d.adrelid),
     (SELECT string_agg(x::text, ',' ORDER BY x::text) FROM aclexplode(a.attacl) x))
   FROM pg_attribute a
@@ -106,7 +108,7 @@ FROM (
   UNION ALL
   SELECT concat_ws('|', 'server', f.srvname, f.srvoptions::text) FROM pg_foreign_server f
   UNION ALL
-  SELECT concat_ws('|', 'default privileges', a.defaclrole, a.defaclnamespace, a.defaclobjtype, a.defaclacl::text)
+  SELECT concat_ws('|', 'default privileges', a.defaclrole, a.defaclnamespace::regnamespace, a.defaclobjtype, a.defaclacl::text)
   FROM pg_default_acl a
   UNION ALL
   SELECT concat_ws('|', 'setting', s.setrole, s.setconfig::text) FROM pg_db_role_setting s

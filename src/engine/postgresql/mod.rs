@@ -28,6 +28,7 @@ mod mark;
 mod name;
 mod position;
 mod quiet;
+mod restore;
 mod schema;
 mod session;
 mod sessions;
@@ -38,6 +39,7 @@ mod verdict;
 mod wire;
 
 pub use name::tool_name;
+pub use restore::{Grant, Label, Properties, Setting, Stage, aside, beside, lock, maintenance};
 pub use session::PostgresqlSession;
 pub use settings::{
     ClientCertificate, Credentials, CredentialsError, CredentialsSource, History, Ignore, Settings, Tls,
@@ -55,6 +57,11 @@ impl Postgresql {
     /// Connects nowhere yet.
     pub fn new(settings: Settings) -> Self {
         Self { settings: Arc::new(settings), lineage: Arc::default() }
+    }
+
+    /// The database has had this identity since a restore of ours, whatever the settings expect.
+    pub fn restored(&self, identity: &str) {
+        self.lineage.restored(identity);
     }
 }
 
@@ -85,11 +92,15 @@ impl Engine for Postgresql {
         check::query(&mut connection, &self.settings, statement, timeout).await
     }
 
-    async fn try_restore(&self, _: &Fence) -> Result<RestoreTrial, EngineError> {
-        todo!("MERGE restore")
+    async fn try_restore(&self, fence: &Fence) -> Result<RestoreTrial, EngineError> {
+        restore::try_restore(&self.settings, &self.lineage, fence).await
     }
 
-    async fn put_back(&self, _: &Fence, _: &Stamp) -> Result<PutBack, EngineError> {
-        todo!("MERGE restore")
+    async fn put_back(&self, fence: &Fence, stamp: &Stamp) -> Result<PutBack, EngineError> {
+        restore::put_back(&self.settings, &self.lineage, fence, stamp).await
+    }
+
+    async fn drop_aside(&self, fence: &Fence, run: u64) -> Result<Vec<String>, EngineError> {
+        restore::drop_aside(&self.settings, &self.lineage, fence, run).await
     }
 }

@@ -46,6 +46,11 @@ impl Settings {
     /// See [`Settings::statement_timeout`].
     pub const STATEMENT_TIMEOUT: Duration = Duration::ZERO;
 
+    /// The same server, another database of it.
+    pub(super) fn inside(&self, database: &str) -> Self {
+        Self { database: database.to_owned(), ..self.clone() }
+    }
+
     /// How messages name this database.
     pub(super) fn at(&self) -> String {
         format!("{} ({}:{}/{})", self.target, self.host, self.port, self.database)

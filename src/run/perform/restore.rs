@@ -59,7 +59,8 @@ impl<W: World> Driver<W> {
     async fn put_back(&self, walk: &Walk, op: &Op, target: &str) -> Result<PutBack, Stop> {
         let engine = self.engine(op, target)?;
         let mark = walk.record().write_marks.get(&as_weighed(target)).cloned();
-        let stamp = Stamp { histories: histories(walk, target), mark };
+        let structure = walk.record().fingerprints.get(target).map(|before| before.structure.clone());
+        let stamp = Stamp { histories: histories(walk, target), structure, mark };
         let mut failures = 0;
         loop {
             self.boundary(walk, op)?;

@@ -1,0 +1,95 @@
+//! A copy is stamped before it is opened: the backup brought back the token, the claim and the journal of its moment,
+//! and an older epoch that wakes up would find its own token again.
+
+use tokio::time::timeout;
+
+use super::door::lost;
+use crate::engine::postgresql::connect::{Connection, open, server_said};
+use crate::engine::postgresql::name::Purpose;
+use crate::engine::postgresql::schema::{self, SEEN, Schema};
+use crate::engine::postgresql::settings::Settings;
+use crate::engine::postgresql::wire::ALL_ROWS;
+use crate::engine::postgresql::{ambiguity, fence, fingerprint};
+use crate::engine::{EngineError, Fence, Proof, Stamp};
+
+/// Stamps the copy `name`, and proves that it is what the run began with. The caller holds the lock that keeps others
+/// out of it.
+pub(super) async fn stamp(
+    settings: &Settings,
+    fence: &Fence,
+    name: &str,
+    stamp: &Stamp,
+) -> Result<(), EngineError> {
+    let inside = settings.inside(name);
+    let mut copy = open(&inside, Purpose::Write(fence)).await?;
+    let proof = match write(&mut copy, &inside, fence).await {
+        Ok(()) => fingerprint::proof(&mut copy, &inside).await,
+        Err(error) => Err(error),
+    };
+    let _ = timeout(inside.connect_timeout, copy.wire.terminate()).await;
+    let differences = differences(stamp, &proof?);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(EngineError::NotRestorable {
+        at: settings.at(),
+        reason: format!("the copy {name} is not what the run began with: {}", differences.join("; ")),
+    })
+}
+
+async fn write(copy: &mut Connection, settings: &Settings, fence: &Fence) -> Result<(), EngineError> {
+    ambiguity::look_and_settle(copy, settings, fence).await?;
+    let sets = copy.read(settings, &format!("SELECT {SEEN}")).await?;
+    let yes = |column: usize| {
+        let row = sets.first().and_then(|set| set.rows.first());
+        row.and_then(|row| row.get(column)).is_some_and(|value| value.as_deref() == Some("t"))
+    };
+    if schema::judge(&settings.at(), yes(0), yes(1))? == Schema::Absent {
+        schema::make(copy, settings).await?;
+    }
+    fence::raise(copy, settings, fence).await?;
+    let clear = "BEGIN; DELETE FROM whimbrel.journal; COMMIT";
+    let reply = copy.wire.effect("clear the copy's journal", clear, ALL_ROWS).await;
+    match reply.map_err(|it| lost(settings, it))?.error {
+        None => Ok(()),
+        Some(error) => Err(server_said(settings, error)),
+    }
+}
+
+/// What the copy has otherwise, a part of a sentence each.
+fn differences(stamp: &Stamp, proof: &Proof) -> Vec<String> {
+    let mut all = Vec::new();
+    for (name, digest) in &stamp.histories {
+        if proof.histories.get(name) != Some(digest) {
+            all.push(format!("history {name} has other scripts"));
+        }
+    }
+    let Some(structure) = &stamp.structure else { return all };
+    let kinds = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let (had, has) = (kinds(structure), kinds(&proof.structure));
+    let differing = had.iter().filter(|kind| !has.contains(kind)).filter_map(|kind| kind.split('=').next());
+    let differing = differing.collect::<Vec<_>>();
+    if !differing.is_empty() {
+        all.push(format!("its {} differ", differing.join(", ")));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named() {
+        let histories = [("default".to_owned(), "sha256:1".to_owned())].into();
+        let proof = Proof { histories, structure: "schemas=1 relations=2".to_owned() };
+        let mut stamp =
+            Stamp { histories: proof.histories.clone(), structure: Some(proof.structure.clone()) };
+        assert_eq!(differences(&stamp, &proof), [""; 0]);
+        stamp.histories.insert("other".to_owned(), "sha256:2".to_owned());
+        stamp.structure = Some("schemas=1 relations=3".to_owned());
+        assert_eq!(differences(&stamp, &proof), ["history other has other scripts", "its relations differ"]);
+        stamp = Stamp::default();
+        assert_eq!(differences(&stamp, &proof), [""; 0]);
+    }
+}

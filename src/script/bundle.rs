@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::lint::{self, Class, Finding, Use};
-use super::{Layout, Version, psql};
+use super::{Executable, Layout, Version};
 
 /// The ordered scripts of one step, from one source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,15 +108,11 @@ impl Isolation {
 }
 
 impl Script {
-    /// What is sent to the server: the body with blanks for the psql commands that are skipped. Every byte keeps its
-    /// place, so that the server's positions are those of the user's file.
-    pub fn executable(&self) -> String {
-        self.dialect.executable(&self.body)
-    }
-
-    /// What is sent to take the script back; `None` without an undo.
-    pub fn executable_undo(&self) -> Option<String> {
-        self.undo.as_ref().map(|undo| self.dialect.executable(&undo.body))
+    /// What is sent to the server.
+    pub fn executable(&self) -> Executable<'_> {
+        match self.dialect {
+            Dialect::Postgresql => Executable::of(&self.body),
+        }
     }
 
     /// What lint says about the script.
@@ -125,35 +121,33 @@ impl Script {
             Kind::Versioned => Use::Versioned,
             Kind::Repeatable => Use::Repeatable,
         };
-        self.dialect.lint(&self.body, used)
+        self.dialect.lint(&self.body, used).collect()
     }
 
     /// What lint says about the undo; nothing without one. `undo keeps-data` does not silence it.
     pub fn undo_findings(&self) -> Vec<Finding> {
-        self.undo.as_ref().map(|undo| self.dialect.lint(&undo.body, Use::Undo)).unwrap_or_default()
+        self.lint_undo().collect()
     }
 
     /// Whether the undo, if there is one, may lose rows that were written since the script ran: lint calls it
     /// Destructive and its author does not say `undo keeps-data`.
     pub fn undo_loses_data(&self) -> bool {
         let keeps = self.undo.as_ref().is_none_or(|undo| undo.directives.undo_keeps_data);
-        !keeps && self.undo_findings().iter().any(|finding| finding.class == Class::Destructive)
+        !keeps && self.lint_undo().any(|finding| finding.class == Class::Destructive)
     }
 
     /// Whether the script takes away what no undo script can bring back.
     pub fn is_irreversible(&self) -> bool {
-        self.findings().iter().any(|finding| finding.class == Class::Irreversible)
+        self.dialect.lint(&self.body, Use::Versioned).any(|finding| finding.class == Class::Irreversible)
+    }
+
+    fn lint_undo(&self) -> impl Iterator<Item = Finding> {
+        self.undo.iter().flat_map(|undo| self.dialect.lint(&undo.body, Use::Undo))
     }
 }
 
 impl Dialect {
-    fn executable(self, text: &str) -> String {
-        match self {
-            Dialect::Postgresql => psql::without_skipped(text),
-        }
-    }
-
-    fn lint(self, text: &str, used: Use) -> Vec<Finding> {
+    fn lint(self, text: &str, used: Use) -> impl Iterator<Item = Finding> {
         match self {
             Dialect::Postgresql => lint::lint(text, used),
         }
@@ -201,6 +195,6 @@ mod tests {
     fn without_an_undo_nothing_can_be_lost_by_it() {
         let without = Script { undo: None, ..script("DROP TABLE s;", DOWN) };
         assert!(!without.undo_loses_data() && without.is_irreversible());
-        assert_eq!((without.undo_findings(), without.executable_undo()), (vec![], None));
+        assert_eq!(without.undo_findings(), vec![]);
     }
 }

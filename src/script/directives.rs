@@ -1,6 +1,6 @@
 //! `-- whimbrel:` comments: what an author says about a script.
 
-use super::split::Split;
+use super::split::Found;
 use super::{Directives, Isolation, Place, ScriptError};
 
 /// Which file a text comes from: some directives are about an undo only.
@@ -14,36 +14,34 @@ pub(super) enum Role {
 pub(super) const KNOWN: &str =
     "isolation: read-committed | repeatable-read | serializable, undo keeps-data, undo partial-ok";
 
-/// The directives of the comments in `text`; what is none is an error, because it is a wish that nobody would fulfil.
-pub(super) fn read(
+/// Takes the directive of one comment, if it is one; what is none is an error, because it is a wish that nobody would
+/// fulfil.
+pub(super) fn take(
+    directives: &mut Directives,
     file: &str,
     text: &str,
-    split: &Split,
+    comment: &Found,
     role: Role,
-    errors: &mut Vec<ScriptError>,
-) -> Directives {
-    let mut directives = Directives::default();
-    for range in &split.comments {
-        let Some(directive) = directive(&text[range.clone()]) else { continue };
-        let (at, said) = (Place::at(file, text, &split.lines, range.start), directive.to_owned());
-        let words: Vec<&str> = directive.split_whitespace().collect();
-        match (words.as_slice(), role) {
-            (["isolation:", level], _) => match isolation(level) {
-                Some(level) => directives.isolation = Some(level),
-                None => errors.push(ScriptError::UnknownDirective { at, directive: said }),
-            },
-            (["undo", "keeps-data"], Role::Undo) => directives.undo_keeps_data = true,
-            (["undo", "partial-ok"], Role::Undo) => directives.undo_partial_ok = true,
-            (["undo", "keeps-data" | "partial-ok"], Role::Script) => {
-                errors.push(ScriptError::DirectiveOfUndo { at, directive: said });
-            }
-            (["no-transaction" | "mixed"], _) => {
-                errors.push(ScriptError::DirectiveNotBuilt { at, directive: said })
-            }
-            _ => errors.push(ScriptError::UnknownDirective { at, directive: said }),
+) -> Result<(), ScriptError> {
+    let Some(directive) = directive(&text[comment.range.clone()]) else { return Ok(()) };
+    let (at, said) = (Place::of(file, comment), directive.to_owned());
+    let words: Vec<&str> = directive.split_whitespace().collect();
+    match (words.as_slice(), role) {
+        (["isolation:", level], _) => match isolation(level) {
+            Some(level) => directives.isolation = Some(level),
+            None => return Err(ScriptError::UnknownDirective { at, directive: said }),
+        },
+        (["undo", "keeps-data"], Role::Undo) => directives.undo_keeps_data = true,
+        (["undo", "partial-ok"], Role::Undo) => directives.undo_partial_ok = true,
+        (["undo", "keeps-data" | "partial-ok"], Role::Script) => {
+            return Err(ScriptError::DirectiveOfUndo { at, directive: said });
         }
+        (["no-transaction" | "mixed"], _) => {
+            return Err(ScriptError::DirectiveNotBuilt { at, directive: said });
+        }
+        _ => return Err(ScriptError::UnknownDirective { at, directive: said }),
     }
-    directives
+    Ok(())
 }
 
 /// What stands behind `whimbrel:` in a line comment. Capitals and missing blanks are forgiven, so that a slip is
@@ -68,9 +66,12 @@ mod tests {
     use super::*;
 
     fn directives(text: &str, role: Role) -> (Directives, Vec<String>) {
-        let mut errors = Vec::new();
-        let directives = read("V1__a.sql", text, &split(text).unwrap(), role, &mut errors);
-        (directives, errors.iter().map(ScriptError::to_string).collect())
+        let mut directives = Directives::default();
+        let comments = split(text).unwrap().comments;
+        let errors =
+            comments.iter().filter_map(|found| take(&mut directives, "V1__a.sql", text, found, role).err());
+        let errors = errors.map(|error| error.to_string()).collect();
+        (directives, errors)
     }
 
     #[test]

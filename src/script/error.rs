@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::directives::KNOWN;
 use super::refuse::Refusal;
-use super::split::{Lines, Opener};
+use super::split::{Found, Opener, place};
 use super::{Layout, MAX_FILE_BYTES, Version};
 
 /// A place in the user's file.
@@ -20,9 +20,14 @@ pub struct Place {
 
 impl Place {
     /// The place of the byte at `offset` of `text`, the body of `file`.
-    pub(super) fn at(file: &str, text: &str, lines: &Lines, offset: usize) -> Self {
-        let (line, column) = lines.at(text, offset);
+    pub(super) fn at(file: &str, text: &str, offset: usize) -> Self {
+        let (line, column) = place(text, offset);
         Place { file: file.to_owned(), line, column }
+    }
+
+    /// The place of what was found in `file`.
+    pub(super) fn of(file: &str, found: &Found) -> Self {
+        Place { file: file.to_owned(), line: found.line, column: found.column }
     }
 }
 
@@ -138,16 +143,6 @@ pub enum ScriptError {
         /// The command, without its arguments.
         command: String,
     },
-    /// What pg_dump writes by default.
-    #[error(
-        "{file}:{line}: this is the output of pg_dump with rows as COPY ... FROM stdin, which is not built yet: dump with --inserts, or with --schema-only and load the rows with a job step"
-    )]
-    DumpWithData {
-        /// The user's file name.
-        file: String,
-        /// Of the first COPY.
-        line: usize,
-    },
     /// A `-- whimbrel:` comment that says nothing known.
     #[error("{at}: unknown directive {directive:?}: known are {KNOWN}")]
     UnknownDirective {
@@ -208,7 +203,6 @@ impl ScriptError {
             ScriptError::Unclosed { .. } => "Unclosed",
             ScriptError::Refused { refusal, .. } => refusal.code(),
             ScriptError::MetaCommand { .. } => "MetaCommand",
-            ScriptError::DumpWithData { .. } => "DumpWithData",
             ScriptError::UnknownDirective { .. } => "UnknownDirective",
             ScriptError::DirectiveNotBuilt { .. } => "DirectiveNotBuilt",
             ScriptError::DirectiveOfUndo { .. } => "DirectiveOfUndo",

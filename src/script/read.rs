@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::checksum::{checksum, digest};
 use super::directives::Role;
 use super::layout::Name;
-use super::split::Lines;
 use super::{Bundle, Dialect, Directives, Kind, Layout, Place, Script, ScriptError, Undo, Version, refuse};
 
 /// The most bytes that one script may have: 4 MiB. A ConfigMap holds 1 MiB; more than this in one transaction is
@@ -151,16 +150,18 @@ fn text(file: &str, bytes: Vec<u8>) -> Result<String, ScriptError> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(ScriptError::TooLarge { file, bytes: bytes.len() });
     }
-    let text = match String::from_utf8(bytes) {
+    let mut text = match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => return Err(ScriptError::NotUtf8 { file, byte: error.utf8_error().valid_up_to() }),
     };
-    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
     if text.trim().is_empty() {
         return Err(ScriptError::EmptyFile { file });
     }
     match text.find('\0') {
-        Some(byte) => Err(ScriptError::ZeroByte { at: Place::at(&file, &text, &Lines::new(&text), byte) }),
+        Some(byte) => Err(ScriptError::ZeroByte { at: Place::at(&file, &text, byte) }),
         None => Ok(text),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::directives::{self, Role};
 use super::pattern::Words;
-use super::split::{Lines, Split, split};
+use super::split::{Item, Statement, scan};
 use super::{Directives, Place, ScriptError, psql, transaction};
 
 /// Why a statement is refused. The text goes on from "statement n: ".
@@ -24,9 +24,16 @@ pub enum Refusal {
     /// It frees the lock that keeps a second writer out; its words.
     #[error("{0} frees the lock that keeps a second writer out: remove it")]
     FreesLocks(String),
-    /// Rows in the script.
-    #[error("COPY ... FROM stdin is not built yet: write INSERTs, or load the data with a job step")]
-    CopyFromStdin,
+    /// Something else in the line of the semicolon of a `COPY ... FROM stdin`.
+    #[error(
+        "what stands behind the semicolon of this COPY would run after its data: write it on a line behind \\."
+    )]
+    BehindCopy,
+    /// The text would be read as what it is not; the words.
+    #[error(
+        "{0}: a script is UTF-8, and rows behind it would be read as something else: remove it, or save the file as UTF-8 and write SET client_encoding = 'UTF8'"
+    )]
+    OtherEncoding(String),
     /// Rows to nowhere.
     #[error("COPY ... TO stdout has nowhere to go: remove it")]
     CopyToStdout,
@@ -40,7 +47,8 @@ impl Refusal {
             Refusal::SetTransaction(_) => "SetTransaction",
             Refusal::NonTransactional(_) => "NonTransactional",
             Refusal::FreesLocks(_) => "FreesLocks",
-            Refusal::CopyFromStdin => "CopyFromStdin",
+            Refusal::BehindCopy => "BehindCopy",
+            Refusal::OtherEncoding(_) => "OtherEncoding",
             Refusal::CopyToStdout => "CopyToStdout",
         }
     }
@@ -56,33 +64,35 @@ fn way_out(name: &str) -> &'static str {
 
 /// Reads the directives of `text` and adds to `errors` all that it may not hold.
 pub(super) fn examine(file: &str, text: &str, role: Role, errors: &mut Vec<ScriptError>) -> Directives {
-    let split = match split(text) {
-        Ok(split) => split,
-        Err(unclosed) => {
-            let at = Place::at(file, text, &Lines::new(text), unclosed.offset);
-            errors.push(ScriptError::Unclosed { at, what: unclosed.what });
-            return Directives::default();
+    let mut directives = Directives::default();
+    for item in scan(text) {
+        match item {
+            Ok(Item::Comment(found)) => {
+                errors.extend(directives::take(&mut directives, file, text, &found, role).err());
+            }
+            Ok(Item::Backslash(found)) if psql::is_skipped(text, &found.range) => {}
+            Ok(Item::Backslash(found)) => {
+                let command = psql::command(text, &found.range).to_owned();
+                errors.push(ScriptError::MetaCommand { at: Place::of(file, &found), command });
+            }
+            Ok(Item::Statement(statement)) => {
+                errors.extend(refusal(&statement, text).map(|refusal| ScriptError::Refused {
+                    at: Place { file: file.to_owned(), line: statement.line, column: statement.column },
+                    statement: statement.number,
+                    refusal,
+                }));
+            }
+            Err(unclosed) => {
+                let at = Place::at(file, text, unclosed.offset);
+                errors.push(ScriptError::Unclosed { at, what: unclosed.what });
+            }
         }
-    };
-    let place = |offset| Place::at(file, text, &split.lines, offset);
-    if let Some(line) = dump_with_data(text, &split) {
-        errors.push(ScriptError::DumpWithData { file: file.to_owned(), line });
-        return Directives::default();
     }
-    for range in split.backslashes.iter().filter(|range| !psql::is_skipped(text, range)) {
-        let command = psql::command(text, range).to_owned();
-        errors.push(ScriptError::MetaCommand { at: place(range.start), command });
-    }
-    for statement in &split.statements {
-        if let Some(refusal) = refusal(Words::of(statement, text)) {
-            let at = place(statement.range.start);
-            errors.push(ScriptError::Refused { at, statement: statement.number, refusal });
-        }
-    }
-    directives::read(file, text, &split, role, errors)
+    directives
 }
 
-fn refusal(words: Words<'_>) -> Option<Refusal> {
+fn refusal(statement: &Statement, text: &str) -> Option<Refusal> {
+    let words = Words::of(statement, text);
     if let Some(words) = frees_locks(words) {
         return Some(Refusal::FreesLocks(words));
     }
@@ -95,12 +105,22 @@ fn refusal(words: Words<'_>) -> Option<Refusal> {
     if let Some(name) = transaction::refused_inside(words) {
         return Some(Refusal::NonTransactional(name));
     }
-    let copy = words.begins("COPY").is_some();
-    match copy {
-        true if words.has("FROM STDIN") => Some(Refusal::CopyFromStdin),
-        true if words.has("TO STDOUT") => Some(Refusal::CopyToStdout),
-        _ => None,
+    if let Some(words) = other_encoding(words) {
+        return Some(Refusal::OtherEncoding(words));
     }
+    if let Some(copy) = &statement.copy {
+        return copy.crowded.then_some(Refusal::BehindCopy);
+    }
+    (words.begins("COPY").is_some() && words.has("TO STDOUT")).then_some(Refusal::CopyToStdout)
+}
+
+/// `SET client_encoding` or `SET NAMES` to anything but UTF-8.
+fn other_encoding(words: Words<'_>) -> Option<String> {
+    let begins = words.begins("SET LOCAL|SESSION? CLIENT_ENCODING|NAMES")?;
+    let letters =
+        |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+    let utf8 = |text: &str| matches!(letters(text).as_str(), "utf8" | "unicode");
+    (!words.strings().any(utf8) && !words.has("UTF8|UNICODE|DEFAULT")).then_some(begins)
 }
 
 /// Also in the text of a DO, which is executed; functions are only made here, and the guard watches them.
@@ -108,11 +128,4 @@ fn frees_locks(words: Words<'_>) -> Option<String> {
     const ALL: &str = "pg_advisory_unlock_all";
     let in_do = words.begins("DO").is_some() && words.strings().any(|text| text.to_lowercase().contains(ALL));
     words.begins("DISCARD ALL").or_else(|| (in_do || words.has(ALL)).then(|| format!("{ALL}()")))
-}
-
-/// The line of the first COPY FROM stdin in what pg_dump wrote.
-fn dump_with_data(text: &str, split: &Split) -> Option<usize> {
-    let dump = |range: &std::ops::Range<usize>| text[range.clone()].contains("PostgreSQL database dump");
-    split.comments.iter().any(dump).then_some(())?;
-    split.statements.iter().find(|statement| statement.copy_data.is_some()).map(|statement| statement.line)
 }

@@ -3,6 +3,7 @@
 mod apply;
 mod bed;
 mod check;
+mod copy;
 mod enter;
 mod hostile;
 mod login;

@@ -7,18 +7,31 @@
 use postgres_protocol::escape::escape_literal;
 
 use super::history::kind;
+use super::wire::{Outgoing, Rows};
 use crate::engine::Fence;
-use crate::script::{HistoryRow, Isolation};
+use crate::script::{Executable, HistoryRow, Isolation};
 
 /// How many statements complete before the first of the script.
 pub(super) const OPENING: usize = 7;
 
 /// One message and where the script's own text begins in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Message {
-    pub(super) text: String,
+pub(super) struct Message<'a> {
+    opening: String,
+    pub(super) script: Executable<'a>,
+    closing: String,
     /// Characters before the script, since the server counts positions in characters.
     pub(super) opening_chars: usize,
+}
+
+impl Message<'_> {
+    /// As the wire takes it: a COPY asks for its rows when so many statements have completed, ours among them.
+    pub(super) fn outgoing(&self) -> Outgoing<'_> {
+        let script = self.script.parts();
+        let parts = [self.opening.as_str()].into_iter().chain(script).chain([self.closing.as_str()]);
+        let rows = self.script.copies().map(|(before, rows)| Rows { completed: OPENING + before, rows });
+        Outgoing { parts: parts.collect(), rows: rows.collect() }
+    }
 }
 
 /// What closes an applied script. No quote of any kind in it: an open one in the script must stay open, and be an
@@ -61,14 +74,19 @@ pub(super) fn open_undo(fence: &Fence, history: &str, rank: u64, key: &str) -> S
 
 /// The settings go back before BEGIN, since some of them decide how a transaction begins; cursors, prepared statements
 /// and temporary tables after it, since they need a snapshot, and BEGIN takes no isolation level once there is one.
-pub(super) fn guarded(opening: &str, isolation: Option<Isolation>, text: &str, close: &str) -> Message {
+pub(super) fn guarded<'a>(
+    opening: &str,
+    isolation: Option<Isolation>,
+    script: Executable<'a>,
+    close: &str,
+) -> Message<'a> {
     let level = isolation.map_or_else(String::new, |level| format!(" ISOLATION LEVEL {}", level.sql()));
     let opening = format!(
         "RESET ALL; SET SESSION AUTHORIZATION DEFAULT; BEGIN{level}; \
          CLOSE ALL; DEALLOCATE ALL; DISCARD TEMP; {opening};\n"
     );
     let closing = format!("\n;SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; {close}; COMMIT");
-    Message { opening_chars: opening.chars().count(), text: opening + text + &closing }
+    Message { opening_chars: opening.chars().count(), opening, script, closing }
 }
 
 /// What brings a session back into a known state after a script failed in it: not only the transaction is gone, the
@@ -88,8 +106,7 @@ mod tests {
     #[test]
     fn what_closes_a_script_has_no_quote_in_it() {
         for close in [CLOSE, CLOSE_UNDO] {
-            let message = guarded("SELECT 'opening'", None, "BODY", close);
-            let (_, closing) = message.text.split_once("BODY").expect("the script is in it");
+            let Message { closing, .. } = guarded("SELECT 'opening'", None, Executable::of("BODY"), close);
             assert!(closing.starts_with('\n'), "a comment at the end of a script ends with its line");
             assert!(!closing.contains(['\'', '"', '$'].as_slice()) && !closing.contains("*/"), "{closing}");
         }
@@ -97,8 +114,11 @@ mod tests {
 
     #[test]
     fn the_opening_is_measured_in_characters_and_statements() {
-        let message = guarded("SELECT 'ü'", Some(Isolation::Serializable), "BODY", CLOSE);
-        let opening: String = message.text.chars().take(message.opening_chars).collect();
+        let script = Executable::of("COPY t FROM stdin;\n1\n\\.\nBODY");
+        let message = guarded("SELECT 'ü'", Some(Isolation::Serializable), script, CLOSE);
+        let Outgoing { parts, rows } = message.outgoing();
+        assert_eq!(rows, [Rows { completed: OPENING, rows: "1\n" }]);
+        let opening: String = parts.concat().chars().take(message.opening_chars).collect();
         assert!(
             opening.ends_with("SELECT 'ü';\n") && opening.contains("BEGIN ISOLATION LEVEL SERIALIZABLE;")
         );

@@ -17,6 +17,7 @@ mod check;
 mod connect;
 mod end_point;
 mod enter;
+mod feed;
 mod fence;
 mod fingerprint;
 mod guard;

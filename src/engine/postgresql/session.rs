@@ -16,11 +16,11 @@ use super::schema::LOCK;
 use super::settings::Settings;
 use super::undo::{self, Taken};
 use super::verdict::{Verdict, judge};
-use super::wire::{ALL_ROWS, Lost, NO_ROWS, Reply, ServerError, Status};
+use super::wire::{ALL_ROWS, Lost, MOST_BYTES, NO_ROWS, Reply, ServerError, Status};
 use crate::engine::{
     BlockedBy, Canceller, Claim, EngineError, Fence, Partial, ScriptError, ScriptFailure, Session,
 };
-use crate::script::{HistoryRow, Kind, Script};
+use crate::script::{Executable, HistoryRow, Kind, Script};
 
 /// PostgreSQL counts what a session wrote when it likes, from this version on also when told to.
 const FLUSHES_WHEN_TOLD: u32 = 150_000;
@@ -41,19 +41,23 @@ impl PostgresqlSession {
         Self { settings, connection, fence, record, cancelled: Cancelled::default(), broken: None }
     }
 
-    /// Sends one guarded message and says what may be believed after it. `file` and `text` are the user's.
-    async fn run(&mut self, message: &Message, file: &str, text: &str) -> Result<(), ScriptFailure> {
+    /// Sends one guarded message and says what may be believed after it. `file` is the user's.
+    async fn run(&mut self, message: &Message<'_>, file: &str) -> Result<(), ScriptFailure> {
         if let Some(broken) = &self.broken {
             return Err(broken.clone());
         }
         if self.cancelled.asked() {
             return Err(ScriptFailure::Cancelled);
         }
+        let outgoing = message.outgoing();
+        if outgoing.parts.iter().map(|part| part.len()).sum::<usize>() > MOST_BYTES {
+            return Err(too_large(file));
+        }
         let mut blocker = None;
         let pid = self.connection.wire.pid();
         let reply = tokio::select! {
             biased;
-            reply = self.connection.wire.effect(file, &message.text, NO_ROWS) => reply.map_err(lost)?,
+            reply = self.connection.wire.guarded(file, &outgoing) => reply.map_err(lost)?,
             never = blockers::watch(&self.settings, &self.fence, pid, &mut blocker) => match never {},
         };
         let verdict = judge(&reply, self.connection.wire.status());
@@ -73,7 +77,7 @@ impl PostgresqlSession {
         };
         Err(match verdict {
             Verdict::Committed => return Ok(()),
-            Verdict::Refused(error) => self.refused(message, file, text, &reply, error, blocker),
+            Verdict::Refused(error) => self.refused(message, file, &reply, error, blocker),
             Verdict::LockLost => ScriptFailure::LockLost,
             Verdict::Overtaken(token) => ScriptFailure::Overtaken { token },
             Verdict::EndedItself => refused(
@@ -102,9 +106,8 @@ impl PostgresqlSession {
 
     fn refused(
         &self,
-        message: &Message,
+        message: &Message<'_>,
         file: &str,
-        text: &str,
         reply: &Reply,
         error: ServerError,
         blocker: Option<BlockedBy>,
@@ -119,7 +122,7 @@ impl PostgresqlSession {
             })),
             "57014" if self.cancelled.asked() => ScriptFailure::Cancelled,
             _ => {
-                let place = place(message, text, reply, &error);
+                let place = place(message, reply, &error);
                 ScriptFailure::from(ScriptError {
                     hint: hint(&error),
                     message: place.message.unwrap_or_else(|| error.text(self.settings.diagnostics_full)),
@@ -193,6 +196,21 @@ fn lost(lost: Lost) -> ScriptFailure {
     ScriptFailure::Lost { reason: lost.reason }
 }
 
+/// The server would end the connection at such a message, and that would look like an answer that was lost.
+fn too_large(file: &str) -> ScriptFailure {
+    ScriptFailure::from(ScriptError {
+        code: "54000".to_owned(),
+        message:
+            "its statements are more than the server takes in one message (1 GB; rows of COPY do not count)"
+                .to_owned(),
+        file: file.to_owned(),
+        statement: None,
+        line: None,
+        column: None,
+        hint: Some("Cut it into several versions, or write its rows as COPY ... FROM stdin.".to_owned()),
+    })
+}
+
 /// What would help, for errors whose text does not say it.
 fn hint(error: &ServerError) -> Option<String> {
     let ours = match error.code.as_str() {
@@ -224,11 +242,11 @@ impl Session for PostgresqlSession {
     async fn apply(&mut self, history: &str, script: &Script) -> Result<HistoryRow, ScriptFailure> {
         let rank = self.admit(history, script)?;
         let row = HistoryRow::of(script, rank);
-        let text = script.executable();
-        let kept = (script.kind == Kind::Repeatable).then_some(text.as_str());
+        let kept = (script.kind == Kind::Repeatable).then_some(script.body.as_str());
         let opening = guard::open(&self.fence, history, &row, kept);
-        let message = guard::guarded(&opening, script.directives.isolation, &text, guard::CLOSE);
-        let outcome = self.run(&message, &script.file, &text).await;
+        let message =
+            guard::guarded(&opening, script.directives.isolation, script.executable(), guard::CLOSE);
+        let outcome = self.run(&message, &script.file).await;
         if let Err(ScriptFailure::Unknown { .. }) = outcome {
             self.note(&opening).await;
         }
@@ -247,8 +265,8 @@ impl Session for PostgresqlSession {
         let Taken { file, text, isolation } =
             undo::text(&mut self.connection, &self.settings, history, rank, script).await?;
         let opening = guard::open_undo(&self.fence, history, rank, &script.key);
-        let message = guard::guarded(&opening, isolation, &text, guard::CLOSE_UNDO);
-        let outcome = self.run(&message, &file, &text).await;
+        let message = guard::guarded(&opening, isolation, Executable::of(&text), guard::CLOSE_UNDO);
+        let outcome = self.run(&message, file).await;
         if let Err(ScriptFailure::Unknown { .. }) = outcome {
             self.note(&opening).await;
         }

@@ -172,11 +172,11 @@ fn statements() {
         ),
         (
             "CREATE INDEX CONCURRENTLY i ON t (a);",
-            "the server refuses CREATE INDEX CONCURRENTLY in a transaction, and -- whimbrel: no-transaction is not built yet: leave CONCURRENTLY out, dependents are stopped while scripts run",
+            "the server refuses CREATE INDEX CONCURRENTLY in a transaction: write -- whimbrel: no-transaction, or leave CONCURRENTLY out, dependents are stopped while scripts run",
         ),
         (
             "VACUUM t;",
-            "the server refuses VACUUM in a transaction, and -- whimbrel: no-transaction is not built yet: take it out of the script, and run it by hand",
+            "the server refuses VACUUM in a transaction: write -- whimbrel: no-transaction, or take it out of the script, and run it by hand",
         ),
         ("DISCARD ALL;", "DISCARD ALL frees the lock that keeps a second writer out: remove it"),
         (
@@ -200,6 +200,50 @@ fn statements() {
     for (body, expected) in cases {
         assert_eq!(message(body), format!("V1__a.sql:1:1: statement 1: {expected}"));
     }
+}
+
+#[test]
+fn without_a_transaction() {
+    let outside = |body: &str| format!("-- whimbrel: no-transaction\n{body}");
+    let index = "CREATE INDEX CONCURRENTLY i ON t (a);";
+    for body in [
+        index.to_owned(),
+        format!("SET lock_timeout = 0; {index} VACUUM t;"),
+        format!("-- whimbrel: mixed: true\nUPDATE t SET a = 1;\n{index}"),
+        "UPDATE t SET a = 1; UPDATE t SET a = 2".to_owned(),
+        "ALTER TYPE e ADD VALUE 'x'".to_owned(),
+    ] {
+        assert!(read(&[("V1__a.sql", outside(&body).as_bytes())]).is_ok(), "{body}");
+    }
+    let cases = [
+        (
+            format!("{index}\n UPDATE t SET a = 1;"),
+            "V1__a.sql:3:2: statement 2 runs in a transaction of its own, and statement 1 (CREATE INDEX CONCURRENTLY) outside of any: what stops between them stays half done. Cut it into two scripts, or write -- whimbrel: mixed: true",
+        ),
+        (
+            "CREATE INDEX CONCURRENTLY ON t (a)".to_owned(),
+            "V1__a.sql:2:1: statement 1: this index has no name, so nothing could tell whether it was made when an answer is lost: write CREATE INDEX CONCURRENTLY <name> ON ...",
+        ),
+        (
+            "ALTER SYSTEM SET work_mem = '1GB'".to_owned(),
+            "V1__a.sql:2:1: statement 1: ALTER SYSTEM changes the whole server, and nothing here could take it back: let the server's owner set it",
+        ),
+        (
+            "SET LOCAL work_mem = '1GB'".to_owned(),
+            "V1__a.sql:2:1: statement 1: SET LOCAL ends with its transaction, which in a script without one is its own: write SET, it holds for the statements behind it",
+        ),
+        (
+            "DISCARD ALL".to_owned(),
+            "V1__a.sql:2:1: statement 1: DISCARD ALL frees the lock that keeps a second writer out: remove it",
+        ),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(message(&outside(&body)), expected);
+    }
+    assert_eq!(
+        message("-- whimbrel: mixed: true\nSELECT 1"),
+        "V1__a.sql: -- whimbrel: mixed: true means something beside -- whimbrel: no-transaction only: add that, or remove it"
+    );
 }
 
 #[test]

@@ -83,6 +83,12 @@ pub struct Directives {
     pub undo_keeps_data: bool,
     /// `undo partial-ok`, in an undo file: it also takes back a script that stopped half way.
     pub undo_partial_ok: bool,
+    /// `no-transaction`: statement by statement, those that the server refuses in a transaction outside of one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_transaction: bool,
+    /// `mixed: true`, beside `no-transaction`: the author knows that statements of both kinds are in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mixed: bool,
 }
 
 /// The isolation level of a script's transaction.

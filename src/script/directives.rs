@@ -7,12 +7,12 @@ use super::{Directives, Isolation, Place, ScriptError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Script,
+    Repeatable,
     Undo,
 }
 
 /// The directives, for messages.
-pub(super) const KNOWN: &str =
-    "isolation: read-committed | repeatable-read | serializable, undo keeps-data, undo partial-ok";
+pub(super) const KNOWN: &str = "isolation: read-committed | repeatable-read | serializable, no-transaction, mixed: true, undo keeps-data, undo partial-ok";
 
 /// Takes the directive of one comment, if it is one; what is none is an error, because it is a wish that nobody would
 /// fulfil.
@@ -33,10 +33,12 @@ pub(super) fn take(
         },
         (["undo", "keeps-data"], Role::Undo) => directives.undo_keeps_data = true,
         (["undo", "partial-ok"], Role::Undo) => directives.undo_partial_ok = true,
-        (["undo", "keeps-data" | "partial-ok"], Role::Script) => {
+        (["undo", "keeps-data" | "partial-ok"], Role::Script | Role::Repeatable) => {
             return Err(ScriptError::DirectiveOfUndo { at, directive: said });
         }
-        (["no-transaction" | "mixed"], _) => {
+        (["no-transaction"], Role::Script) => directives.no_transaction = true,
+        (["mixed:", "true"], Role::Script) => directives.mixed = true,
+        (["no-transaction"] | ["mixed:", "true"], Role::Repeatable | Role::Undo) => {
             return Err(ScriptError::DirectiveNotBuilt { at, directive: said });
         }
         _ => return Err(ScriptError::UnknownDirective { at, directive: said }),
@@ -78,7 +80,8 @@ mod tests {
     fn in_an_undo() {
         let text = "-- whimbrel: undo keeps-data\n--Whimbrel :undo   partial-ok\n-- whimbrel: isolation: serializable";
         let isolation = Some(Isolation::Serializable);
-        let expected = Directives { isolation, undo_keeps_data: true, undo_partial_ok: true };
+        let expected =
+            Directives { isolation, undo_keeps_data: true, undo_partial_ok: true, ..Directives::default() };
         assert_eq!(directives(text, Role::Undo), (expected, vec![]));
     }
 
@@ -94,7 +97,7 @@ mod tests {
         assert_eq!(
             refused("SELECT 1;\n  -- whimbrel: no-transactions\n", Role::Script),
             [
-                "V1__a.sql:2:3: unknown directive \"no-transactions\": known are isolation: read-committed | repeatable-read | serializable, undo keeps-data, undo partial-ok"
+                "V1__a.sql:2:3: unknown directive \"no-transactions\": known are isolation: read-committed | repeatable-read | serializable, no-transaction, mixed: true, undo keeps-data, undo partial-ok"
             ]
         );
         for text in [
@@ -102,6 +105,8 @@ mod tests {
             "-- whimbrel: isolation: dirty",
             "-- whimbrel: undo",
             "-- whimbrel: isolation serializable",
+            "-- whimbrel: mixed",
+            "-- whimbrel: mixed: yes",
         ] {
             assert_eq!(refused(text, Role::Undo).len(), 1, "{text}");
         }
@@ -109,12 +114,21 @@ mod tests {
             refused("-- whimbrel: undo keeps-data", Role::Script),
             ["V1__a.sql:1:1: the directive \"undo keeps-data\" belongs in the undo file: move it there"]
         );
-        for directive in ["no-transaction", "mixed"] {
+        for directive in ["no-transaction", "mixed: true"] {
             let text = format!("-- whimbrel: {directive}");
             let message = format!(
-                "V1__a.sql:1:1: the directive \"{directive}\" is not built yet: remove it, a script is one transaction"
+                "V1__a.sql:1:1: the directive \"{directive}\" is not built yet for undo files and repeatable scripts: remove it, they are one transaction each"
             );
-            assert_eq!(refused(&text, Role::Script), [message]);
+            for role in [Role::Undo, Role::Repeatable] {
+                assert_eq!(refused(&text, role), [message.as_str()]);
+            }
         }
+    }
+
+    #[test]
+    fn statement_by_statement() {
+        let text = "-- whimbrel: no-transaction\n-- whimbrel:  mixed:  true";
+        let expected = Directives { no_transaction: true, mixed: true, ..Directives::default() };
+        assert_eq!(directives(text, Role::Script), (expected, vec![]));
     }
 }

@@ -133,6 +133,28 @@ pub enum ScriptError {
         /// Why.
         refusal: Refusal,
     },
+    /// Statements of both kinds in a script without a transaction.
+    #[error(
+        "{at}: statement {statement} runs in a transaction of its own, and statement {outside} ({name}) outside of any: what stops between them stays half done. Cut it into two scripts, or write -- whimbrel: mixed: true"
+    )]
+    Mixed {
+        /// Where the first statement that runs in a transaction begins.
+        at: Place,
+        /// Its number.
+        statement: usize,
+        /// The first that does not.
+        outside: usize,
+        /// Its name.
+        name: &'static str,
+    },
+    /// A directive that means something beside another one only.
+    #[error(
+        "{file}: -- whimbrel: mixed: true means something beside -- whimbrel: no-transaction only: add that, or remove it"
+    )]
+    MixedAlone {
+        /// The user's file name.
+        file: String,
+    },
     /// A line that is for psql.
     #[error(
         "{at}: {command} is a command of psql, not SQL: remove it (skipped are \\restrict, \\unrestrict, \\echo, and \\connect without a database, each on a line of its own)"
@@ -152,7 +174,9 @@ pub enum ScriptError {
         directive: String,
     },
     /// A directive that exists by name only.
-    #[error("{at}: the directive {directive:?} is not built yet: remove it, a script is one transaction")]
+    #[error(
+        "{at}: the directive {directive:?} is not built yet for undo files and repeatable scripts: remove it, they are one transaction each"
+    )]
     DirectiveNotBuilt {
         /// Where the comment begins.
         at: Place,
@@ -202,6 +226,8 @@ impl ScriptError {
             ScriptError::TooLarge { .. } => "TooLarge",
             ScriptError::Unclosed { .. } => "Unclosed",
             ScriptError::Refused { refusal, .. } => refusal.code(),
+            ScriptError::Mixed { .. } => "Mixed",
+            ScriptError::MixedAlone { .. } => "MixedAlone",
             ScriptError::MetaCommand { .. } => "MetaCommand",
             ScriptError::UnknownDirective { .. } => "UnknownDirective",
             ScriptError::DirectiveNotBuilt { .. } => "DirectiveNotBuilt",

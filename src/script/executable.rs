@@ -43,7 +43,8 @@ impl<'a> Executable<'a> {
                 }
                 Ok(_) => continue,
                 Err(_) => {
-                    return Executable { text, parts: Vec::from([0..text.len()]), ..Executable::empty(text) };
+                    let all = 0..text.len();
+                    return Executable { parts: vec![all], ..Executable::empty(text) };
                 }
             };
             parts.push(sent..left_out.start);

@@ -108,11 +108,11 @@ impl Reader {
         description: String,
         version: Option<Version>,
     ) -> Script {
-        let (key, kind) = match &version {
-            Some(version) => (version.to_string(), Kind::Versioned),
-            None => (format!("R:{description}"), Kind::Repeatable),
+        let (key, kind, role) = match &version {
+            Some(version) => (version.to_string(), Kind::Versioned, Role::Script),
+            None => (format!("R:{description}"), Kind::Repeatable, Role::Repeatable),
         };
-        let directives = self.examine(&file, &body, Role::Script);
+        let directives = self.examine(&file, &body, role);
         let (checksum, dialect) = (checksum(&body), self.dialect);
         Script { key, kind, version, description, file, body, checksum, undo: None, directives, dialect }
     }

@@ -37,9 +37,10 @@ fn lines(program: &Program, group: usize, op: &Op) -> Vec<String> {
     let mut lines = vec![format!("{group:>3}  {}", activity(op, None))];
     let pending = op.step.as_ref().filter(|_| matches!(op.kind, Kind::Apply { .. }));
     if let Some(pending) = pending.and_then(|step| program.bundles.get(step)) {
-        lines.extend(
-            pending.scripts.iter().map(|script| format!("       {}, {}", script.file, way_back(script))),
-        );
+        lines.extend(pending.scripts.iter().map(|script| {
+            let steps = if script.directives.no_transaction { ", without a transaction" } else { "" };
+            format!("       {}{steps}, {}", script.file, way_back(script))
+        }));
     }
     lines
 }

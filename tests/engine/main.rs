@@ -11,5 +11,6 @@ mod lost;
 mod proxy;
 mod quiet;
 mod split;
+mod steps;
 mod undo;
 mod witness;

@@ -4,7 +4,7 @@ use super::cluster::SimCluster;
 use super::database::SimEngine;
 use super::faults::{Fault, Faults};
 use super::oracle;
-use super::scenario::{self, TARGET};
+use super::scenario::{self, TARGET, Third};
 use super::world::{Bugs, SimClock, SimWorld, World};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -102,7 +102,7 @@ impl Stage {
 async fn play(seed: u64, faults: Faults, bugs: Bugs, trace: bool) -> Result {
     let (orders, mut inbox) = mpsc::unbounded_channel();
     let scenario = scenario::of_seed(seed);
-    let state = scenario::platform(seed.is_multiple_of(3), bugs);
+    let state = scenario::platform(seed.is_multiple_of(3), Third::of_seed(seed), bugs);
     let world = World::new(seed, faults, state, scenario, orders, trace);
     let mut stage = Stage::new(world.clone(), Signals::default());
     stage.start();

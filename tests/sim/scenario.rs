@@ -20,15 +20,41 @@ pub fn workload(kind: &str, name: &str) -> WorkloadRef {
     WorkloadRef { kind: kind.parse().expect("a kind"), namespace: "ns".into(), name: name.into() }
 }
 
+/// How the script V3 runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Third {
+    /// In one transaction.
+    Whole,
+    /// Statement by statement, with an undo that takes back any part of it.
+    Steps,
+    /// Statement by statement; a part of it is not taken back.
+    StepsForGood,
+}
+
+impl Third {
+    /// Of a seed: each with everything that may go wrong in the platform.
+    pub fn of_seed(seed: u64) -> Self {
+        [Third::Whole, Third::Steps, Third::StepsForGood][usize::try_from(seed / 10 % 3).expect("small")]
+    }
+}
+
 /// The scripts of step `schema`: V1 is in already, V2 and V3 are pending; V3's undo drops data.
-pub fn bundle(keeps_data: bool) -> Bundle {
+pub fn bundle(keeps_data: bool, third: Third) -> Bundle {
     let undo = if keeps_data { "-- whimbrel: undo keeps-data\nselect 1;\n" } else { "drop table t3;\n" };
+    let partial = if third == Third::Steps { "-- whimbrel: undo partial-ok\n" } else { "" };
+    let body = match third {
+        Third::Whole => "create table t3 (i int);\n",
+        Third::Steps | Third::StepsForGood => {
+            "-- whimbrel: no-transaction\n-- whimbrel: mixed: true\ncreate table t3 (i int);\n\
+             create index concurrently i3 on t3 (i);\ninsert into t3 values (3);\n"
+        }
+    };
     let files = [
         ("V1__one.sql", "create table t1 (i int);\n"),
         ("V2__two.sql", "create table t2 (i int);\n"),
         ("U2__two.sql", "-- whimbrel: undo keeps-data\nselect 2;\n"),
-        ("V3__three.sql", "create table t3 (i int);\n"),
-        ("U3__three.sql", undo),
+        ("V3__three.sql", body),
+        ("U3__three.sql", &format!("{partial}{undo}")),
     ];
     read(&files)
 }
@@ -126,16 +152,16 @@ fn running(name: &str, replicas: i32) -> Workload {
 }
 
 /// The platform before the run.
-pub fn platform(keeps_data: bool, bugs: Bugs) -> State {
-    of_intent(&intent(), keeps_data, bugs)
+pub fn platform(keeps_data: bool, third: Third, bugs: Bugs) -> State {
+    of_intent(&intent(), keeps_data, third, bugs)
 }
 
 /// The same platform, with a plan that a person must approve.
 pub fn asking(keeps_data: bool) -> State {
-    of_intent(&Intent { approval: true, ..intent() }, keeps_data, Bugs::default())
+    of_intent(&Intent { approval: true, ..intent() }, keeps_data, Third::Whole, Bugs::default())
 }
 
-fn of_intent(intent: &Intent, keeps_data: bool, bugs: Bugs) -> State {
+fn of_intent(intent: &Intent, keeps_data: bool, third: Third, bugs: Bugs) -> State {
     let workloads = BTreeMap::from([
         (workload("Deployment", "api"), running("api", 3)),
         (workload("Deployment", "worker"), running("worker", 2)),
@@ -143,7 +169,7 @@ fn of_intent(intent: &Intent, keeps_data: bool, bugs: Bugs) -> State {
         (workload("Deployment", "web"), running("web", 2)),
         (workload("CronJob", "nightly"), running("nightly", 0)),
     ]);
-    let all = bundle(keeps_data);
+    let all = bundle(keeps_data, third);
     let first: Script = all.scripts[0].clone();
     let history = vec![HistoryRow::of(&first, 1)];
     let target = TargetSeen {

@@ -41,6 +41,8 @@ pub struct Bugs {
     pub frozen_lost: bool,
     /// Giving back brings the images of today.
     pub old_images_lost: bool,
+    /// A probe finds nothing of what is there.
+    pub blind_probe: bool,
 }
 
 /// A workload.

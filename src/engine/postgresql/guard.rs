@@ -11,7 +11,7 @@ use super::wire::{Outgoing, Rows};
 use crate::engine::Fence;
 use crate::script::{Executable, HistoryRow, Isolation};
 
-/// How many statements complete before the first of the script.
+/// How many statements complete before the first of a script in one transaction.
 pub(super) const OPENING: usize = 7;
 
 /// One message and where the script's own text begins in it.
@@ -22,6 +22,8 @@ pub(super) struct Message<'a> {
     closing: String,
     /// Characters before the script, since the server counts positions in characters.
     pub(super) opening_chars: usize,
+    /// Statements before the script.
+    pub(super) before: usize,
 }
 
 impl Message<'_> {
@@ -29,7 +31,7 @@ impl Message<'_> {
     pub(super) fn outgoing(&self) -> Outgoing<'_> {
         let script = self.script.parts();
         let parts = [self.opening.as_str()].into_iter().chain(script).chain([self.closing.as_str()]);
-        let rows = self.script.copies().map(|(before, rows)| Rows { completed: OPENING + before, rows });
+        let rows = self.script.copies().map(|(before, rows)| Rows { completed: self.before + before, rows });
         Outgoing { parts: parts.collect(), rows: rows.collect() }
     }
 }
@@ -37,6 +39,8 @@ impl Message<'_> {
 /// What closes an applied script. No quote of any kind in it: an open one in the script must stay open, and be an
 /// error at its own place.
 pub(super) const CLOSE: &str = "SELECT whimbrel.close()";
+/// What closes a statement of a script without a transaction.
+pub(super) const CLOSE_STEP: &str = "SELECT whimbrel.moved()";
 /// What closes an undone one.
 pub(super) const CLOSE_UNDO: &str = "SELECT whimbrel.close_undo()";
 
@@ -86,7 +90,66 @@ pub(super) fn guarded<'a>(
          CLOSE ALL; DEALLOCATE ALL; DISCARD TEMP; {opening};\n"
     );
     let closing = format!("\n;SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; {close}; COMMIT");
-    Message { opening_chars: opening.chars().count(), opening, script, closing }
+    Message { opening_chars: opening.chars().count(), opening, script, closing, before: OPENING }
+}
+
+/// As [`guarded`], for one statement of a script without a transaction: between the guard and the statement stand the
+/// settings that the script has made so far, `count` statements.
+pub(super) fn guarded_step<'a>(
+    opening: &str,
+    isolation: Option<Isolation>,
+    (settings, count): (&str, usize),
+    script: Executable<'a>,
+) -> Message<'a> {
+    let opening = format!("{opening};\n{}", settings.trim_end().trim_end_matches(';'));
+    let message = guarded(opening.trim_end().trim_end_matches(';'), isolation, script, CLOSE_STEP);
+    Message { before: OPENING + count, ..message }
+}
+
+/// A statement outside of a transaction: alone in its message, or the server refuses it.
+pub(super) fn bare(script: Executable<'_>) -> Message<'_> {
+    Message { opening: String::new(), script, closing: String::new(), opening_chars: 0, before: 0 }
+}
+
+/// What stands alone before a statement outside of a transaction, which would refuse to share its message.
+pub(super) fn clean(settings: &str) -> String {
+    format!(
+        "RESET ALL; SET SESSION AUTHORIZATION DEFAULT; CLOSE ALL; DEALLOCATE ALL; DISCARD TEMP; {settings}"
+    )
+}
+
+/// Moves the cursor in the journal.
+pub(super) struct Move<'a> {
+    pub(super) fence: &'a Fence,
+    pub(super) history: &'a str,
+    pub(super) rank: u64,
+}
+
+impl Move<'_> {
+    /// From `done` statements to `next`; `outside` is whether a statement outside was and will be under way, with what was
+    /// there before it.
+    pub(super) fn to(&self, done: usize, next: usize, was: bool, goes: Option<&str>) -> String {
+        let Move { fence, history, rank } = self;
+        let before = goes.map_or_else(|| "NULL".to_owned(), escape_literal);
+        let goes = goes.is_some();
+        format!(
+            "SELECT whimbrel.move({}, {}, {}, {rank}, {done}, {next}, {was}, {goes}, {before})",
+            fence.token,
+            escape_literal(&fence.run_uid),
+            escape_literal(history),
+        )
+    }
+
+    /// Nothing has happened.
+    pub(super) fn forget(&self) -> String {
+        let Move { fence, history, rank } = self;
+        format!(
+            "SELECT whimbrel.forget({}, {}, {}, {rank})",
+            fence.token,
+            escape_literal(&fence.run_uid),
+            escape_literal(history),
+        )
+    }
 }
 
 /// What brings a session back into a known state after a script failed in it: not only the transaction is gone, the
@@ -105,7 +168,7 @@ mod tests {
     /// An open quote, dollar quote, comment or identifier in a script must find nothing behind it that closes it.
     #[test]
     fn what_closes_a_script_has_no_quote_in_it() {
-        for close in [CLOSE, CLOSE_UNDO] {
+        for close in [CLOSE, CLOSE_STEP, CLOSE_UNDO] {
             let Message { closing, .. } = guarded("SELECT 'opening'", None, Executable::of("BODY"), close);
             assert!(closing.starts_with('\n'), "a comment at the end of a script ends with its line");
             assert!(!closing.contains(['\'', '"', '$'].as_slice()) && !closing.contains("*/"), "{closing}");
@@ -123,5 +186,14 @@ mod tests {
             opening.ends_with("SELECT 'ü';\n") && opening.contains("BEGIN ISOLATION LEVEL SERIALIZABLE;")
         );
         assert_eq!(opening.matches(';').count(), OPENING);
+    }
+
+    #[test]
+    fn settings_stand_between_guard_and_statement() {
+        for (settings, count) in [("", 0), ("SET a = 1; ", 1), ("SET a = 1; SET b = 2; ", 2)] {
+            let message = guarded_step("SELECT 1", None, (settings, count), Executable::of("BODY"));
+            assert_eq!(message.opening.matches(';').count(), message.before, "{}", message.opening);
+            assert!(message.opening.ends_with(";\n"));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! From what the server says of an error to its place in the user's own file.
 
-use super::guard::{Message, OPENING};
+use super::guard::Message;
 use super::wire::{Reply, ServerError};
 use crate::script::split::{self, Item, Statement, scan};
 
@@ -49,7 +49,7 @@ fn positioned(message: &Message<'_>, offset: usize) -> Place {
 }
 
 fn running(message: &Message<'_>, reply: &Reply, error: &ServerError) -> Place {
-    let Some(done) = reply.completed.checked_sub(OPENING) else { return Place::default() };
+    let Some(done) = reply.completed.checked_sub(message.before) else { return Place::default() };
     let number = message.script.number(done);
     let sent = message.script.statements().is_none_or(|sent| done < sent);
     let running = statements(message.script.text()).find(|statement| sent && statement.number == number);
@@ -102,7 +102,7 @@ fn at(text: &str, byte: usize, statement: Option<usize>) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::postgresql::guard;
+    use crate::engine::postgresql::guard::{self, OPENING};
     use crate::script::Executable;
 
     const TEXT: &str = "-- ü\nSELECT 1;\n\n  SELECT x FROM y;\nSELECT";

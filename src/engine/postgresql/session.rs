@@ -15,7 +15,7 @@ use super::position::place;
 use super::schema::LOCK;
 use super::settings::Settings;
 use super::undo::{self, Taken};
-use super::verdict::{Verdict, judge};
+use super::verdict::{self, Verdict, judge};
 use super::wire::{ALL_ROWS, Lost, MOST_BYTES, NO_ROWS, Reply, ServerError, Status};
 use crate::engine::{
     BlockedBy, Canceller, Claim, EngineError, Fence, Partial, ScriptError, ScriptFailure, Session,
@@ -27,13 +27,13 @@ const FLUSHES_WHEN_TOLD: u32 = 150_000;
 
 /// A connection that holds lock and fence of one PostgreSQL database.
 pub struct PostgresqlSession {
-    settings: Arc<Settings>,
-    connection: Connection,
-    fence: Fence,
-    record: Record,
+    pub(super) settings: Arc<Settings>,
+    pub(super) connection: Connection,
+    pub(super) fence: Fence,
+    pub(super) record: Record,
     cancelled: Cancelled,
     /// Why nothing more can be done here: what an earlier script said is still true, and only that.
-    broken: Option<ScriptFailure>,
+    pub(super) broken: Option<ScriptFailure>,
 }
 
 impl PostgresqlSession {
@@ -42,60 +42,75 @@ impl PostgresqlSession {
     }
 
     /// Sends one guarded message and says what may be believed after it. `file` is the user's.
-    async fn run(&mut self, message: &Message<'_>, file: &str) -> Result<(), ScriptFailure> {
-        if let Some(broken) = &self.broken {
-            return Err(broken.clone());
+    pub(super) async fn run(&mut self, message: &Message<'_>, file: &str) -> Result<(), ScriptFailure> {
+        self.may_run()?;
+        let mut blocker = None;
+        let reply = self.send(message, file, &mut blocker).await?;
+        let verdict = judge(&reply, self.connection.wire.status(), message.before);
+        if verdict == Verdict::Committed {
+            return Ok(());
         }
-        if self.cancelled.asked() {
-            return Err(ScriptFailure::Cancelled);
+        self.broken = self.recover().await.err();
+        Err(match verdict {
+            Verdict::Refused(error) => self.refused(message, file, &reply, error, blocker),
+            other => failed(file, other),
+        })
+    }
+
+    /// Whether this session may still run something for a script.
+    pub(super) fn may_run(&self) -> Result<(), ScriptFailure> {
+        match &self.broken {
+            Some(broken) => Err(broken.clone()),
+            None if self.cancelled.asked() => Err(ScriptFailure::Cancelled),
+            None => Ok(()),
         }
+    }
+
+    /// Sends a message and reads its answer; who it waited for is left in `blocker`.
+    pub(super) async fn send(
+        &mut self,
+        message: &Message<'_>,
+        file: &str,
+        blocker: &mut Option<BlockedBy>,
+    ) -> Result<Reply, ScriptFailure> {
         let outgoing = message.outgoing();
         if outgoing.parts.iter().map(|part| part.len()).sum::<usize>() > MOST_BYTES {
             return Err(too_large(file));
         }
-        let mut blocker = None;
         let pid = self.connection.wire.pid();
-        let reply = tokio::select! {
+        tokio::select! {
             biased;
-            reply = self.connection.wire.guarded(file, &outgoing) => reply.map_err(lost)?,
-            never = blockers::watch(&self.settings, &self.fence, pid, &mut blocker) => match never {},
-        };
-        let verdict = judge(&reply, self.connection.wire.status());
-        if verdict != Verdict::Committed {
-            self.broken = self.recover().await.err();
+            reply = self.connection.wire.guarded(file, &outgoing) => reply.map_err(lost),
+            never = blockers::watch(&self.settings, &self.fence, pid, blocker) => match never {},
         }
-        let refused = |code: &str, message: String, hint: &str| {
-            ScriptFailure::from(ScriptError {
-                code: code.to_owned(),
-                message,
-                file: file.to_owned(),
-                statement: None,
-                line: None,
-                column: None,
-                hint: (!hint.is_empty()).then(|| hint.to_owned()),
-            })
+    }
+
+    /// Writes into our own tables what must be there before the script goes on, in a transaction of its own. Not refused
+    /// to a session that was cancelled: what has happened must be written down.
+    pub(super) async fn write(&mut self, file: &str, call: &str) -> Result<(), ScriptFailure> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
+        let text = format!("RESET ALL; SET SESSION AUTHORIZATION DEFAULT; BEGIN; {call}; COMMIT");
+        let what = format!("{file}: journal");
+        let reply = self.connection.wire.effect(&what, &text, NO_ROWS).await.map_err(lost)?;
+        let committed = reply.last_tag == "COMMIT" && self.connection.wire.status() == Status::Idle;
+        let Some(error) = reply.error else {
+            let reason = "the journal's transaction ended by something else than its COMMIT".to_owned();
+            return if committed { Ok(()) } else { Err(ScriptFailure::Lost { reason }) };
         };
-        Err(match verdict {
-            Verdict::Committed => return Ok(()),
-            Verdict::Refused(error) => self.refused(message, file, &reply, error, blocker),
-            Verdict::LockLost => ScriptFailure::LockLost,
-            Verdict::Overtaken(token) => ScriptFailure::Overtaken { token },
-            Verdict::EndedItself => refused(
-                "WB003",
-                "the script ended its own transaction with ROLLBACK; nothing of it is applied".to_owned(),
-                "Take COMMIT, ROLLBACK and PREPARE TRANSACTION out of it: a script runs in one transaction.",
-            ),
-            Verdict::Twice => refused(DRIFT, "it was begun before by another run".to_owned(), ""),
-            Verdict::NotThere => refused(DRIFT, "it is not in the history".to_owned(), ""),
-            Verdict::Younger(key) => {
-                refused(DRIFT, format!("the younger script {key} is in the history"), "Undo that one first.")
+        self.broken = self.recover().await.err();
+        Err(match verdict::opening(&error) {
+            Verdict::Refused(error) if error.code == "57014" && self.cancelled.asked() => {
+                ScriptFailure::Cancelled
             }
-            Verdict::Unknown(evidence) => ScriptFailure::Unknown { evidence },
+            Verdict::Refused(error) => failed(file, Verdict::Elsewhere(error.text(false))),
+            other => failed(file, other),
         })
     }
 
     /// A failed script may have left settings behind and freed the lock. Without the lock nothing more may be done.
-    async fn recover(&mut self) -> Result<(), ScriptFailure> {
+    pub(super) async fn recover(&mut self) -> Result<(), ScriptFailure> {
         let in_transaction = self.connection.wire.status() != Status::Idle;
         let reply = self.connection.wire.query(&guard::recovery(in_transaction, LOCK), ALL_ROWS).await;
         let reply = reply.map_err(lost)?;
@@ -104,7 +119,7 @@ impl PostgresqlSession {
         if reply.error.is_none() && locked { Ok(()) } else { Err(ScriptFailure::LockLost) }
     }
 
-    fn refused(
+    pub(super) fn refused(
         &self,
         message: &Message<'_>,
         file: &str,
@@ -160,7 +175,7 @@ impl PostgresqlSession {
         }
     }
 
-    fn drift(script: &Script, message: String) -> ScriptFailure {
+    pub(super) fn drift(script: &Script, message: String) -> ScriptFailure {
         ScriptFailure::from(ScriptError {
             code: DRIFT.to_owned(),
             message,
@@ -173,7 +188,7 @@ impl PostgresqlSession {
     }
 
     /// The rank of the script's next row, unless the history says that it must not run.
-    fn admit(&self, history: &str, script: &Script) -> Result<u64, ScriptFailure> {
+    pub(super) fn admit(&self, history: &str, script: &Script) -> Result<u64, ScriptFailure> {
         let Some(rows) = self.record.histories.get(history) else {
             return Err(Self::drift(script, format!("history {history} is not declared")));
         };
@@ -192,8 +207,41 @@ impl PostgresqlSession {
 /// The code of a history that is not as the driver believed.
 const DRIFT: &str = "HistoryDrift";
 
-fn lost(lost: Lost) -> ScriptFailure {
+pub(super) fn lost(lost: Lost) -> ScriptFailure {
     ScriptFailure::Lost { reason: lost.reason }
+}
+
+/// The failure for a verdict that is not about the script's own statements.
+fn failed(file: &str, verdict: Verdict) -> ScriptFailure {
+    let refused = |code: &str, message: String, hint: &str| {
+        ScriptFailure::from(ScriptError {
+            code: code.to_owned(),
+            message,
+            file: file.to_owned(),
+            statement: None,
+            line: None,
+            column: None,
+            hint: (!hint.is_empty()).then(|| hint.to_owned()),
+        })
+    };
+    match verdict {
+        Verdict::Committed => ScriptFailure::Unknown { evidence: "it is done".to_owned() },
+        Verdict::Refused(error) => refused(&error.code, error.text(false), ""),
+        Verdict::LockLost => ScriptFailure::LockLost,
+        Verdict::Overtaken(token) => ScriptFailure::Overtaken { token },
+        Verdict::EndedItself => refused(
+            "WB003",
+            "the script ended its own transaction with ROLLBACK; nothing of it is applied".to_owned(),
+            "Take COMMIT, ROLLBACK and PREPARE TRANSACTION out of it: a script runs in one transaction.",
+        ),
+        Verdict::Twice => refused(DRIFT, "it was begun before by another run".to_owned(), ""),
+        Verdict::Elsewhere(message) => refused(DRIFT, message, ""),
+        Verdict::NotThere => refused(DRIFT, "it is not in the history".to_owned(), ""),
+        Verdict::Younger(key) => {
+            refused(DRIFT, format!("the younger script {key} is in the history"), "Undo that one first.")
+        }
+        Verdict::Unknown(evidence) => ScriptFailure::Unknown { evidence },
+    }
 }
 
 /// The server would end the connection at such a message, and that would look like an answer that was lost.
@@ -240,6 +288,9 @@ impl Session for PostgresqlSession {
     }
 
     async fn apply(&mut self, history: &str, script: &Script) -> Result<HistoryRow, ScriptFailure> {
+        if script.directives.no_transaction {
+            return self.apply_in_steps(history, script).await;
+        }
         let rank = self.admit(history, script)?;
         let row = HistoryRow::of(script, rank);
         let kept = (script.kind == Kind::Repeatable).then_some(script.body.as_str());

@@ -7,7 +7,7 @@ use super::super::seam::{Clock, World};
 use super::super::walk::Walk;
 use super::call::Facts;
 use super::{Stop, failure};
-use crate::engine::{Claim, Session};
+use crate::engine::{Claim, Partial, Session};
 use crate::program::{DATA_LOSS, Kind, Op, Pending};
 use crate::script::Script;
 
@@ -59,16 +59,33 @@ impl<W: World> Driver<W> {
     ) -> Result<Vec<&'w Script>, Stop> {
         let session = self.enter(walk, op, &pending.target).await?;
         let rows = session.histories().get(&pending.history).cloned().unwrap_or_default();
-        let partial = session.partial().iter().map(|partial| partial.key.clone()).collect::<Vec<_>>();
+        let partial = session.partial().to_vec();
         self.leave(session, Claim::Keep).await;
-        if !partial.is_empty() {
-            let message = format!("{} ran only in part on {}", partial.join(", "), pending.target);
+        let stuck: Vec<String> = partial
+            .iter()
+            .filter(|half| !self.part_can_be_undone(walk, &pending.target, half))
+            .map(|half| format!("{} (statements up to {} are known to be done)", half.key, half.statement))
+            .collect();
+        if !stuck.is_empty() {
+            let message = format!("{} ran only in part on {}", stuck.join(", "), pending.target);
             return Err(held(op, self.run.number, "PartialScript", message));
         }
         match walk.program.applied(step, &rows) {
-            Ok(done) => Ok(pending.scripts.iter().take(done).collect()),
+            Ok(done) => {
+                let half = pending.scripts.get(done).filter(|script| {
+                    partial.iter().any(|half| half.history == pending.history && half.key == script.key)
+                });
+                Ok(pending.scripts.iter().take(done).chain(half).collect())
+            }
             Err(drift) => Err(held(op, self.run.number, "HistoryDrift", drift.to_string())),
         }
+    }
+
+    /// Whether a part of a script is one that its undo says it takes back.
+    fn part_can_be_undone(&self, walk: &Walk, target: &str, half: &Partial) -> bool {
+        let same = |pending: &&Pending| pending.target == target && pending.history == half.history;
+        let mut scripts = walk.program.bundles.values().filter(same).flat_map(|pending| &pending.scripts);
+        self.takes_back(scripts.find(|script| script.key == half.key), half)
     }
 
     /// Whether anybody wrote since the write mark that was taken right before the first give-back. A mark that

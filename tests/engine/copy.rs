@@ -141,7 +141,7 @@ async fn cut_anywhere_its_rows_are_in_once() {
     assert!(message > 4096, "the rows are sent");
     let to_server = [message - 4200, message - 4000, message - 6, message - 5, message - 1, message];
     let cuts = to_server.map(|bytes| (Way::ToServer, bytes)).into_iter();
-    for (way, bytes) in cuts.chain((0..=answer).step_by(29).map(|bytes| (Way::ToClient, bytes))) {
+    for (way, bytes) in cuts.chain((0..=answer).step_by(61).map(|bytes| (Way::ToClient, bytes))) {
         bed.psql(clean);
         let mut session = enter().await;
         proxy.cut_after(way, bytes);

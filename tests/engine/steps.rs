@@ -343,7 +343,7 @@ async fn cut_anywhere_every_statement_happens_once() {
     let passed = [(Way::ToServer, proxy.passed(Way::ToServer)), (Way::ToClient, proxy.passed(Way::ToClient))];
     session.leave(Claim::Keep).await.expect("leaves");
     for (way, all) in passed {
-        for bytes in (0..=all).step_by(all / 40) {
+        for bytes in (0..=all).step_by(all / 12) {
             bed.psql("TRUNCATE u; DELETE FROM whimbrel.history; DELETE FROM whimbrel.journal; DROP INDEX IF EXISTS by_a; DROP INDEX IF EXISTS old; CREATE INDEX old ON t (a)");
             let mut session = enter(&engine, &bed.fence(1)).await;
             proxy.cut_after(way, bytes);

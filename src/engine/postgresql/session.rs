@@ -104,7 +104,7 @@ impl PostgresqlSession {
             Verdict::Refused(error) if error.code == "57014" && self.cancelled.asked() => {
                 ScriptFailure::Cancelled
             }
-            Verdict::Refused(error) => failed(file, Verdict::Elsewhere(error.text(false))),
+            Verdict::Refused(error) if passes(&error) => ScriptFailure::Blocked(gone_by_now(&error)),
             other => failed(file, other),
         })
     }
@@ -128,13 +128,7 @@ impl PostgresqlSession {
         blocker: Option<BlockedBy>,
     ) -> ScriptFailure {
         match error.code.as_str() {
-            // Lock timeout, deadlock, serialization failure: another transaction was in the way.
-            "55P03" | "40P01" | "40001" => ScriptFailure::Blocked(blocker.unwrap_or(BlockedBy {
-                what: format!("{} ({}); whoever it was is gone by now", error.message, error.code),
-                since: None,
-                sql: None,
-                pid: None,
-            })),
+            _ if passes(&error) => ScriptFailure::Blocked(blocker.unwrap_or_else(|| gone_by_now(&error))),
             "57014" if self.cancelled.asked() => ScriptFailure::Cancelled,
             _ => {
                 let place = place(message, reply, &error);
@@ -209,6 +203,16 @@ const DRIFT: &str = "HistoryDrift";
 
 pub(super) fn lost(lost: Lost) -> ScriptFailure {
     ScriptFailure::Lost { reason: lost.reason }
+}
+
+/// Lock timeout, deadlock, serialization failure: another transaction was in the way.
+fn passes(error: &ServerError) -> bool {
+    matches!(error.code.as_str(), "55P03" | "40P01" | "40001")
+}
+
+fn gone_by_now(error: &ServerError) -> BlockedBy {
+    let what = format!("{} ({}); whoever it was is gone by now", error.message, error.code);
+    BlockedBy { what, since: None, sql: None, pid: None }
 }
 
 /// The failure for a verdict that is not about the script's own statements.

@@ -63,8 +63,15 @@ impl<W: World> Driver<W> {
         self.leave(session, Claim::Keep).await;
         let stuck: Vec<String> = partial
             .iter()
-            .filter(|half| !self.part_can_be_undone(walk, &pending.target, half))
-            .map(|half| format!("{} (statements up to {} are known to be done)", half.key, half.statement))
+            .filter(|half| {
+                let script = begun_script(walk, &pending.target, half);
+                !self.takes_back(script, half)
+            })
+            .map(|half| {
+                let script = begun_script(walk, &pending.target, half);
+                let file = script.map_or(half.key.as_str(), |script| script.file.as_str());
+                format!("{file} (statements known to be done: {})", half.statement)
+            })
             .collect();
         if !stuck.is_empty() {
             let message = format!("{} ran only in part on {}", stuck.join(", "), pending.target);
@@ -79,13 +86,6 @@ impl<W: World> Driver<W> {
             }
             Err(drift) => Err(held(op, self.run.number, "HistoryDrift", drift.to_string())),
         }
-    }
-
-    /// Whether a part of a script is one that its undo says it takes back.
-    fn part_can_be_undone(&self, walk: &Walk, target: &str, half: &Partial) -> bool {
-        let same = |pending: &&Pending| pending.target == target && pending.history == half.history;
-        let mut scripts = walk.program.bundles.values().filter(same).flat_map(|pending| &pending.scripts);
-        self.takes_back(scripts.find(|script| script.key == half.key), half)
     }
 
     /// Whether anybody wrote since the write mark that was taken right before the first give-back. A mark that
@@ -107,6 +107,13 @@ impl<W: World> Driver<W> {
         }
         Ok(false)
     }
+}
+
+/// The script of this run that was begun on a target and is not in its history.
+fn begun_script<'w>(walk: &'w Walk, target: &str, half: &Partial) -> Option<&'w Script> {
+    let same = |pending: &&Pending| pending.target == target && pending.history == half.history;
+    let mut scripts = walk.program.bundles.values().filter(same).flat_map(|pending| &pending.scripts);
+    scripts.find(|script| script.key == half.key)
 }
 
 /// Held, with the ways on.

@@ -160,7 +160,8 @@ pub enum EngineError {
 /// Why a script is not in its history now. Each variant says what may be believed about its effect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptFailure {
-    /// Surely not applied: the server refused it and took everything back.
+    /// Surely not applied: the server refused it and took everything back. Of a script without a transaction the
+    /// statements before the one that is named stay; the hint says so, and the script is partial.
     #[error(transparent)]
     Failed(Box<ScriptError>),
     /// Surely not applied, and not the script's fault: try again later.

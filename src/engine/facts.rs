@@ -163,6 +163,10 @@ pub struct Partial {
     pub statement: usize,
     /// When it was begun.
     pub since: Option<Timestamp>,
+    /// The script's checksum when it was begun.
+    pub checksum: String,
+    /// It is its undo that was begun.
+    pub undoing: bool,
 }
 
 /// The answer to a check's query, every value as text.

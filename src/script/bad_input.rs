@@ -172,11 +172,11 @@ fn statements() {
         ),
         (
             "CREATE INDEX CONCURRENTLY i ON t (a);",
-            "the server refuses CREATE INDEX CONCURRENTLY in a transaction, and -- whimbrel: no-transaction is not built yet: leave CONCURRENTLY out, dependents are stopped while scripts run",
+            "the server refuses CREATE INDEX CONCURRENTLY in a transaction: write -- whimbrel: no-transaction, or leave CONCURRENTLY out, dependents are stopped while scripts run",
         ),
         (
             "VACUUM t;",
-            "the server refuses VACUUM in a transaction, and -- whimbrel: no-transaction is not built yet: take it out of the script, and run it by hand",
+            "the server refuses VACUUM in a transaction: write -- whimbrel: no-transaction, or take it out of the script, and run it by hand",
         ),
         ("DISCARD ALL;", "DISCARD ALL frees the lock that keeps a second writer out: remove it"),
         (
@@ -188,8 +188,12 @@ fn statements() {
             "pg_advisory_unlock_all() frees the lock that keeps a second writer out: remove it",
         ),
         (
-            "COPY t FROM stdin;\n1\n\\.\n",
-            "COPY ... FROM stdin is not built yet: write INSERTs, or load the data with a job step",
+            "COPY t FROM stdin; SELECT 1;\n1\n\\.\n",
+            "what stands behind the semicolon of this COPY would run after its data: write it on a line behind \\.",
+        ),
+        (
+            "SET client_encoding TO 'LATIN1';",
+            "SET CLIENT_ENCODING: a script is UTF-8, and rows behind it would be read as something else: remove it, or save the file as UTF-8 and write SET client_encoding = 'UTF8'",
         ),
         ("COPY t TO stdout;", "COPY ... TO stdout has nowhere to go: remove it"),
     ];
@@ -199,8 +203,52 @@ fn statements() {
 }
 
 #[test]
+fn without_a_transaction() {
+    let outside = |body: &str| format!("-- whimbrel: no-transaction\n{body}");
+    let index = "CREATE INDEX CONCURRENTLY i ON t (a);";
+    for body in [
+        index.to_owned(),
+        format!("SET lock_timeout = 0; {index} VACUUM t;"),
+        format!("-- whimbrel: mixed: true\nUPDATE t SET a = 1;\n{index}"),
+        "UPDATE t SET a = 1; UPDATE t SET a = 2".to_owned(),
+        "ALTER TYPE e ADD VALUE 'x'".to_owned(),
+    ] {
+        assert!(read(&[("V1__a.sql", outside(&body).as_bytes())]).is_ok(), "{body}");
+    }
+    let cases = [
+        (
+            format!("{index}\n UPDATE t SET a = 1;"),
+            "V1__a.sql:3:2: statement 2 runs in a transaction of its own, and statement 1 (CREATE INDEX CONCURRENTLY) outside of any: what stops between them stays half done. Cut it into two scripts, or write -- whimbrel: mixed: true",
+        ),
+        (
+            "CREATE INDEX CONCURRENTLY ON t (a)".to_owned(),
+            "V1__a.sql:2:1: statement 1: this index has no name, so nothing could tell whether it was made when an answer is lost: write CREATE INDEX CONCURRENTLY <name> ON ...",
+        ),
+        (
+            "ALTER SYSTEM SET work_mem = '1GB'".to_owned(),
+            "V1__a.sql:2:1: statement 1: ALTER SYSTEM changes the whole server, and nothing here could take it back: let the server's owner set it",
+        ),
+        (
+            "SET LOCAL work_mem = '1GB'".to_owned(),
+            "V1__a.sql:2:1: statement 1: SET LOCAL ends with its transaction, which in a script without one is its own: write SET, it holds for the statements behind it",
+        ),
+        (
+            "DISCARD ALL".to_owned(),
+            "V1__a.sql:2:1: statement 1: DISCARD ALL frees the lock that keeps a second writer out: remove it",
+        ),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(message(&outside(&body)), expected);
+    }
+    assert_eq!(
+        message("-- whimbrel: mixed: true\nSELECT 1"),
+        "V1__a.sql: -- whimbrel: mixed: true means something beside -- whimbrel: no-transaction only: add that, or remove it"
+    );
+}
+
+#[test]
 fn what_is_fine() {
-    let body = "SET ROLE app; RESET ROLE; SET SESSION AUTHORIZATION DEFAULT; SET search_path = ''; SAVEPOINT a; \
+    let body = "SET ROLE app; RESET ROLE; SET SESSION AUTHORIZATION DEFAULT; SET search_path = ''; SET client_encoding = 'UTF-8'; SET NAMES DEFAULT; SAVEPOINT a; \
                 ROLLBACK TO a; RELEASE a; COPY t FROM '/x'; ALTER TYPE e ADD VALUE 'b'; DISCARD PLANS; SELECT 1 -- end";
     assert!(read(&[("V1__a.sql", body.as_bytes())]).is_ok());
     let empty_undo: [(&str, &[u8]); 2] = [("V1__a.sql", OK), ("U1__a.sql", b"-- nothing")];
@@ -215,8 +263,7 @@ fn psql_lines() {
     );
     let bundle =
         read(&[("V1__a.sql", b"\\restrict k\nSELECT 1;"), ("U1__a.sql", b"\\echo b\nSELECT 2;")]).unwrap();
-    assert_eq!(bundle.scripts[0].executable(), "           \nSELECT 1;");
-    assert_eq!(bundle.scripts[0].executable_undo().unwrap(), "       \nSELECT 2;");
+    assert_eq!(bundle.scripts[0].executable().parts().collect::<String>(), "\nSELECT 1;");
     assert_eq!(bundle.scripts[0].body, "\\restrict k\nSELECT 1;");
 }
 
@@ -229,10 +276,9 @@ fn what_pg_dump_writes() {
         )
     };
     assert!(read(&[("V1__a.sql", dump("INSERT INTO public.t VALUES (1);").as_bytes())]).is_ok());
-    assert_eq!(
-        message(&dump("COPY public.t (a) FROM stdin;\n1\n\\.\n")),
-        "V1__a.sql:10: this is the output of pg_dump with rows as COPY ... FROM stdin, which is not built yet: dump with --inserts, or with --schema-only and load the rows with a job step"
-    );
+    assert!(read(&[("V1__a.sql", dump("COPY public.t (a) FROM stdin;\n1\n\\.\n").as_bytes())]).is_ok());
+    let with_database = dump("\\connect shop");
+    assert!(message(&with_database).starts_with("V1__a.sql:10:1: \\connect is a command of psql, not SQL: "));
 }
 
 #[test]
@@ -247,8 +293,8 @@ fn everything_at_once() {
         codes(read(&files)),
         [
             "NonTransactional",
-            "MetaCommand",
             "OwnTransaction",
+            "MetaCommand",
             "OwnTransaction",
             "UnknownDirective",
             "NotUtf8",

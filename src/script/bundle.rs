@@ -1,9 +1,10 @@
 //! What a source is after reading: scripts in order, each with its undo, checksum and directives.
 
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 use super::lint::{self, Class, Finding, Use};
-use super::{Layout, Values, Version, psql};
+use super::{Executable, Layout, Values, Version};
 
 /// The ordered scripts of one step, from one source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +87,12 @@ pub struct Directives {
     pub undo_keeps_data: bool,
     /// `undo partial-ok`, in an undo file: it also takes back a script that stopped half way.
     pub undo_partial_ok: bool,
+    /// `no-transaction`: statement by statement, those that the server refuses in a transaction outside of one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_transaction: bool,
+    /// `mixed: true`, beside `no-transaction`: the author knows that statements of both kinds are in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mixed: bool,
 }
 
 /// The isolation level of a script's transaction.
@@ -111,20 +118,26 @@ impl Isolation {
 }
 
 impl Script {
-    /// What is sent to the server: the body with blanks for the psql commands that are skipped, and filled. Every byte
-    /// keeps its place but for what is filled in; [`Values::as_written`] says where that was.
-    pub fn executable(&self) -> String {
-        self.values.fill(&self.kept())
+    /// The script with its variables filled in, in the undo too: as it is sent. What is kept, hashed and shown is the other
+    /// one.
+    pub fn filled(&self) -> Cow<'_, Self> {
+        if self.values.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let mut filled = self.clone();
+        filled.values = Values::default();
+        filled.body = self.values.fill(&self.body);
+        if let Some(undo) = &mut filled.undo {
+            undo.body = self.values.fill(&undo.body);
+        }
+        Cow::Owned(filled)
     }
 
-    /// What a history keeps of the script: as [`Script::executable`], and not filled.
-    pub fn kept(&self) -> String {
-        self.dialect.executable(&self.body)
-    }
-
-    /// What is sent to take the script back; `None` without an undo.
-    pub fn executable_undo(&self) -> Option<String> {
-        self.undo.as_ref().map(|undo| self.values.fill(&self.dialect.executable(&undo.body)))
+    /// What is sent to the server, of a script that is filled.
+    pub fn executable(&self) -> Executable<'_> {
+        match self.dialect {
+            Dialect::Postgresql => Executable::of(&self.body),
+        }
     }
 
     /// What lint says about the script.
@@ -133,36 +146,37 @@ impl Script {
             Kind::Versioned => Use::Versioned,
             Kind::Repeatable => Use::Repeatable,
         };
-        self.dialect.lint(&self.values.fill(&self.body), used)
+        self.dialect.lint(&self.values.filled(&self.body), used).collect()
     }
 
     /// What lint says about the undo; nothing without one. `undo keeps-data` does not silence it.
     pub fn undo_findings(&self) -> Vec<Finding> {
-        let lint = |undo: &Undo| self.dialect.lint(&self.values.fill(&undo.body), Use::Undo);
-        self.undo.as_ref().map(lint).unwrap_or_default()
+        self.lint_undo().collect()
     }
 
     /// Whether the undo, if there is one, may lose rows that were written since the script ran: lint calls it
     /// Destructive and its author does not say `undo keeps-data`.
     pub fn undo_loses_data(&self) -> bool {
         let keeps = self.undo.as_ref().is_none_or(|undo| undo.directives.undo_keeps_data);
-        !keeps && self.undo_findings().iter().any(|finding| finding.class == Class::Destructive)
+        !keeps && self.lint_undo().any(|finding| finding.class == Class::Destructive)
     }
 
     /// Whether the script takes away what no undo script can bring back.
     pub fn is_irreversible(&self) -> bool {
-        self.findings().iter().any(|finding| finding.class == Class::Irreversible)
+        self.dialect
+            .lint(&self.values.filled(&self.body), Use::Versioned)
+            .any(|finding| finding.class == Class::Irreversible)
+    }
+
+    fn lint_undo(&self) -> impl Iterator<Item = Finding> {
+        self.undo.iter().flat_map(|undo| {
+            self.dialect.lint(&self.values.filled(&undo.body), Use::Undo).collect::<Vec<_>>()
+        })
     }
 }
 
 impl Dialect {
-    fn executable(self, text: &str) -> String {
-        match self {
-            Dialect::Postgresql => psql::without_skipped(text),
-        }
-    }
-
-    fn lint(self, text: &str, used: Use) -> Vec<Finding> {
+    fn lint(self, text: &str, used: Use) -> impl Iterator<Item = Finding> {
         match self {
             Dialect::Postgresql => lint::lint(text, used),
         }
@@ -210,6 +224,6 @@ mod tests {
     fn without_an_undo_nothing_can_be_lost_by_it() {
         let without = Script { undo: None, ..script("DROP TABLE s;", DOWN) };
         assert!(!without.undo_loses_data() && without.is_irreversible());
-        assert_eq!((without.undo_findings(), without.executable_undo()), (vec![], None));
+        assert_eq!(without.undo_findings(), vec![]);
     }
 }

@@ -1,49 +1,49 @@
 //! `-- whimbrel:` comments: what an author says about a script.
 
-use super::split::Split;
+use super::split::Found;
 use super::{Directives, Isolation, Place, ScriptError};
 
 /// Which file a text comes from: some directives are about an undo only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Script,
+    Repeatable,
     Undo,
 }
 
 /// The directives, for messages.
-pub(super) const KNOWN: &str =
-    "isolation: read-committed | repeatable-read | serializable, undo keeps-data, undo partial-ok";
+pub(super) const KNOWN: &str = "isolation: read-committed | repeatable-read | serializable, no-transaction, mixed: true, undo keeps-data, undo partial-ok";
 
-/// The directives of the comments in `text`; what is none is an error, because it is a wish that nobody would fulfil.
-pub(super) fn read(
+/// Takes the directive of one comment, if it is one; what is none is an error, because it is a wish that nobody would
+/// fulfil.
+pub(super) fn take(
+    directives: &mut Directives,
     file: &str,
     text: &str,
-    split: &Split,
+    comment: &Found,
     role: Role,
-    errors: &mut Vec<ScriptError>,
-) -> Directives {
-    let mut directives = Directives::default();
-    for range in &split.comments {
-        let Some(directive) = directive(&text[range.clone()]) else { continue };
-        let (at, said) = (Place::at(file, text, &split.lines, range.start), directive.to_owned());
-        let words: Vec<&str> = directive.split_whitespace().collect();
-        match (words.as_slice(), role) {
-            (["isolation:", level], _) => match isolation(level) {
-                Some(level) => directives.isolation = Some(level),
-                None => errors.push(ScriptError::UnknownDirective { at, directive: said }),
-            },
-            (["undo", "keeps-data"], Role::Undo) => directives.undo_keeps_data = true,
-            (["undo", "partial-ok"], Role::Undo) => directives.undo_partial_ok = true,
-            (["undo", "keeps-data" | "partial-ok"], Role::Script) => {
-                errors.push(ScriptError::DirectiveOfUndo { at, directive: said });
-            }
-            (["no-transaction" | "mixed"], _) => {
-                errors.push(ScriptError::DirectiveNotBuilt { at, directive: said })
-            }
-            _ => errors.push(ScriptError::UnknownDirective { at, directive: said }),
+) -> Result<(), ScriptError> {
+    let Some(directive) = directive(&text[comment.range.clone()]) else { return Ok(()) };
+    let (at, said) = (Place::of(file, comment), directive.to_owned());
+    let words: Vec<&str> = directive.split_whitespace().collect();
+    match (words.as_slice(), role) {
+        (["isolation:", level], _) => match isolation(level) {
+            Some(level) => directives.isolation = Some(level),
+            None => return Err(ScriptError::UnknownDirective { at, directive: said }),
+        },
+        (["undo", "keeps-data"], Role::Undo) => directives.undo_keeps_data = true,
+        (["undo", "partial-ok"], Role::Undo) => directives.undo_partial_ok = true,
+        (["undo", "keeps-data" | "partial-ok"], Role::Script | Role::Repeatable) => {
+            return Err(ScriptError::DirectiveOfUndo { at, directive: said });
         }
+        (["no-transaction"], Role::Script) => directives.no_transaction = true,
+        (["mixed:", "true"], Role::Script) => directives.mixed = true,
+        (["no-transaction"] | ["mixed:", "true"], Role::Repeatable | Role::Undo) => {
+            return Err(ScriptError::DirectiveNotBuilt { at, directive: said });
+        }
+        _ => return Err(ScriptError::UnknownDirective { at, directive: said }),
     }
-    directives
+    Ok(())
 }
 
 /// What stands behind `whimbrel:` in a line comment. Capitals and missing blanks are forgiven, so that a slip is
@@ -68,16 +68,20 @@ mod tests {
     use super::*;
 
     fn directives(text: &str, role: Role) -> (Directives, Vec<String>) {
-        let mut errors = Vec::new();
-        let directives = read("V1__a.sql", text, &split(text).unwrap(), role, &mut errors);
-        (directives, errors.iter().map(ScriptError::to_string).collect())
+        let mut directives = Directives::default();
+        let comments = split(text).unwrap().comments;
+        let errors =
+            comments.iter().filter_map(|found| take(&mut directives, "V1__a.sql", text, found, role).err());
+        let errors = errors.map(|error| error.to_string()).collect();
+        (directives, errors)
     }
 
     #[test]
     fn in_an_undo() {
         let text = "-- whimbrel: undo keeps-data\n--Whimbrel :undo   partial-ok\n-- whimbrel: isolation: serializable";
         let isolation = Some(Isolation::Serializable);
-        let expected = Directives { isolation, undo_keeps_data: true, undo_partial_ok: true };
+        let expected =
+            Directives { isolation, undo_keeps_data: true, undo_partial_ok: true, ..Directives::default() };
         assert_eq!(directives(text, Role::Undo), (expected, vec![]));
     }
 
@@ -93,7 +97,7 @@ mod tests {
         assert_eq!(
             refused("SELECT 1;\n  -- whimbrel: no-transactions\n", Role::Script),
             [
-                "V1__a.sql:2:3: unknown directive \"no-transactions\": known are isolation: read-committed | repeatable-read | serializable, undo keeps-data, undo partial-ok"
+                "V1__a.sql:2:3: unknown directive \"no-transactions\": known are isolation: read-committed | repeatable-read | serializable, no-transaction, mixed: true, undo keeps-data, undo partial-ok"
             ]
         );
         for text in [
@@ -101,6 +105,8 @@ mod tests {
             "-- whimbrel: isolation: dirty",
             "-- whimbrel: undo",
             "-- whimbrel: isolation serializable",
+            "-- whimbrel: mixed",
+            "-- whimbrel: mixed: yes",
         ] {
             assert_eq!(refused(text, Role::Undo).len(), 1, "{text}");
         }
@@ -108,12 +114,21 @@ mod tests {
             refused("-- whimbrel: undo keeps-data", Role::Script),
             ["V1__a.sql:1:1: the directive \"undo keeps-data\" belongs in the undo file: move it there"]
         );
-        for directive in ["no-transaction", "mixed"] {
+        for directive in ["no-transaction", "mixed: true"] {
             let text = format!("-- whimbrel: {directive}");
             let message = format!(
-                "V1__a.sql:1:1: the directive \"{directive}\" is not built yet: remove it, a script is one transaction"
+                "V1__a.sql:1:1: the directive \"{directive}\" is not built yet for undo files and repeatable scripts: remove it, they are one transaction each"
             );
-            assert_eq!(refused(&text, Role::Script), [message]);
+            for role in [Role::Undo, Role::Repeatable] {
+                assert_eq!(refused(&text, role), [message.as_str()]);
+            }
         }
+    }
+
+    #[test]
+    fn statement_by_statement() {
+        let text = "-- whimbrel: no-transaction\n-- whimbrel:  mixed:  true";
+        let expected = Directives { no_transaction: true, mixed: true, ..Directives::default() };
+        assert_eq!(directives(text, Role::Script), (expected, vec![]));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::directives::KNOWN;
 use super::refuse::Refusal;
-use super::split::{Lines, Opener};
+use super::split::{Found, Opener, place};
 use super::{Layout, MAX_FILE_BYTES, Version};
 
 /// A place in the user's file.
@@ -20,9 +20,14 @@ pub struct Place {
 
 impl Place {
     /// The place of the byte at `offset` of `text`, the body of `file`.
-    pub(super) fn at(file: &str, text: &str, lines: &Lines, offset: usize) -> Self {
-        let (line, column) = lines.at(text, offset);
+    pub(super) fn at(file: &str, text: &str, offset: usize) -> Self {
+        let (line, column) = place(text, offset);
         Place { file: file.to_owned(), line, column }
+    }
+
+    /// The place of what was found in `file`.
+    pub(super) fn of(file: &str, found: &Found) -> Self {
+        Place { file: file.to_owned(), line: found.line, column: found.column }
     }
 }
 
@@ -128,6 +133,28 @@ pub enum ScriptError {
         /// Why.
         refusal: Refusal,
     },
+    /// Statements of both kinds in a script without a transaction.
+    #[error(
+        "{at}: statement {statement} runs in a transaction of its own, and statement {outside} ({name}) outside of any: what stops between them stays half done. Cut it into two scripts, or write -- whimbrel: mixed: true"
+    )]
+    Mixed {
+        /// Where the first statement that runs in a transaction begins.
+        at: Place,
+        /// Its number.
+        statement: usize,
+        /// The first that does not.
+        outside: usize,
+        /// Its name.
+        name: &'static str,
+    },
+    /// A directive that means something beside another one only.
+    #[error(
+        "{file}: -- whimbrel: mixed: true means something beside -- whimbrel: no-transaction only: add that, or remove it"
+    )]
+    MixedAlone {
+        /// The user's file name.
+        file: String,
+    },
     /// A line that is for psql.
     #[error(
         "{at}: {command} is a command of psql, not SQL: remove it (skipped are \\restrict, \\unrestrict, \\echo, and \\connect without a database, each on a line of its own)"
@@ -138,16 +165,6 @@ pub enum ScriptError {
         /// The command, without its arguments.
         command: String,
     },
-    /// What pg_dump writes by default.
-    #[error(
-        "{file}:{line}: this is the output of pg_dump with rows as COPY ... FROM stdin, which is not built yet: dump with --inserts, or with --schema-only and load the rows with a job step"
-    )]
-    DumpWithData {
-        /// The user's file name.
-        file: String,
-        /// Of the first COPY.
-        line: usize,
-    },
     /// A `-- whimbrel:` comment that says nothing known.
     #[error("{at}: unknown directive {directive:?}: known are {KNOWN}")]
     UnknownDirective {
@@ -157,7 +174,9 @@ pub enum ScriptError {
         directive: String,
     },
     /// A directive that exists by name only.
-    #[error("{at}: the directive {directive:?} is not built yet: remove it, a script is one transaction")]
+    #[error(
+        "{at}: the directive {directive:?} is not built yet for undo files and repeatable scripts: remove it, they are one transaction each"
+    )]
     DirectiveNotBuilt {
         /// Where the comment begins.
         at: Place,
@@ -207,8 +226,9 @@ impl ScriptError {
             ScriptError::TooLarge { .. } => "TooLarge",
             ScriptError::Unclosed { .. } => "Unclosed",
             ScriptError::Refused { refusal, .. } => refusal.code(),
+            ScriptError::Mixed { .. } => "Mixed",
+            ScriptError::MixedAlone { .. } => "MixedAlone",
             ScriptError::MetaCommand { .. } => "MetaCommand",
-            ScriptError::DumpWithData { .. } => "DumpWithData",
             ScriptError::UnknownDirective { .. } => "UnknownDirective",
             ScriptError::DirectiveNotBuilt { .. } => "DirectiveNotBuilt",
             ScriptError::DirectiveOfUndo { .. } => "DirectiveOfUndo",

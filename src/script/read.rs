@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::checksum::{checksum, digest};
 use super::directives::Role;
 use super::layout::Name;
-use super::split::Lines;
 use super::{
     Bundle, Dialect, Directives, Kind, Layout, Place, Script, ScriptError, Undo, Values, Version, refuse,
 };
@@ -111,11 +110,11 @@ impl Reader {
         description: String,
         version: Option<Version>,
     ) -> Script {
-        let (key, kind) = match &version {
-            Some(version) => (version.to_string(), Kind::Versioned),
-            None => (format!("R:{description}"), Kind::Repeatable),
+        let (key, kind, role) = match &version {
+            Some(version) => (version.to_string(), Kind::Versioned, Role::Script),
+            None => (format!("R:{description}"), Kind::Repeatable, Role::Repeatable),
         };
-        let directives = self.examine(&file, &body, Role::Script);
+        let directives = self.examine(&file, &body, role);
         let (checksum, dialect) = (checksum(&body), self.dialect);
         Script {
             key,
@@ -165,16 +164,18 @@ fn text(file: &str, bytes: Vec<u8>) -> Result<String, ScriptError> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(ScriptError::TooLarge { file, bytes: bytes.len() });
     }
-    let text = match String::from_utf8(bytes) {
+    let mut text = match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => return Err(ScriptError::NotUtf8 { file, byte: error.utf8_error().valid_up_to() }),
     };
-    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
     if text.trim().is_empty() {
         return Err(ScriptError::EmptyFile { file });
     }
     match text.find('\0') {
-        Some(byte) => Err(ScriptError::ZeroByte { at: Place::at(&file, &text, &Lines::new(&text), byte) }),
+        Some(byte) => Err(ScriptError::ZeroByte { at: Place::at(&file, &text, byte) }),
         None => Ok(text),
     }
 }

@@ -8,8 +8,8 @@
 //!
 //! A text without variables is never looked at. Values are in no checksum, and none that came from a Secret is shown.
 
-use super::split::Lines;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -98,6 +98,11 @@ impl Values {
         self.0.values().any(|value| value.secret)
     }
 
+    /// As [`Values::fill`], without a copy where there are no values.
+    pub fn filled<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if self.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(self.fill(text)) }
+    }
+
     /// A text with its placeholders filled; what [`Values::check`] refuses stays as it is.
     pub fn fill(&self, text: &str) -> String {
         let (mut filled, mut at) = (String::with_capacity(text.len()), 0);
@@ -113,11 +118,10 @@ impl Values {
 
     /// Everything that can't be filled, in order. Nothing where no variable is declared.
     pub fn check(&self, text: &str) -> Vec<PlaceholderError> {
-        let lines = Lines::new(text);
         let known = || self.0.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         self.placeholders(text)
             .filter_map(|found| {
-                let line = lines.at(text, found.range.start).0;
+                let line = place(text, found.range.start).0;
                 let placeholder = text[found.range.clone()].to_owned();
                 match found.form {
                     _ if !self.0.contains_key(found.name) => {
@@ -132,11 +136,10 @@ impl Values {
 
     /// The lines in which a secret stands bare: whoever can write that Secret writes the script.
     pub fn bare_secrets(&self, text: &str) -> Vec<usize> {
-        let lines = Lines::new(text);
         let bare = |found: &Placeholder<'_>| {
             found.form == Form::Bare && self.0.get(found.name).is_some_and(|value| value.secret)
         };
-        self.placeholders(text).filter(bare).map(|found| lines.at(text, found.range.start).0).collect()
+        self.placeholders(text).filter(bare).map(|found| place(text, found.range.start).0).collect()
     }
 
     /// A place in the filled text as the place in the text as it was written, both line and column from 1. Inside a
@@ -150,7 +153,7 @@ impl Values {
         let start: usize = before.by_ref().take(line.saturating_sub(1) as usize).map(str::len).sum();
         let skip = column.unwrap_or(1).saturating_sub(1) as usize;
         let inside = filled[start..].char_indices().nth(skip).map_or(filled.len() - start, |(at, _)| at);
-        let (line, at) = Lines::new(text).at(text, self.origin(text, start + inside));
+        let (line, at) = place(text, self.origin(text, start + inside));
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         (number(line), column.map(|_| number(at)))
     }
@@ -206,6 +209,13 @@ impl Values {
         let text = if self.is_empty() { "" } else { text };
         text.match_indices("${").filter_map(|(at, _)| read(text, at))
     }
+}
+
+/// Line and column of a byte, both from 1, columns in characters.
+fn place(text: &str, byte: usize) -> (usize, usize) {
+    let before = &text[..byte];
+    let line = before.rfind('\n').map_or(0, |end| end + 1);
+    (before.matches('\n').count() + 1, before[line..].chars().count() + 1)
 }
 
 /// The placeholder that begins here, if its shape is that of one.
@@ -296,7 +306,7 @@ mod tests {
         let text = "-- ${lines}\nselect ${schema}, ü${lines}, bad;\nlast";
         let filled = values().fill(text);
         let place = |needle: &str| {
-            let (line, column) = Lines::new(&filled).at(&filled, filled.find(needle).unwrap());
+            let (line, column) = place(&filled, filled.find(needle).unwrap());
             values().as_written(text, u32::try_from(line).unwrap(), u32::try_from(column).ok())
         };
         assert_eq!(place("select"), (2, Some(1)));

@@ -43,12 +43,10 @@ fn lines(program: &Program, group: usize, op: &Op) -> Vec<String> {
     let mut lines = vec![format!("{group:>3}  {}{online}", activity(op, None))];
     let pending = op.step.as_ref().filter(|_| matches!(op.kind, Kind::Apply { .. }));
     if let Some(pending) = pending.and_then(|step| program.bundles.get(step)) {
-        lines.extend(
-            pending
-                .scripts
-                .iter()
-                .map(|script| format!("       {}, {}{}", script.file, undo_of(script), bare(script))),
-        );
+        lines.extend(pending.scripts.iter().map(|script| {
+            let steps = if script.directives.no_transaction { ", without a transaction" } else { "" };
+            format!("       {}{steps}, {}{}", script.file, undo_of(script), bare(script))
+        }));
     }
     lines
 }

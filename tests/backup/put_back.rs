@@ -58,7 +58,7 @@ async fn taken(world: &World) -> (Value, Stamp) {
         .await
         .expect("the test made it so");
     let proof = engine.proof().await.expect("the test made it so");
-    let stamp = Stamp { histories: proof.histories, structure: Some(proof.structure) };
+    let stamp = Stamp { histories: proof.histories, structure: Some(proof.structure), mark: None };
     (world.backup().ok("backup"), stamp)
 }
 

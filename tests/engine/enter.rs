@@ -220,11 +220,11 @@ async fn a_schema_of_our_name_that_is_not_ours_is_refused() {
     );
     bed.psql("DROP SCHEMA whimbrel CASCADE");
     bed.enter(1).await.leave(Claim::GiveUp).await.expect("leaves");
-    bed.psql("UPDATE whimbrel.fence SET format = 2");
+    bed.psql("UPDATE whimbrel.fence SET format = 3");
     assert_eq!(
         refused(&bed.engine(), &bed.fence(2)).await.to_string(),
         format!(
-            "{}: its schema whimbrel has format 2, this Whimbrel knows 1. Use the Whimbrel that made it, or a newer one.",
+            "{}: its schema whimbrel has format 3, this Whimbrel knows 2. Use the Whimbrel that made it, or a newer one.",
             at(&bed)
         )
     );

@@ -3,6 +3,7 @@
 mod apply;
 mod bed;
 mod check;
+mod copy;
 mod enter;
 mod hostile;
 mod login;
@@ -12,5 +13,6 @@ mod put_back;
 mod quiet;
 mod restore_trial;
 mod split;
+mod steps;
 mod undo;
 mod witness;

@@ -47,7 +47,7 @@ async fn damaged(bed: &Bed) -> Stamp {
     session.leave(Claim::Keep).await.expect("leaves");
     bed.psql("INSERT INTO whimbrel.journal (state, history, rank, key, kind, description, file, checksum, token, run_uid, run)
               VALUES ('Started', 'default', 3, '3', 'Versioned', 'd', 'f', 'c', 1, 'r', 1)");
-    Stamp { histories: proof.histories, structure: Some(proof.structure) }
+    Stamp { histories: proof.histories, structure: Some(proof.structure), mark: None }
 }
 
 fn owner() -> Bed {
@@ -144,6 +144,28 @@ async fn the_copy_takes_the_name_and_the_damaged_one_is_kept() {
         assert_eq!(dropped, [done.aside]);
         assert_eq!(engine.drop_aside(&bed.fence(4), 1).await.expect("nothing is there"), [""; 0]);
     }
+}
+
+/// What was written after the way back was decided, while the copy was made, is not thrown away.
+#[tokio::test]
+async fn a_database_that_somebody_wrote_to_meanwhile_is_not_replaced() {
+    let bed = owner();
+    let (engine, fence) = (bed.engine(), bed.fence(2));
+    let stamp = damaged(&bed).await;
+    let mark = engine.quiet(&fence).await.expect("samples").mark;
+    assert!(mark.is_some(), "the owner can read all of it");
+    let stamp = Stamp { mark, ..stamp };
+    bed.psql("CREATE TABLE written_meanwhile (n int); INSERT INTO written_meanwhile VALUES (1)");
+    let refused = engine.put_back(&fence, &stamp).await.expect_err("is refused");
+    assert!(matches!(refused, EngineError::NotRestorable { .. }), "{refused}");
+    assert!(refused.to_string().contains("somebody wrote to it while the copy was made"), "{refused}");
+    is_as_it_was(&bed);
+    assert_eq!(bed.psql("SELECT n FROM written_meanwhile"), "1");
+    let accepted = Stamp { mark: None, ..stamp };
+    let before = engine.look().await.expect("looks").identity;
+    let done = put_back(&engine, &fence, &accepted).await;
+    assert_eq!(done.replaced, before);
+    is_back(&bed, &done, 2);
 }
 
 /// How many bytes a whole one sends and gets.

@@ -10,7 +10,7 @@ use whimbrel::engine::{
     BlockedBy, Canceller, Claim, Engine, EngineError, Fence, ForeignSession, Look, Partial, Proof, PutBack,
     Quiet, RestoreTrial, Rows, ScriptError, ScriptFailure, Session, Stamp,
 };
-use whimbrel::script::{HistoryRow, Script};
+use whimbrel::script::{HistoryRow, How, Script};
 
 /// The server's side of one database.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +43,21 @@ pub struct Database {
     pub backup: Option<Data>,
     /// What was there before the backup took its place.
     pub aside: Option<Data>,
+    /// Scripts without a transaction that were begun, by key.
+    pub journal: BTreeMap<String, Entry>,
+    /// How often each of their statements happened, by key and number.
+    pub statements: BTreeMap<(String, usize), u64>,
+}
+
+/// Where a script without a transaction stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Its statements up to this one are done.
+    pub done: usize,
+    /// The next one was sent outside of a transaction.
+    pub outside: bool,
+    /// Its checksum.
+    pub checksum: String,
 }
 
 /// What a backup holds of a database.
@@ -87,7 +102,8 @@ pub struct Behaviour {
     pub fails: Vec<String>,
     /// Undos that fail.
     pub undo_fails: Vec<String>,
-    /// Scripts whose outcome nobody knows, as on an engine without transactions: a part of them is there.
+    /// Scripts whose outcome nobody knows, as on an engine without transactions: a part of them is there. Of a script
+    /// without a transaction: nothing tells whether the statement outside of one happened, once its answer is lost.
     pub unknown: Vec<String>,
     /// Undos whose outcome nobody knows.
     pub undo_unknown: Vec<String>,
@@ -137,6 +153,7 @@ pub struct SimSession {
     token: u64,
     histories: BTreeMap<String, Vec<HistoryRow>>,
     partial: Vec<Partial>,
+    journal: BTreeMap<String, Entry>,
 }
 
 impl Drop for SimSession {
@@ -207,8 +224,8 @@ impl Engine for SimEngine {
                 let mut state = self.world.state();
                 let db = state.database(&self.target);
                 let digest = whimbrel::program::history_digest(&db.history);
-                let structure =
-                    format!("{:?}", db.effects.iter().filter(|(_, n)| **n != 0).collect::<Vec<_>>());
+                let effects = db.effects.iter().filter(|(_, n)| **n != 0).collect::<Vec<_>>();
+                let structure = format!("{effects:?} {:?}", db.statements);
                 Ok(Proof { histories: BTreeMap::from([("default".to_owned(), digest)]), structure })
             })
             .await
@@ -320,7 +337,9 @@ impl SimEngine {
         db.lock = Some(id);
         db.sessions.insert(id, ServerSession { client: true, running: false });
         let histories = BTreeMap::from([("default".to_owned(), db.history.clone())]);
-        let partial = db.partial.iter().map(|key| partial(key)).collect();
+        let unknown = db.partial.iter().map(|key| partial(key, &Entry::default()));
+        let begun = db.journal.iter().map(|(key, entry)| partial(key, entry));
+        let partial = unknown.chain(begun).collect();
         Ok(SimSession {
             world: self.world.clone(),
             target: self.target.clone(),
@@ -329,17 +348,20 @@ impl SimEngine {
             token: fence.token,
             histories,
             partial,
+            journal: db.journal.clone(),
         })
     }
 }
 
-fn partial(key: &str) -> Partial {
+fn partial(key: &str, entry: &Entry) -> Partial {
     Partial {
         history: "default".into(),
         key: key.to_owned(),
         run_uid: "r-uid".into(),
-        statement: 1,
+        statement: entry.done,
         since: None,
+        checksum: entry.checksum.clone(),
+        undoing: false,
     }
 }
 
@@ -347,6 +369,16 @@ fn partial(key: &str) -> Partial {
 enum Effect {
     Apply(HistoryRow),
     Undo(String, bool),
+    /// A script without a transaction begins, with its checksum.
+    Begin(String, String),
+    /// One statement of it, with the cursor.
+    Inside(String, usize),
+    /// The next statement will be sent outside of a transaction.
+    Mark(String),
+    /// That statement: nothing guards it but the lock.
+    Bare(String, usize),
+    /// Where the cursor stands after it.
+    Close(String, usize),
 }
 
 impl SimSession {
@@ -420,7 +452,7 @@ fn commit(
         };
         return Err(ScriptFailure::Failed(Box::new(error)));
     }
-    if db.token != token && !naive {
+    if db.token != token && !naive && !matches!(effect, Effect::Bare(..)) {
         return Err(ScriptFailure::Overtaken { token: db.token });
     }
     let mut wrong = Vec::new();
@@ -428,6 +460,7 @@ fn commit(
         let key = match effect {
             Effect::Apply(row) => row.key,
             Effect::Undo(key, _) => key,
+            _ => unreachable!("only whole scripts are answered so"),
         };
         let again = db.partial.contains(&key);
         db.partial.push(key.clone());
@@ -449,13 +482,42 @@ fn commit(
             if !backed_up {
                 wrong.push(format!("{} was applied without a proven backup", row.key));
             }
+            db.journal.remove(&row.key);
             if !forgets {
                 db.history.push(row);
             }
         }
+        Effect::Begin(key, checksum) => {
+            if db.journal.insert(key.clone(), Entry { checksum, ..Entry::default() }).is_some() {
+                wrong.push(format!("{key} was begun twice"));
+            }
+        }
+        Effect::Inside(key, n) => {
+            wrong.extend(happened(db, &key, n));
+            let entry = db.journal.entry(key.clone()).or_default();
+            if entry.outside || entry.done + 1 != n {
+                wrong.push(format!("statement {n} of {key} ran, and the journal has {entry:?}"));
+            }
+            entry.done = n;
+        }
+        Effect::Mark(key) => db.journal.entry(key).or_default().outside = true,
+        Effect::Bare(key, n) => {
+            wrong.extend(happened(db, &key, n));
+            if !db.journal.get(&key).is_some_and(|entry| entry.outside) {
+                wrong.push(format!("statement {n} of {key} was sent, and the journal does not say so"));
+            }
+        }
+        Effect::Close(key, done) => {
+            let entry = db.journal.entry(key).or_default();
+            (entry.done, entry.outside) = (done, false);
+        }
         Effect::Undo(key, destroys) => {
-            *db.effects.entry(key.clone()).or_default() -= 1;
-            if db.effects[&key] < 0 {
+            db.statements.retain(|(of, _), _| *of != key);
+            // A part of a script is no effect yet.
+            if db.journal.remove(&key).is_none() {
+                *db.effects.entry(key.clone()).or_default() -= 1;
+            }
+            if db.effects.get(&key).is_some_and(|n| *n < 0) {
                 wrong.push(format!("{key} is undone more often than applied"));
             }
             if destroys {
@@ -468,6 +530,62 @@ fn commit(
         state.violation(violation);
     }
     Ok(())
+}
+
+/// A statement happens; what is wrong about that.
+fn happened(db: &mut Database, key: &str, n: usize) -> Option<String> {
+    let times = db.statements.entry((key.to_owned(), n)).or_default();
+    *times += 1;
+    (*times > 1).then(|| format!("statement {n} of {key} happened {times} times"))
+}
+
+impl SimSession {
+    /// A script without a transaction, from its cursor on.
+    async fn apply_in_steps(&mut self, script: &Script, answer: Answer) -> Result<(), ScriptFailure> {
+        let key = script.key.clone();
+        if !self.journal.contains_key(&key) {
+            let begin = Effect::Begin(key.clone(), script.checksum.clone());
+            self.send("begin", begin, Answer::Done).await?;
+            self.journal.insert(key.clone(), Entry { checksum: script.checksum.clone(), ..Entry::default() });
+        }
+        let steps: Vec<_> = script.steps().collect();
+        for (n, step) in (1..).zip(&steps) {
+            if n <= self.journal[&key].done {
+                continue;
+            }
+            // What fails is the last statement: the others stay.
+            let fails =
+                if answer == Answer::Fails && n == steps.len() { Answer::Fails } else { Answer::Done };
+            match step.how {
+                How::Outside(_) => self.outside(&key, n, answer == Answer::Unknown).await?,
+                _ => self.send("step", Effect::Inside(key.clone(), n), fails).await?,
+            }
+            self.journal.entry(key.clone()).or_default().done = n;
+        }
+        Ok(())
+    }
+
+    async fn outside(&mut self, key: &str, n: usize, no_probe: bool) -> Result<(), ScriptFailure> {
+        if self.journal[key].outside {
+            let there = self.world.call(self.driver, "probe", || {
+                let mut state = self.world.state();
+                let blind = state.bugs.blind_probe;
+                !blind && state.database(&self.target).statements.contains_key(&(key.to_owned(), n))
+            });
+            let there = there.await.map_err(|_| lost_script())?;
+            if no_probe {
+                return Err(ScriptFailure::Unknown { evidence: format!("statement {n} was sent") });
+            }
+            let done = if there { n } else { n - 1 };
+            self.send("close", Effect::Close(key.to_owned(), done), Answer::Done).await?;
+            if there {
+                return Ok(());
+            }
+        }
+        self.send("mark", Effect::Mark(key.to_owned()), Answer::Done).await?;
+        self.send("bare", Effect::Bare(key.to_owned(), n), Answer::Done).await?;
+        self.send("close", Effect::Close(key.to_owned(), n), Answer::Done).await
+    }
 }
 
 impl Session for SimSession {
@@ -486,7 +604,11 @@ impl Session for SimSession {
     async fn apply(&mut self, _: &str, script: &Script) -> Result<HistoryRow, ScriptFailure> {
         let rank = self.histories["default"].len() as u64 + 1;
         let row = HistoryRow::of(script, rank);
-        let answer = self.world.behaviour(&self.target).to_apply(&script.key);
+        let mut answer = self.world.behaviour(&self.target).to_apply(&script.key);
+        if script.directives.no_transaction {
+            self.apply_in_steps(script, answer).await?;
+            answer = Answer::Done;
+        }
         self.send("apply", Effect::Apply(row.clone()), answer).await?;
         self.histories.get_mut("default").expect("the one history").push(row.clone());
         Ok(row)

@@ -4,7 +4,7 @@ use super::cluster::SimCluster;
 use super::database::SimEngine;
 use super::faults::{Fault, Faults};
 use super::oracle;
-use super::scenario::{self, TARGET};
+use super::scenario::{self, TARGET, Third};
 use super::world::{Bugs, OutsideWindow, SimClock, SimWorld, World};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -109,7 +109,8 @@ impl Stage {
 async fn play(seed: u64, faults: Faults, bugs: Bugs, trace: bool) -> Result {
     let (orders, mut inbox) = mpsc::unbounded_channel();
     let scenario = scenario::of_seed(seed);
-    let state = scenario::platform(scenario::Undo::of_seed(seed), seed.is_multiple_of(7), bugs);
+    let (undo, third) = (scenario::Undo::of_seed(seed), Third::of_seed(seed));
+    let state = scenario::platform(undo, third, seed.is_multiple_of(7), bugs);
     let world = World::new(seed, faults, state, scenario, orders, trace);
     let mut stage = Stage::new(world.clone(), Signals::default());
     let outcome = drive(&mut stage, &mut inbox, trace).await;

@@ -57,6 +57,10 @@ pub fn in_place(state: &mut State) {
             state.violation(format!("Succeeded, and {key} is there {there} times"));
         }
     }
+    let statements = state.database(TARGET).statements.clone();
+    if !(statements.is_empty() || statements.len() == 3 && statements.values().all(|times| *times == 1)) {
+        state.violation(format!("Succeeded, and statements happened {statements:?}"));
+    }
     for (name, replicas) in [("api", 3), ("worker", 2), ("mailer", 1), ("web", 2)] {
         let image = if name == "mailer" { "mailer:1".to_owned() } else { format!("{name}:2") };
         check_workload(state, name, replicas, &image);
@@ -81,6 +85,10 @@ pub fn as_before(state: &mut State) {
         .filter(|(key, n)| **n != 0 && *key != "1")
         .map(|(k, _)| k.clone())
         .collect();
+    let parts = !state.database(TARGET).statements.is_empty() || !state.database(TARGET).journal.is_empty();
+    if parts {
+        state.violation("undone, and a part of a script is there".into());
+    }
     if !left.is_empty() {
         state.violation(format!("undone, and the effect of {left:?} is there"));
     }

@@ -38,19 +38,46 @@ impl Undo {
     }
 }
 
+/// How the script V3 runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Third {
+    /// In one transaction.
+    Whole,
+    /// Statement by statement, with an undo that takes back any part of it.
+    Steps,
+    /// Statement by statement; a part of it is not taken back.
+    StepsForGood,
+}
+
+impl Third {
+    /// Of a seed: each with everything that may go wrong in the platform.
+    pub fn of_seed(seed: u64) -> Self {
+        [Third::Whole, Third::Steps, Third::StepsForGood][usize::try_from(seed / 10 % 3).expect("small")]
+    }
+}
+
 /// The scripts of step `schema`: V1 is in already, V2 and V3 are pending.
-pub fn bundle(undo: Undo) -> Bundle {
+pub fn bundle(undo: Undo, third: Third) -> Bundle {
+    let partial = if third == Third::Steps { "-- whimbrel: undo partial-ok\n" } else { "" };
+    let body = match third {
+        Third::Whole => "create table t3 (i int);\n",
+        Third::Steps | Third::StepsForGood => {
+            "-- whimbrel: no-transaction\n-- whimbrel: mixed: true\ncreate table t3 (i int);\n\
+             create index concurrently i3 on t3 (i);\ninsert into t3 values (3);\n"
+        }
+    };
+    let third = match undo {
+        Undo::Keeps => Some(format!("{partial}-- whimbrel: undo keeps-data\nselect 1;\n")),
+        Undo::Drops => Some(format!("{partial}drop table t3;\n")),
+        Undo::None => None,
+    };
     let mut files = vec![
         ("V1__one.sql", "create table t1 (i int);\n"),
         ("V2__two.sql", "create table t2 (i int);\n"),
         ("U2__two.sql", "-- whimbrel: undo keeps-data\nselect 2;\n"),
-        ("V3__three.sql", "create table t3 (i int);\n"),
+        ("V3__three.sql", body),
     ];
-    match undo {
-        Undo::Keeps => files.push(("U3__three.sql", "-- whimbrel: undo keeps-data\nselect 1;\n")),
-        Undo::Drops => files.push(("U3__three.sql", "drop table t3;\n")),
-        Undo::None => {}
-    }
+    files.extend(third.iter().map(|undo| ("U3__three.sql", undo.as_str())));
     read(&files)
 }
 
@@ -150,16 +177,16 @@ fn running(name: &str, replicas: i32) -> Workload {
 }
 
 /// The platform before the run.
-pub fn platform(undo: Undo, online: bool, bugs: Bugs) -> State {
-    of_intent(&Intent { online, ..intent() }, undo, bugs)
+pub fn platform(undo: Undo, third: Third, online: bool, bugs: Bugs) -> State {
+    of_intent(&Intent { online, ..intent() }, undo, third, bugs)
 }
 
 /// The same platform, with a plan that a person must approve.
 pub fn asking(undo: Undo) -> State {
-    of_intent(&Intent { approval: true, ..intent() }, undo, Bugs::default())
+    of_intent(&Intent { approval: true, ..intent() }, undo, Third::Whole, Bugs::default())
 }
 
-fn of_intent(intent: &Intent, undo: Undo, bugs: Bugs) -> State {
+fn of_intent(intent: &Intent, undo: Undo, third: Third, bugs: Bugs) -> State {
     let workloads = BTreeMap::from([
         (workload("Deployment", "api"), running("api", 3)),
         (workload("Deployment", "worker"), running("worker", 2)),
@@ -167,7 +194,7 @@ fn of_intent(intent: &Intent, undo: Undo, bugs: Bugs) -> State {
         (workload("Deployment", "web"), running("web", 2)),
         (workload("CronJob", "nightly"), running("nightly", 0)),
     ]);
-    let all = bundle(undo);
+    let all = bundle(undo, third);
     let first: Script = all.scripts[0].clone();
     let history = vec![HistoryRow::of(&first, 1)];
     let target = TargetSeen {

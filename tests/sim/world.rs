@@ -46,6 +46,8 @@ pub struct Bugs {
     pub old_images_lost: bool,
     /// Nobody tells the driver that the window has closed.
     pub window_unheard: bool,
+    /// A probe finds nothing of what is there.
+    pub blind_probe: bool,
 }
 
 /// A window that has closed on the run.

@@ -47,10 +47,12 @@ async fn inside(
         row.and_then(|row| row.get(column)).is_some_and(|value| value.as_deref() == Some("t"))
     };
     let present = judge(&settings.at(), yes(2, 0), yes(2, 1))? == Schema::Present;
+    let mut format = schema::FORMAT;
     if present {
         // Nobody is ended in a database that another run holds.
         let row = fence::peek(connection, settings).await?;
         fence::admit(&settings.at(), &row, fence)?;
+        format = row.format;
     }
     ambiguity::settle(connection, settings, fence, &ambiguity::older(settings, sets.get(1))).await?;
     if !yes(0, 0) {
@@ -59,6 +61,8 @@ async fn inside(
     refuse_foreign(connection, settings, present, incumbents::named(sets.get(3))).await?;
     if !present {
         schema::make(connection, settings).await?;
+    } else if format < schema::FORMAT {
+        schema::renew(connection, settings).await?;
     }
     fence::raise(connection, settings, fence).await?;
     let sets = connection.read(settings, READ).await?;

@@ -11,6 +11,8 @@ use crate::engine::{BlockedBy, Claim, ClaimSeen, EngineError, Fence};
 /// The fence row as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
+    /// Of the schema that it is in.
+    pub(super) format: u32,
     pub(super) claimed: bool,
     pub(super) seen: ClaimSeen,
 }
@@ -116,10 +118,11 @@ pub(super) fn farewell(fence: &Fence, claim: Claim, flush: bool) -> String {
 
 fn row(settings: &Settings, row: Option<&Vec<Option<String>>>) -> Result<Row, EngineError> {
     let column = |index: usize| row.and_then(|row| row.get(index)).and_then(Option::as_deref);
-    check_format(&settings.at(), column(0))?;
+    let format = check_format(&settings.at(), column(0))?;
     let number = |index: usize| column(index).and_then(|text| text.parse().ok()).unwrap_or(0);
     let text = |index: usize| column(index).unwrap_or_default().to_owned();
     Ok(Row {
+        format,
         claimed: column(2) == Some("t"),
         seen: ClaimSeen {
             token: number(1),
@@ -161,7 +164,7 @@ mod tests {
             token,
             cluster: "c2".to_owned(),
         };
-        Row { claimed, seen }
+        Row { format: 2, claimed, seen }
     }
 
     #[test]

@@ -14,22 +14,31 @@ use crate::script::{HistoryRow, Kind};
 pub(super) struct Record {
     pub(super) histories: BTreeMap<String, Vec<HistoryRow>>,
     pub(super) partial: Vec<Partial>,
-    /// Rank of each partial script, in the order of `partial`.
-    pub(super) partial_ranks: Vec<u64>,
+    /// What only we need to know of each partial script, in the order of `partial`.
+    pub(super) halves: Vec<Half>,
     /// The rank that the next row of each history gets; above every row that ever was, undone ones too.
     pub(super) next_rank: BTreeMap<String, u64>,
 }
 
+/// Of a script that was begun and is not in its history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Half {
+    pub(super) rank: u64,
+    /// The statement at the cursor was sent outside of a transaction; what was there before it.
+    pub(super) outside: Option<String>,
+}
+
 impl Record {
+    /// Where a partial script is in `partial` and `halves`.
+    pub(super) fn half(&self, history: &str, key: &str) -> Option<usize> {
+        self.partial.iter().position(|half| half.history == history && half.key == key)
+    }
+
     /// The rank at which a script stands: its newest row, or the row it would have had if it is partial.
     pub(super) fn rank(&self, history: &str, key: &str) -> Option<u64> {
         let rows = self.histories.get(history)?;
         let row = rows.iter().rev().find(|row| row.key == key).map(|row| row.installed_rank);
-        row.or_else(|| {
-            let same = |half: &&Partial| half.history == history && half.key == key;
-            let position = self.partial.iter().position(|half| same(&half))?;
-            self.partial_ranks.get(position).copied()
-        })
+        row.or_else(|| self.halves.get(self.half(history, key)?).map(|half| half.rank))
     }
 
     /// Takes out what stood at `rank`.
@@ -37,20 +46,21 @@ impl Record {
         if let Some(rows) = self.histories.get_mut(history) {
             rows.retain(|row| row.installed_rank != rank);
         }
-        let gone = |at: &usize| self.partial[*at].history == history && self.partial_ranks[*at] == rank;
+        let gone = |at: &usize| self.partial[*at].history == history && self.halves[*at].rank == rank;
         if let Some(at) = (0..self.partial.len()).find(gone) {
             self.partial.remove(at);
-            self.partial_ranks.remove(at);
+            self.halves.remove(at);
         }
     }
 }
 
-/// Three queries; their sets are read by [`record`]. Times are in microseconds since 1970, whatever DateStyle says.
+/// Three queries; what a schema of format 1 has no column for is NULL. Their sets are read by [`record`]. Times are in microseconds since 1970, whatever DateStyle says.
 pub(super) const READ: &str = "\
 SELECT history, rank, key, kind, version, description, file, checksum FROM whimbrel.history \
  WHERE undone_at IS NULL ORDER BY history, rank; \
-SELECT history, rank, key, run_uid, statement, (extract(epoch FROM started_at) * 1000000)::bigint \
- FROM whimbrel.journal WHERE state IN ('Started', 'Undoing') ORDER BY id; \
+SELECT history, rank, key, run_uid, statement, (extract(epoch FROM started_at) * 1000000)::bigint, checksum, state, \
+ to_jsonb(j) ->> 'outside_at', to_jsonb(j) ->> 'before' \
+ FROM whimbrel.journal j WHERE state IN ('Started', 'Undoing') ORDER BY id; \
 SELECT history, max(rank) + 1 FROM \
  (SELECT history, rank FROM whimbrel.history UNION ALL SELECT history, rank FROM whimbrel.journal) r GROUP BY history";
 
@@ -75,13 +85,16 @@ pub(super) fn record(declared: &[History], sets: &[Set]) -> Record {
         }
     }
     for row in rows(sets, 1) {
-        record.partial_ranks.push(number(row, 1));
+        let outside = row[8].as_ref().map(|_| text(row, 9).to_owned());
+        record.halves.push(Half { rank: number(row, 1), outside });
         record.partial.push(Partial {
             history: text(row, 0).to_owned(),
             key: text(row, 2).to_owned(),
             run_uid: text(row, 3).to_owned(),
             statement: usize::try_from(number(row, 4)).unwrap_or(0),
             since: timestamp(row[5].as_deref()),
+            checksum: text(row, 6).to_owned(),
+            undoing: text(row, 7) == "Undoing",
         });
     }
     for row in rows(sets, 2) {

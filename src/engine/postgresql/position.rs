@@ -1,8 +1,8 @@
 //! From what the server says of an error to its place in the user's own file.
 
-use super::guard::{Message, OPENING};
+use super::guard::Message;
 use super::wire::{Reply, ServerError};
-use crate::script::split::{Lines, Split, split};
+use crate::script::split::{self, Item, Statement, scan};
 
 /// Where in the file an error is, and what to say instead of the server's words where those quote our own text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,80 +13,106 @@ pub(super) struct Place {
     pub(super) message: Option<String>,
 }
 
-/// The place of `error` in `text`, which stands in `message`.
+/// The place of `error` in the file that `message` is made of.
 ///
 /// Errors of reading and analysing carry a position. The others belong to the statement that was running: the one
-/// after those that completed. Beyond the last one it is our own COMMIT, where deferred constraints are checked.
-pub(super) fn place(message: &Message, text: &str, reply: &Reply, error: &ServerError) -> Place {
-    let lines = Lines::new(text);
-    let split = match split(text) {
-        Ok(split) => Some(split),
+/// after those that completed; errors in the rows of a COPY say in which. Beyond the last one it is our own COMMIT, where
+/// deferred constraints are checked.
+pub(super) fn place(message: &Message<'_>, reply: &Reply, error: &ServerError) -> Place {
+    let text = message.script.text();
+    if error.code == "42601"
+        && let Some(unclosed) = scan(text).find_map(Result::err)
+    {
         // Whatever was left open swallowed our own text, and the server's words quote that.
-        Err(unclosed) if error.code == "42601" => {
-            let said = Some(unclosed.what.to_string());
-            return Place { message: said, ..at(&lines, text, unclosed.offset, None) };
-        }
-        Err(_) => None,
-    };
+        return Place { message: Some(unclosed.what.to_string()), ..at(text, unclosed.offset, None) };
+    }
     match error.position {
         Some(position) => match position.checked_sub(message.opening_chars + 1) {
-            Some(offset) => positioned(&lines, text, offset, split.as_ref()),
+            Some(offset) => positioned(message, offset),
             None => Place::default(),
         },
-        None => running(&lines, text, reply, error, split.as_ref()),
+        None => running(message, reply, error),
     }
 }
 
-/// `offset` is in characters of the text, from 0.
-fn positioned(lines: &Lines, text: &str, offset: usize, split: Option<&Split>) -> Place {
-    if let Some((byte, _)) = text.char_indices().nth(offset) {
-        return at(lines, text, byte, split);
+/// `offset` is in characters of what was sent of the text, from 0.
+fn positioned(message: &Message<'_>, offset: usize) -> Place {
+    let text = message.script.text();
+    if let Some(byte) = message.script.byte_of(offset) {
+        let number = statements(text).take_while(|statement| statement.range.start <= byte).last();
+        return at(text, byte, number.map(|statement| statement.number));
     }
-    let last = split.and_then(|split| split.statements.last());
     Place {
         message: Some("the last statement is not complete".to_owned()),
-        ..last.map_or_else(Place::default, |last| at(lines, text, last.range.start, split))
+        ..statements(text).last().map_or_else(Place::default, |last| begin(&last))
     }
 }
 
-fn running(lines: &Lines, text: &str, reply: &Reply, error: &ServerError, split: Option<&Split>) -> Place {
-    let Some((split, done)) = split.zip(reply.completed.checked_sub(OPENING)) else {
-        return Place::default();
+fn running(message: &Message<'_>, reply: &Reply, error: &ServerError) -> Place {
+    let Some(done) = reply.completed.checked_sub(message.before) else { return Place::default() };
+    let number = message.script.number(done);
+    let sent = message.script.statements().is_none_or(|sent| done < sent);
+    let running = statements(message.script.text()).find(|statement| sent && statement.number == number);
+    let Some(running) = running else {
+        let constraint = error.constraint.as_ref().map(|name| format!(", constraint {name}"));
+        let constraint = constraint.unwrap_or_default();
+        let said = format!("at the end of the transaction{constraint}: {}", error.text(false));
+        return Place { message: Some(said), ..Place::default() };
     };
-    match split.statements.get(done) {
-        Some(statement) => at(lines, text, statement.range.start, Some(split)),
-        None => {
-            let constraint = error.constraint.as_ref().map(|name| format!(", constraint {name}"));
-            let constraint = constraint.unwrap_or_default();
-            let said = format!("at the end of the transaction{constraint}: {}", error.text(false));
-            Place { message: Some(said), ..Place::default() }
+    match running.copy.as_ref().zip(row(error)) {
+        Some((copy, row)) => {
+            let line = u32::try_from(copy.line + row - 1).ok();
+            Place { line, column: Some(1), ..begin(&running) }
         }
+        None => begin(&running),
     }
 }
 
-fn at(lines: &Lines, text: &str, byte: usize, split: Option<&Split>) -> Place {
-    let (line, column) = lines.at(text, byte);
+/// The line of its data in which a COPY failed, from 1: `COPY t, line 3, column a: "x"`, in the server's language.
+fn row(error: &ServerError) -> Option<usize> {
+    let copy = error.context.as_ref()?.lines().find(|line| line.starts_with("COPY "))?;
+    let numbers = copy.split(", ").skip(1).filter_map(|part| {
+        let number: String = part.split_once(' ')?.1.chars().take_while(char::is_ascii_digit).collect();
+        number.parse::<usize>().ok().filter(|number| *number > 0)
+    });
+    { numbers }.next()
+}
+
+fn statements(text: &str) -> impl Iterator<Item = Statement> {
+    scan(text).filter_map(|item| match item {
+        Ok(Item::Statement(statement)) => Some(statement),
+        _ => None,
+    })
+}
+
+fn begin(statement: &Statement) -> Place {
     Place {
-        statement: split.and_then(|split| split.statement_at(byte)).map(|statement| statement.number),
-        line: u32::try_from(line).ok(),
-        column: u32::try_from(column).ok(),
-        ..Place::default()
+        statement: Some(statement.number),
+        line: u32::try_from(statement.line).ok(),
+        column: u32::try_from(statement.column).ok(),
+        message: None,
     }
+}
+
+fn at(text: &str, byte: usize, statement: Option<usize>) -> Place {
+    let (line, column) = split::place(text, byte);
+    Place { statement, line: u32::try_from(line).ok(), column: u32::try_from(column).ok(), message: None }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::postgresql::guard;
+    use crate::engine::postgresql::guard::{self, OPENING};
+    use crate::script::Executable;
 
     const TEXT: &str = "-- ü\nSELECT 1;\n\n  SELECT x FROM y;\nSELECT";
 
     fn placed(text: &str, completed: usize, error: &ServerError) -> Place {
-        let message = guard::guarded("SELECT 'ü'", None, text, guard::CLOSE);
+        let message = guard::guarded("SELECT 'ü'", None, Executable::of(text), guard::CLOSE);
         let reply = Reply { completed, ..Reply::default() };
         // Positions in these tests are of the text; the server's are of the whole message.
         let position = error.position.map(|position| position + message.opening_chars);
-        place(&message, text, &reply, &ServerError { position, ..error.clone() })
+        place(&message, &reply, &ServerError { position, ..error.clone() })
     }
 
     fn error(code: &str, position: Option<usize>) -> ServerError {
@@ -142,7 +168,28 @@ mod tests {
 
     #[test]
     fn an_error_in_the_opening_has_no_place_in_the_file() {
-        let message = guard::guarded("SELECT 1", None, TEXT, guard::CLOSE);
-        assert_eq!(place(&message, TEXT, &Reply::default(), &error("42501", Some(5))), Place::default());
+        let message = guard::guarded("SELECT 1", None, Executable::of(TEXT), guard::CLOSE);
+        assert_eq!(place(&message, &Reply::default(), &error("42501", Some(5))), Place::default());
+    }
+
+    #[test]
+    fn an_error_in_a_row_is_in_the_line_of_the_file() {
+        let text = "SELECT 1;\n\\restrict k\nCOPY t FROM stdin; -- rows\n1\nx\n\\.\nSELECT y;";
+        for (context, line) in [
+            ("COPY t, line 2, column a: \"x, line 9\"", 5),
+            ("SQL function \"f\"\nCOPY t, Zeile 1: »1«", 4),
+            ("COPY t, ligne 2 : « x »", 5),
+            ("nothing of the kind", 3),
+        ] {
+            let bad = ServerError { context: Some(context.to_owned()), ..error("22P02", None) };
+            let place = placed(text, OPENING + 1, &bad);
+            assert_eq!(
+                (place.statement, place.line, place.column),
+                (Some(2), Some(line), Some(1)),
+                "{context}"
+            );
+        }
+        let y = text.replace("\\restrict k", "").replace("1\nx\n\\.", "").find('y').unwrap() + 1;
+        assert_eq!(triple(&placed(text, 0, &error("42703", Some(y)))), (Some(3), Some(7), Some(8)));
     }
 }

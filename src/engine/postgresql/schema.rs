@@ -6,8 +6,12 @@ use super::wire::{Lost, NO_ROWS};
 use crate::engine::EngineError;
 
 const MAKE: &str = include_str!("schema.sql");
-/// The layout of the tables and the functions in [`MAKE`].
-pub(super) const FORMAT: u32 = 1;
+/// From format 1 to 2.
+const STEPS: &str = include_str!("steps.sql");
+/// The layout of the tables and the functions in [`MAKE`] and [`STEPS`].
+pub(super) const FORMAT: u32 = 2;
+/// Can be read, and is brought up to [`FORMAT`] by the first who enters.
+const OLDER: u32 = 1;
 /// One lock per database; the number is the word `whimbrel` in ASCII. [`MAKE`] has it too.
 pub(super) const LOCK: i64 = 8_604_243_006_615_348_588;
 
@@ -34,10 +38,10 @@ pub(super) fn judge(at: &str, namespace: bool, fence: bool) -> Result<Schema, En
     }
 }
 
-/// Refuses a schema that another version of Whimbrel made and this one can't read.
-pub(super) fn check_format(at: &str, format: Option<&str>) -> Result<(), EngineError> {
+/// The format of a schema; one that another version of Whimbrel made and this one can't read is refused.
+pub(super) fn check_format(at: &str, format: Option<&str>) -> Result<u32, EngineError> {
     match format.and_then(|format| format.parse::<u32>().ok()) {
-        Some(FORMAT) => Ok(()),
+        Some(known @ OLDER..=FORMAT) => Ok(known),
         _ => Err(EngineError::Unsupported {
             at: at.to_owned(),
             reason: format!(
@@ -50,14 +54,28 @@ pub(super) fn check_format(at: &str, format: Option<&str>) -> Result<(), EngineE
 
 /// Makes the schema in one transaction. The caller holds the lock.
 pub(super) async fn make(connection: &mut Connection, settings: &Settings) -> Result<(), EngineError> {
+    run(connection, settings, "make the schema", &format!("BEGIN; {MAKE} {STEPS} COMMIT"), may_not_create)
+        .await
+}
+
+/// Brings a schema of an older format up to ours. The caller holds the lock, and the fence admits it.
+pub(super) async fn renew(connection: &mut Connection, settings: &Settings) -> Result<(), EngineError> {
+    run(connection, settings, "renew the schema", &format!("BEGIN; {STEPS} COMMIT"), may_not_use).await
+}
+
+async fn run(
+    connection: &mut Connection,
+    settings: &Settings,
+    what: &str,
+    message: &str,
+    may_not: fn(&Settings, &str) -> EngineError,
+) -> Result<(), EngineError> {
     let lost = |lost: Lost| EngineError::Lost { at: settings.at(), reason: lost.reason };
-    let message = format!("BEGIN; {MAKE} COMMIT");
-    let reply = connection.wire.effect("make the schema", &message, NO_ROWS).await.map_err(lost)?;
+    let reply = connection.wire.effect(what, message, NO_ROWS).await.map_err(lost)?;
     let Some(error) = reply.error else { return Ok(()) };
     connection.wire.query("ROLLBACK", NO_ROWS).await.map_err(lost)?;
     if error.code == "42501" {
-        let user = &connection.server.user;
-        return Err(may_not_create(settings, user));
+        return Err(may_not(settings, &connection.server.user));
     }
     Err(server_said(settings, error))
 }

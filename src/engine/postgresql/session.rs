@@ -15,25 +15,25 @@ use super::position::place;
 use super::schema::LOCK;
 use super::settings::Settings;
 use super::undo::{self, Taken};
-use super::verdict::{Verdict, judge};
-use super::wire::{ALL_ROWS, Lost, NO_ROWS, Reply, ServerError, Status};
+use super::verdict::{self, Verdict, judge};
+use super::wire::{ALL_ROWS, Lost, MOST_BYTES, NO_ROWS, Reply, ServerError, Status};
 use crate::engine::{
     BlockedBy, Canceller, Claim, EngineError, Fence, Partial, ScriptError, ScriptFailure, Session,
 };
-use crate::script::{HistoryRow, Kind, Script};
+use crate::script::{Executable, HistoryRow, Kind, Script};
 
 /// PostgreSQL counts what a session wrote when it likes, from this version on also when told to.
 const FLUSHES_WHEN_TOLD: u32 = 150_000;
 
 /// A connection that holds lock and fence of one PostgreSQL database.
 pub struct PostgresqlSession {
-    settings: Arc<Settings>,
-    connection: Connection,
-    fence: Fence,
-    record: Record,
+    pub(super) settings: Arc<Settings>,
+    pub(super) connection: Connection,
+    pub(super) fence: Fence,
+    pub(super) record: Record,
     cancelled: Cancelled,
     /// Why nothing more can be done here: what an earlier script said is still true, and only that.
-    broken: Option<ScriptFailure>,
+    pub(super) broken: Option<ScriptFailure>,
 }
 
 impl PostgresqlSession {
@@ -41,52 +41,71 @@ impl PostgresqlSession {
         Self { settings, connection, fence, record, cancelled: Cancelled::default(), broken: None }
     }
 
-    /// Sends one guarded message and says what may be believed after it. `file` and `text` are the user's.
-    async fn run(&mut self, message: &Message, file: &str, text: &str) -> Result<(), ScriptFailure> {
+    /// Sends one guarded message and says what may be believed after it. `file` is the user's.
+    pub(super) async fn run(&mut self, message: &Message<'_>, file: &str) -> Result<(), ScriptFailure> {
+        self.may_run()?;
+        let mut blocker = None;
+        let reply = self.send(message, file, &mut blocker).await?;
+        let verdict = judge(&reply, self.connection.wire.status(), message.before);
+        if verdict == Verdict::Committed {
+            return Ok(());
+        }
+        self.broken = self.recover().await.err();
+        Err(match verdict {
+            Verdict::Refused(error) => self.refused(message, file, &reply, error, blocker),
+            other => failed(file, other),
+        })
+    }
+
+    /// Whether this session may still run something for a script.
+    pub(super) fn may_run(&self) -> Result<(), ScriptFailure> {
+        match &self.broken {
+            Some(broken) => Err(broken.clone()),
+            None if self.cancelled.asked() => Err(ScriptFailure::Cancelled),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a message and reads its answer; who it waited for is left in `blocker`.
+    pub(super) async fn send(
+        &mut self,
+        message: &Message<'_>,
+        file: &str,
+        blocker: &mut Option<BlockedBy>,
+    ) -> Result<Reply, ScriptFailure> {
+        let outgoing = message.outgoing();
+        if outgoing.parts.iter().map(|part| part.len()).sum::<usize>() > MOST_BYTES {
+            return Err(too_large(file));
+        }
+        let pid = self.connection.wire.pid();
+        tokio::select! {
+            biased;
+            reply = self.connection.wire.guarded(file, &outgoing) => reply.map_err(lost),
+            never = blockers::watch(&self.settings, &self.fence, pid, blocker) => match never {},
+        }
+    }
+
+    /// Writes into our own tables what must be there before the script goes on, in a transaction of its own. Not refused
+    /// to a session that was cancelled: what has happened must be written down.
+    pub(super) async fn write(&mut self, file: &str, call: &str) -> Result<(), ScriptFailure> {
         if let Some(broken) = &self.broken {
             return Err(broken.clone());
         }
-        if self.cancelled.asked() {
-            return Err(ScriptFailure::Cancelled);
-        }
-        let mut blocker = None;
-        let pid = self.connection.wire.pid();
-        let reply = tokio::select! {
-            biased;
-            reply = self.connection.wire.effect(file, &message.text, NO_ROWS) => reply.map_err(lost)?,
-            never = blockers::watch(&self.settings, &self.fence, pid, &mut blocker) => match never {},
+        let text = format!("RESET ALL; SET SESSION AUTHORIZATION DEFAULT; BEGIN; {call}; COMMIT");
+        let what = format!("{file}: journal");
+        let reply = self.connection.wire.effect(&what, &text, NO_ROWS).await.map_err(lost)?;
+        let committed = reply.last_tag == "COMMIT" && self.connection.wire.status() == Status::Idle;
+        let Some(error) = reply.error else {
+            let reason = "the journal's transaction ended by something else than its COMMIT".to_owned();
+            return if committed { Ok(()) } else { Err(ScriptFailure::Lost { reason }) };
         };
-        let verdict = judge(&reply, self.connection.wire.status());
-        if verdict != Verdict::Committed {
-            self.broken = self.recover().await.err();
-        }
-        let refused = |code: &str, message: String, hint: &str| {
-            ScriptFailure::from(ScriptError {
-                code: code.to_owned(),
-                message,
-                file: file.to_owned(),
-                statement: None,
-                line: None,
-                column: None,
-                hint: (!hint.is_empty()).then(|| hint.to_owned()),
-            })
-        };
-        Err(match verdict {
-            Verdict::Committed => return Ok(()),
-            Verdict::Refused(error) => self.refused(message, file, text, &reply, error, blocker),
-            Verdict::LockLost => ScriptFailure::LockLost,
-            Verdict::Overtaken(token) => ScriptFailure::Overtaken { token },
-            Verdict::EndedItself => refused(
-                "WB003",
-                "the script ended its own transaction with ROLLBACK; nothing of it is applied".to_owned(),
-                "Take COMMIT, ROLLBACK and PREPARE TRANSACTION out of it: a script runs in one transaction.",
-            ),
-            Verdict::Twice => refused(DRIFT, "it was begun before by another run".to_owned(), ""),
-            Verdict::NotThere => refused(DRIFT, "it is not in the history".to_owned(), ""),
-            Verdict::Younger(key) => {
-                refused(DRIFT, format!("the younger script {key} is in the history"), "Undo that one first.")
+        self.broken = self.recover().await.err();
+        Err(match verdict::opening(&error) {
+            Verdict::Refused(error) if error.code == "57014" && self.cancelled.asked() => {
+                ScriptFailure::Cancelled
             }
-            Verdict::Unknown(evidence) => ScriptFailure::Unknown { evidence },
+            Verdict::Refused(error) if passes(&error) => ScriptFailure::Blocked(gone_by_now(&error)),
+            other => failed(file, other),
         })
     }
 
@@ -102,7 +121,7 @@ impl PostgresqlSession {
     }
 
     /// A failed script may have left settings behind and freed the lock. Without the lock nothing more may be done.
-    async fn recover(&mut self) -> Result<(), ScriptFailure> {
+    pub(super) async fn recover(&mut self) -> Result<(), ScriptFailure> {
         let in_transaction = self.connection.wire.status() != Status::Idle;
         let reply = self.connection.wire.query(&guard::recovery(in_transaction, LOCK), ALL_ROWS).await;
         let reply = reply.map_err(lost)?;
@@ -111,26 +130,19 @@ impl PostgresqlSession {
         if reply.error.is_none() && locked { Ok(()) } else { Err(ScriptFailure::LockLost) }
     }
 
-    fn refused(
+    pub(super) fn refused(
         &self,
-        message: &Message,
+        message: &Message<'_>,
         file: &str,
-        text: &str,
         reply: &Reply,
         error: ServerError,
         blocker: Option<BlockedBy>,
     ) -> ScriptFailure {
         match error.code.as_str() {
-            // Lock timeout, deadlock, serialization failure: another transaction was in the way.
-            "55P03" | "40P01" | "40001" => ScriptFailure::Blocked(blocker.unwrap_or(BlockedBy {
-                what: format!("{} ({}); whoever it was is gone by now", error.message, error.code),
-                since: None,
-                sql: None,
-                pid: None,
-            })),
+            _ if passes(&error) => ScriptFailure::Blocked(blocker.unwrap_or_else(|| gone_by_now(&error))),
             "57014" if self.cancelled.asked() => ScriptFailure::Cancelled,
             _ => {
-                let place = place(message, text, reply, &error);
+                let place = place(message, reply, &error);
                 ScriptFailure::from(ScriptError {
                     hint: hint(&error),
                     message: place.message.unwrap_or_else(|| error.text(self.settings.diagnostics_full)),
@@ -168,7 +180,7 @@ impl PostgresqlSession {
         }
     }
 
-    fn drift(script: &Script, message: String) -> ScriptFailure {
+    pub(super) fn drift(script: &Script, message: String) -> ScriptFailure {
         ScriptFailure::from(ScriptError {
             code: DRIFT.to_owned(),
             message,
@@ -181,7 +193,7 @@ impl PostgresqlSession {
     }
 
     /// The rank of the script's next row, unless the history says that it must not run.
-    fn admit(&self, history: &str, script: &Script) -> Result<u64, ScriptFailure> {
+    pub(super) fn admit(&self, history: &str, script: &Script) -> Result<u64, ScriptFailure> {
         let Some(rows) = self.record.histories.get(history) else {
             return Err(Self::drift(script, format!("history {history} is not declared")));
         };
@@ -200,8 +212,66 @@ impl PostgresqlSession {
 /// The code of a history that is not as the driver believed.
 const DRIFT: &str = "HistoryDrift";
 
-fn lost(lost: Lost) -> ScriptFailure {
+pub(super) fn lost(lost: Lost) -> ScriptFailure {
     ScriptFailure::Lost { reason: lost.reason }
+}
+
+/// Lock timeout, deadlock, serialization failure: another transaction was in the way.
+fn passes(error: &ServerError) -> bool {
+    matches!(error.code.as_str(), "55P03" | "40P01" | "40001")
+}
+
+fn gone_by_now(error: &ServerError) -> BlockedBy {
+    let what = format!("{} ({}); whoever it was is gone by now", error.message, error.code);
+    BlockedBy { what, since: None, sql: None, pid: None }
+}
+
+/// The failure for a verdict that is not about the script's own statements.
+fn failed(file: &str, verdict: Verdict) -> ScriptFailure {
+    let refused = |code: &str, message: String, hint: &str| {
+        ScriptFailure::from(ScriptError {
+            code: code.to_owned(),
+            message,
+            file: file.to_owned(),
+            statement: None,
+            line: None,
+            column: None,
+            hint: (!hint.is_empty()).then(|| hint.to_owned()),
+        })
+    };
+    match verdict {
+        Verdict::Committed => ScriptFailure::Unknown { evidence: "it is done".to_owned() },
+        Verdict::Refused(error) => refused(&error.code, error.text(false), ""),
+        Verdict::LockLost => ScriptFailure::LockLost,
+        Verdict::Overtaken(token) => ScriptFailure::Overtaken { token },
+        Verdict::EndedItself => refused(
+            "WB003",
+            "the script ended its own transaction with ROLLBACK; nothing of it is applied".to_owned(),
+            "Take COMMIT, ROLLBACK and PREPARE TRANSACTION out of it: a script runs in one transaction.",
+        ),
+        Verdict::Twice => refused(DRIFT, "it was begun before by another run".to_owned(), ""),
+        Verdict::Elsewhere(message) => refused(DRIFT, message, ""),
+        Verdict::NotThere => refused(DRIFT, "it is not in the history".to_owned(), ""),
+        Verdict::Younger(key) => {
+            refused(DRIFT, format!("the younger script {key} is in the history"), "Undo that one first.")
+        }
+        Verdict::Unknown(evidence) => ScriptFailure::Unknown { evidence },
+    }
+}
+
+/// The server would end the connection at such a message, and that would look like an answer that was lost.
+fn too_large(file: &str) -> ScriptFailure {
+    ScriptFailure::from(ScriptError {
+        code: "54000".to_owned(),
+        message:
+            "its statements are more than the server takes in one message (1 GB; rows of COPY do not count)"
+                .to_owned(),
+        file: file.to_owned(),
+        statement: None,
+        line: None,
+        column: None,
+        hint: Some("Cut it into several versions, or write its rows as COPY ... FROM stdin.".to_owned()),
+    })
 }
 
 /// What would help, for errors whose text does not say it.
@@ -233,14 +303,18 @@ impl Session for PostgresqlSession {
     }
 
     async fn apply(&mut self, history: &str, script: &Script) -> Result<HistoryRow, ScriptFailure> {
+        if script.directives.no_transaction {
+            return self.apply_in_steps(history, &script.filled()).await;
+        }
         let rank = self.admit(history, script)?;
         let row = HistoryRow::of(script, rank);
-        let text = script.executable();
-        let kept = (script.kind == Kind::Repeatable).then(|| script.kept());
-        let opening = guard::open(&self.fence, history, &row, kept.as_deref());
+        let kept = (script.kind == Kind::Repeatable).then_some(script.body.as_str());
+        let opening = guard::open(&self.fence, history, &row, kept);
         let opening = self.quietly(script, opening).await;
-        let message = guard::guarded(&opening, script.directives.isolation, &text, guard::CLOSE);
-        let outcome = self.run(&message, &script.file, &text).await;
+        let filled = script.filled();
+        let message =
+            guard::guarded(&opening, script.directives.isolation, filled.executable(), guard::CLOSE);
+        let outcome = self.run(&message, &script.file).await;
         if let Err(ScriptFailure::Unknown { .. }) = outcome {
             self.note(&opening).await;
         }
@@ -260,8 +334,8 @@ impl Session for PostgresqlSession {
             undo::text(&mut self.connection, &self.settings, history, rank, script).await?;
         let opening = guard::open_undo(&self.fence, history, rank, &script.key);
         let opening = self.quietly(script, opening).await;
-        let message = guard::guarded(&opening, isolation, &text, guard::CLOSE_UNDO);
-        let outcome = self.run(&message, &file, &text).await;
+        let message = guard::guarded(&opening, isolation, Executable::of(&text), guard::CLOSE_UNDO);
+        let outcome = self.run(&message, file).await;
         if let Err(ScriptFailure::Unknown { .. }) = outcome {
             self.note(&opening).await;
         }

@@ -1,5 +1,7 @@
 //! What takes a script back: its undo file, or for a repeatable one the text that ran before it.
 
+use std::borrow::Cow;
+
 use postgres_protocol::escape::escape_literal;
 
 use super::connect::Connection;
@@ -10,22 +12,23 @@ use crate::script::{Isolation, Kind, Script};
 
 /// The text that takes a script back, and the file in which its errors are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Taken {
-    pub(super) file: String,
-    pub(super) text: String,
+pub(super) struct Taken<'a> {
+    pub(super) file: &'a str,
+    pub(super) text: Cow<'a, str>,
     pub(super) isolation: Option<Isolation>,
 }
 
 /// What takes back the run of `script` that stands at `rank`.
-pub(super) async fn text(
+pub(super) async fn text<'a>(
     connection: &mut Connection,
     settings: &Settings,
     history: &str,
     rank: u64,
-    script: &Script,
-) -> Result<Taken, ScriptFailure> {
-    if let Some((undo, text)) = script.undo.as_ref().zip(script.executable_undo()) {
-        return Ok(Taken { file: undo.file.clone(), text, isolation: undo.directives.isolation });
+    script: &'a Script,
+) -> Result<Taken<'a>, ScriptFailure> {
+    if let Some(undo) = &script.undo {
+        let isolation = undo.directives.isolation;
+        return Ok(Taken { file: &undo.file, text: script.values.filled(&undo.body), isolation });
     }
     if script.kind == Kind::Versioned {
         return Err(no_undo(script, "it has no undo file"));
@@ -33,8 +36,8 @@ pub(super) async fn text(
     let bodies = bodies(connection, settings, history, rank, &script.key).await.map_err(as_failure)?;
     match bodies.as_slice() {
         [Some(now), Some(before)] if replaces_only(now) && replaces_only(before) => Ok(Taken {
-            file: script.file.clone(),
-            text: script.values.fill(before),
+            file: &script.file,
+            text: Cow::Owned(script.values.fill(before)),
             isolation: script.directives.isolation,
         }),
         [_] => Err(no_undo(script, "it ran for the first time, so there is nothing to go back to")),

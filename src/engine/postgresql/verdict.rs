@@ -1,6 +1,5 @@
 //! What the answer to a guarded message lets one believe.
 
-use super::guard::OPENING;
 use super::wire::{Reply, ServerError, Status};
 
 /// What is known of a script after its message was answered.
@@ -18,6 +17,8 @@ pub(super) enum Verdict {
     Overtaken(u64),
     /// Nothing was begun: the journal has this script already.
     Twice,
+    /// Nothing was begun: the journal has the script at another statement, or not at all.
+    Elsewhere(String),
     /// Nothing was begun: this younger script must be undone first.
     Younger(String),
     /// Nothing was begun: the script to undo is not in the history.
@@ -26,9 +27,9 @@ pub(super) enum Verdict {
     Unknown(String),
 }
 
-/// Success is the tag of our own COMMIT, as the only one, and an idle session. Everything else is judged by whether
-/// anything can have become durable: only a COMMIT or PREPARE TRANSACTION in the script can do that.
-pub(super) fn judge(reply: &Reply, status: Status) -> Verdict {
+/// `before` is how many statements stand before the script. Success is the tag of our own COMMIT, as the only one, and
+/// an idle session. Everything else is judged by whether anything can have become durable: only a COMMIT or PREPARE TRANSACTION in the script can do that.
+pub(super) fn judge(reply: &Reply, status: Status, before: usize) -> Verdict {
     let Some(error) = &reply.error else {
         return match reply.commits {
             1 if reply.last_tag == "COMMIT" && status == Status::Idle => Verdict::Committed,
@@ -38,7 +39,7 @@ pub(super) fn judge(reply: &Reply, status: Status) -> Verdict {
             )),
         };
     };
-    if reply.completed < OPENING {
+    if reply.completed < before {
         return opening(error);
     }
     if reply.commits > 0 {
@@ -54,12 +55,13 @@ pub(super) fn judge(reply: &Reply, status: Status) -> Verdict {
 }
 
 /// Only what stands before the script can raise these codes here; the script itself could raise any.
-fn opening(error: &ServerError) -> Verdict {
+pub(super) fn opening(error: &ServerError) -> Verdict {
     match (error.code.as_str(), error.constraint.as_deref()) {
         ("WB001", _) => Verdict::LockLost,
         ("WB002", _) => Verdict::Overtaken(error.message.parse().unwrap_or(0)),
         ("WB004", _) => Verdict::Younger(error.message.clone()),
         ("WB005", _) => Verdict::NotThere,
+        ("WB006", _) => Verdict::Elsewhere(error.message.clone()),
         ("23505", Some("journal_once")) => Verdict::Twice,
         _ => Verdict::Refused(error.clone()),
     }
@@ -67,7 +69,12 @@ fn opening(error: &ServerError) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use super::super::guard::OPENING;
     use super::*;
+
+    fn judge(reply: &Reply, status: Status) -> Verdict {
+        super::judge(reply, status, OPENING)
+    }
 
     fn error(code: &str, message: &str) -> Option<ServerError> {
         Some(ServerError { code: code.to_owned(), message: message.to_owned(), ..ServerError::default() })

@@ -3,10 +3,10 @@
 //! No driver shows both tags and status, and without them a script that ended its own transaction looks like success.
 //! Generic over the stream, so that tests can cut it anywhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::fault::Point;
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::IsNull;
 use postgres_protocol::message::backend::{DataRowBody, ErrorFields, Message, RowDescriptionBody};
@@ -94,31 +94,38 @@ pub(super) const NO_ROWS: usize = 0;
 /// More than any catalogue query of ours returns; only a bound against a server gone mad.
 pub(super) const ALL_ROWS: usize = 1_000_000;
 
+/// A text to send, in parts, so that a large one is nowhere twice; and what its COPYs are fed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Outgoing<'a> {
+    pub(super) parts: Vec<&'a str>,
+    /// In the order in which the server asks for them.
+    pub(super) rows: Vec<Rows<'a>>,
+}
+
+/// The rows of one COPY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rows<'a> {
+    /// How many statements have completed when the server asks.
+    pub(super) completed: usize,
+    pub(super) rows: &'a str,
+}
+
+/// What the server's own buffer for a message holds, less a little.
+pub(super) const MOST_BYTES: usize = (1 << 30) - 1024;
+/// Parts shorter than this go out together: a packet for each would be most of the work.
+const TOGETHER: usize = 64 * 1024;
+
 pub(super) struct Wire<S> {
-    stream: S,
-    inbox: BytesMut,
+    pub(super) stream: S,
+    pub(super) inbox: Inbox,
     status: Status,
     /// A message was sent and its ReadyForQuery has not been read.
     busy: bool,
-    /// The words of a FATAL error, the reason for the end of the stream that follows.
-    fatal: Option<String>,
-    pid: i32,
-    secret: i32,
-    parameters: BTreeMap<String, String>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self {
-            stream,
-            inbox: BytesMut::with_capacity(8 * 1024),
-            status: Status::Idle,
-            busy: false,
-            fatal: None,
-            pid: 0,
-            secret: 0,
-            parameters: BTreeMap::new(),
-        }
+        Self { stream, inbox: Inbox::default(), status: Status::Idle, busy: false }
     }
 
     pub(super) fn status(&self) -> Status {
@@ -127,16 +134,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// The process id the handshake named. Behind a pooler it is not the one `pg_backend_pid()` names.
     pub(super) fn pid(&self) -> i32 {
-        self.pid
+        self.inbox.pid
     }
 
     pub(super) fn secret(&self) -> i32 {
-        self.secret
+        self.inbox.secret
     }
 
     /// What the server last reported of a setting that it reports, such as `client_encoding`.
     pub(super) fn parameter(&self, name: &str) -> &str {
-        self.parameters.get(name).map_or("", String::as_str)
+        self.inbox.parameters.get(name).map_or("", String::as_str)
     }
 
     /// Sends one simple-query message and reads all of its answer. Keeps at most `keep` rows over all result sets.
@@ -151,6 +158,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(super) async fn effect(&mut self, what: &str, sql: &str, keep: usize) -> Result<Reply, Lost> {
         let done = Point::of_message(what).around(self.query(sql, keep), Lost::new).await;
         // Whoever lost an answer knows nothing of the session any more.
+        self.busy |= done.is_err();
+        done
+    }
+
+    /// As [`Wire::effect`], for a text in parts and with rows for its COPYs.
+    pub(super) async fn guarded(&mut self, what: &str, message: &Outgoing<'_>) -> Result<Reply, Lost> {
+        let done = Point::of_message(what).around(self.exchange_parts(message), Lost::new).await;
         self.busy |= done.is_err();
         done
     }
@@ -179,17 +193,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     async fn exchange(&mut self, message: &[u8], keep: usize) -> Result<Reply, Lost> {
-        if self.busy {
-            return Err(Lost::new("an earlier message was abandoned before its answer was read"));
-        }
-        self.busy = true;
+        self.begin()?;
         self.send(message).await?;
-        let reply = self.answer(keep).await?;
+        let reply = self.answer(keep, &[]).await?;
         self.busy = false;
         Ok(reply)
     }
 
-    async fn answer(&mut self, keep: usize) -> Result<Reply, Lost> {
+    async fn exchange_parts(&mut self, message: &Outgoing<'_>) -> Result<Reply, Lost> {
+        let length: usize = message.parts.iter().map(|part| part.len()).sum();
+        // Both are refused before; a zero byte would end the text for the server, and what follows be another message.
+        let zero = message.parts.iter().any(|part| part.contains('\0'));
+        let length = i32::try_from(length + 5).ok().filter(|_| !zero && length <= MOST_BYTES);
+        let length = length.ok_or_else(|| Lost::new("the message is none that the server would read"))?;
+        self.begin()?;
+        let mut together = BytesMut::with_capacity(TOGETHER);
+        together.put_u8(b'Q');
+        together.put_i32(length);
+        for part in &message.parts {
+            if together.len() + part.len() > TOGETHER {
+                self.stream.write_all(&together).await?;
+                together.clear();
+            }
+            if part.len() > TOGETHER {
+                self.stream.write_all(part.as_bytes()).await?;
+            } else {
+                together.put_slice(part.as_bytes());
+            }
+        }
+        together.put_u8(0);
+        self.send(&together).await?;
+        let reply = self.answer(NO_ROWS, &message.rows).await?;
+        self.busy = false;
+        Ok(reply)
+    }
+
+    fn begin(&mut self) -> Result<(), Lost> {
+        if self.busy {
+            return Err(Lost::new("an earlier message was abandoned before its answer was read"));
+        }
+        self.busy = true;
+        Ok(())
+    }
+
+    async fn answer(&mut self, keep: usize, rows: &[Rows<'_>]) -> Result<Reply, Lost> {
+        let mut rows = rows.iter();
         let mut reply = Reply::default();
         let mut kept = 0;
         loop {
@@ -213,17 +261,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 Message::ErrorResponse(body) => {
                     let error = server_error(body.fields())?;
                     if error.severity == "FATAL" || error.severity == "PANIC" {
-                        self.fatal = Some(format!("{} ({})", error.message, error.code));
+                        self.inbox.fatal = Some(format!("{} ({})", error.message, error.code));
                     }
                     // A message has one error; what follows it can only be its consequence.
                     reply.error.get_or_insert(error);
                 }
-                // Refused when the plan is compiled; here only so that a session can never wait for ever.
-                Message::CopyInResponse(_) => {
-                    let mut refusal = BytesMut::new();
-                    frontend::copy_fail("COPY FROM stdin has no data in this message", &mut refusal)?;
-                    self.send(&refusal).await?;
-                }
+                Message::CopyInResponse(_) => match rows.next() {
+                    Some(next) if next.completed == reply.completed => {
+                        self.feed(next.rows.as_bytes()).await?
+                    }
+                    // Rows must never go to another COPY than the one they stand behind; and a session must not wait
+                    // for ever for rows that nobody has.
+                    _ => {
+                        let mut refusal = BytesMut::new();
+                        frontend::copy_fail("no rows stand behind this COPY", &mut refusal)?;
+                        self.send(&refusal).await?;
+                    }
+                },
                 Message::ReadyForQuery(body) => {
                     self.status = match body.status() {
                         b'I' => Status::Idle,
@@ -245,27 +299,59 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// The next message; what the server reports about itself on the way is taken in.
     pub(super) async fn receive(&mut self) -> Result<Message, Lost> {
         loop {
-            if let Some(message) = Message::parse(&mut self.inbox)? {
-                match message {
-                    Message::ParameterStatus(body) => {
-                        self.parameters.insert(body.name()?.to_owned(), body.value()?.to_owned());
-                    }
-                    Message::BackendKeyData(body) => {
-                        self.pid = body.process_id();
-                        self.secret = body.secret_key();
-                    }
-                    Message::NoticeResponse(_) | Message::NotificationResponse(_) => {}
-                    message => return Ok(message),
-                }
-                continue;
+            if let Some(message) = self.inbox.next()? {
+                return Ok(message);
             }
-            if self.stream.read_buf(&mut self.inbox).await? == 0 {
-                let reason = self.fatal.take();
-                return Err(Lost::new(
-                    reason.unwrap_or_else(|| "the server closed the connection".to_owned()),
-                ));
+            if self.stream.read_buf(&mut self.inbox.bytes).await? == 0 {
+                return Err(self.inbox.closed());
             }
         }
+    }
+}
+
+/// What has come from the server and has not been looked at.
+#[derive(Default)]
+pub(super) struct Inbox {
+    pub(super) bytes: BytesMut,
+    /// Messages that came while rows were sent.
+    pub(super) early: VecDeque<Message>,
+    /// The words of a FATAL error, the reason for the end of the stream that follows.
+    fatal: Option<String>,
+    pid: i32,
+    secret: i32,
+    parameters: BTreeMap<String, String>,
+}
+
+impl Inbox {
+    fn next(&mut self) -> Result<Option<Message>, Lost> {
+        match self.early.pop_front() {
+            None => self.parse(),
+            early => Ok(early),
+        }
+    }
+
+    /// The next message that is whole; `None` until more bytes come. What it is about the session itself is taken in.
+    pub(super) fn parse(&mut self) -> Result<Option<Message>, Lost> {
+        while let Some(message) = Message::parse(&mut self.bytes)? {
+            match message {
+                Message::ParameterStatus(body) => {
+                    self.parameters.insert(body.name()?.to_owned(), body.value()?.to_owned());
+                }
+                Message::BackendKeyData(body) => {
+                    self.pid = body.process_id();
+                    self.secret = body.secret_key();
+                }
+                Message::NoticeResponse(_) | Message::NotificationResponse(_) => {}
+                message => return Ok(Some(message)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Why the stream has ended.
+    pub(super) fn closed(&mut self) -> Lost {
+        let reason = self.fatal.take();
+        Lost::new(reason.unwrap_or_else(|| "the server closed the connection".to_owned()))
     }
 }
 

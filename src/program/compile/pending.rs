@@ -64,6 +64,9 @@ fn scripts(step: &Step, seen: &Seen, work: &Work) -> Result<Option<Pending>, Vec
 
 /// What in a script and its undo can't be filled.
 fn unfilled(step: &str, script: &Script) -> Vec<Refusal> {
+    if script.directives.no_transaction && script.values.have_secrets() {
+        return vec![Refusal::logged(step, &script.file)];
+    }
     let undo = script.undo.iter().map(|undo| (&undo.file, &undo.body));
     let texts = std::iter::once((&script.file, &script.body)).chain(undo);
     texts

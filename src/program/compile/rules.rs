@@ -24,6 +24,12 @@ impl Refusal {
         Self::invalid(format!("step {step}: {what}: {error}"))
     }
 
+    /// A statement that stands alone in its message can't be kept out of the server's log.
+    pub(super) fn logged(step: &str, file: &str) -> Self {
+        let why = "a script without a transaction takes no variable from a Secret: the server may log its statements as they are sent; move what needs the Secret into a script of its own";
+        Self { reason: "NotBuilt", message: format!("step {step}: {file}: {why}") }
+    }
+
     /// A bundle that does not fit its history.
     pub(super) fn order(step: &str, error: &OrderError) -> Self {
         let reason = match error {

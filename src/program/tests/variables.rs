@@ -57,9 +57,10 @@ fn values_are_frozen_for_apply_undo_and_check_and_are_never_shown() {
     let stored = serde_json::to_string(&program).unwrap();
     let program: Program = serde_json::from_str(&stored).unwrap();
     let script = &program.bundles["schema"].scripts[0];
-    assert_eq!(script.executable(), "alter role app password 'hunter2';\n");
-    assert_eq!(script.executable_undo().unwrap(), "alter role app password 'hunter2';\n");
-    assert_eq!(script.kept(), ROLE, "what a history keeps is not filled");
+    let filled = script.filled();
+    assert_eq!(filled.executable().text(), "alter role app password 'hunter2';\n");
+    assert_eq!(filled.undo.as_ref().unwrap().body, "alter role app password 'hunter2';\n");
+    assert_eq!(script.body, ROLE, "what a history keeps is not filled");
     let check = program.forward.iter().flatten().find_map(|op| match &op.kind {
         Kind::Verify(check) => Some(check.clone()),
         _ => None,

@@ -40,10 +40,6 @@ impl<W: World> Driver<W> {
         }
         loop {
             let mut session = self.enter(walk, op, target).await?;
-            if let Some(stop) = begun_and_lost(op, pending, session.partial()) {
-                self.leave(session, Claim::Keep).await;
-                return Err(stop);
-            }
             let rows = session.histories().get(history).cloned().unwrap_or_default();
             let done = match pending.applied(&rows) {
                 Ok(done) => done,
@@ -57,6 +53,14 @@ impl<W: World> Driver<W> {
                     ))));
                 }
             };
+            let next = pending.scripts.get(done).filter(|script| script.directives.no_transaction);
+            if let Some(half) = begun(pending, session.partial())
+                && !next.is_some_and(|script| self.goes_on(script, half))
+            {
+                let stop = half_done(op, pending, half, self.run.number);
+                self.leave(session, Claim::Keep).await;
+                return Err(stop);
+            }
             match self.apply_rest(walk, op, pending, done, &mut session).await {
                 Ok(()) => {
                     facts.extend(watermarks(&session, target));
@@ -203,10 +207,17 @@ impl<W: World> Driver<W> {
             ScriptFailure::Cancelled | ScriptFailure::LockLost | ScriptFailure::Lost { .. } => Ran::Ask,
             ScriptFailure::Unknown { evidence } => {
                 let message = format!("nobody can say whether {} was applied: {evidence}", script.file);
-                let action = "look at the target, then resolve or abandon the run";
+                let action = unknown_action(self.run.number);
                 Ran::Stop(Stop::Unknown(Box::new(failure(op, "UnknownOutcome", message, action))))
             }
         }
+    }
+
+    /// Whether this run goes on with a script that it has begun: it runs statement by statement, and its text is still
+    /// the one that was begun. Another run never does.
+    fn goes_on(&self, script: &Script, half: &Partial) -> bool {
+        let ours = half.run_uid == self.run.uid && !half.undoing;
+        ours && script.key == half.key && script.checksum == half.checksum
     }
 
     async fn wait_blocked(&self, walk: &Walk, op: &Op, by: BlockedBy, times: u32) {
@@ -215,19 +226,34 @@ impl<W: World> Driver<W> {
     }
 }
 
-/// A script of the step that was begun and is in no history: the answer that said so may be lost. It is never tried
-/// again, neither it nor its undo.
-pub(super) fn begun_and_lost(op: &Op, pending: &Pending, partial: &[Partial]) -> Option<Stop> {
-    let ours = |half: &&Partial| {
+/// The script of the step that was begun and is in no history.
+pub(super) fn begun<'a>(pending: &Pending, partial: &'a [Partial]) -> Option<&'a Partial> {
+    partial.iter().find(|half| {
         half.history == pending.history && pending.scripts.iter().any(|script| script.key == half.key)
+    })
+}
+
+/// A script that was begun and that nobody goes on with: neither it nor its undo is tried again.
+pub(super) fn half_done(op: &Op, pending: &Pending, half: &Partial, run: u64) -> Stop {
+    let script = pending.scripts.iter().find(|script| script.key == half.key);
+    let file = script.map_or_else(|| format!("script {}", half.key), |script| script.file.clone());
+    let what = if half.undoing { format!("the undo of {file}") } else { file };
+    let known = match half.statement {
+        0 => String::new(),
+        n => format!(" (its statements up to {n} are there)"),
     };
-    let half = partial.iter().find(ours)?;
     let message = format!(
-        "script {} was begun on {} and never finished: nobody can say how much of it is there",
-        half.key, pending.target
+        "{what} was begun on {} and never finished: nobody can say how much of it is there{known}",
+        pending.target
     );
-    let action = "look at the target, then resolve or abandon the run";
-    Some(Stop::Unknown(Box::new(failure(op, "UnknownOutcome", message, action))))
+    Stop::Unknown(Box::new(failure(op, "UnknownOutcome", message, unknown_action(run))))
+}
+
+/// What a person does about an outcome that nobody knows.
+fn unknown_action(run: u64) -> String {
+    format!(
+        "look at the target whether what it names is there; finish it or take it back by hand, then resolve: \"{run} by <you>\""
+    )
 }
 
 /// A failure as it may be shown: without what came from Secrets, and at its place in the user's own file.

@@ -3,11 +3,11 @@
 use super::super::driver::Driver;
 use super::super::seam::World;
 use super::super::walk::Walk;
-use super::apply::{Ran, begun_and_lost};
+use super::apply::{Ran, begun, half_done};
 use super::call::{Facts, SessionOf, watermarks};
 use super::quiet::fingerprint;
 use super::{Stop, failure};
-use crate::engine::{Claim, Engine, Session};
+use crate::engine::{Claim, Engine, Partial, Session};
 use crate::program::{Op, Pending};
 use crate::script::Script;
 
@@ -17,10 +17,6 @@ impl<W: World> Driver<W> {
         let pending = self.pending(walk, op)?;
         loop {
             let mut session = self.enter(walk, op, target).await?;
-            if let Some(stop) = begun_and_lost(op, pending, session.partial()) {
-                self.leave(session, Claim::Keep).await;
-                return Err(stop);
-            }
             let rows = session.histories().get(history).cloned().unwrap_or_default();
             let done = match pending.applied(&rows) {
                 Ok(done) => done,
@@ -35,7 +31,16 @@ impl<W: World> Driver<W> {
                     ))));
                 }
             };
-            match self.undo_from(walk, op, pending, done, &mut session).await {
+            let half = match begun(pending, session.partial()) {
+                None => 0,
+                Some(half) if self.takes_back(pending.scripts.get(done), half) => 1,
+                Some(half) => {
+                    let stop = half_done(op, pending, half, self.run.number);
+                    self.leave(session, Claim::Keep).await;
+                    return Err(stop);
+                }
+            };
+            match self.undo_from(walk, op, pending, done + half, &mut session).await {
                 Ok(()) => {
                     let facts = watermarks(&session, target);
                     self.leave(session, Claim::Keep).await;
@@ -48,6 +53,14 @@ impl<W: World> Driver<W> {
                 Err(Ran::Ask | Ran::Again | Ran::Loud) => drop(session),
             }
         }
+    }
+
+    /// Whether the undo of the script behind the last applied one may take back a part of it. An undo that was begun is
+    /// never begun again.
+    pub(super) fn takes_back(&self, script: Option<&Script>, half: &Partial) -> bool {
+        let ours = half.run_uid == self.run.uid && !half.undoing;
+        let undo = script.filter(|script| script.key == half.key).and_then(|script| script.undo.as_ref());
+        ours && undo.is_some_and(|undo| undo.directives.undo_partial_ok)
     }
 
     async fn undo_from(

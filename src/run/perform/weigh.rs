@@ -10,8 +10,9 @@ use super::quiet::baseline;
 use super::{Stop, failure};
 use crate::api::run::{MigrationRunStatus, WayBack};
 use crate::api::target::VerificationLevel;
-use crate::engine::{Claim, Session};
-use crate::program::{DATA_LOSS, Kind, Op, Stuck, Weighed, way_back};
+use crate::engine::{Claim, Partial, Session};
+use crate::program::{DATA_LOSS, Kind, Op, Pending, Stuck, Weighed, way_back};
+use crate::script::Script;
 
 impl<W: World> Driver<W> {
     /// Reads what is applied under lock and fence, then weighs.
@@ -47,16 +48,25 @@ impl<W: World> Driver<W> {
         mark: Option<&str>,
     ) -> Result<Weighed<'w>, Stop> {
         let session = self.enter(walk, op, target).await?;
-        let histories = session.histories().clone();
-        let partial = session.partial().iter().map(|partial| partial.key.clone()).collect();
+        let (histories, halves) = (session.histories().clone(), session.partial().to_vec());
         self.leave(session, Claim::Keep).await;
         let mut weighed = Weighed {
-            partial,
             no_restore: no_restore(walk.record(), target),
             written: written_since(walk, target, mark),
             ..Weighed::default()
         };
         weighed.applied_of(&walk.program, target, &histories);
+        // What another run has left half done was there before this one.
+        for half in halves.iter().filter(|half| half.run_uid == self.run.uid) {
+            let script = begun_script(walk, target, half);
+            match script.filter(|_| self.takes_back(script, half)) {
+                Some(script) => weighed.applied.push(script),
+                None => {
+                    let file = script.map_or(half.key.as_str(), |script| script.file.as_str());
+                    weighed.partial.push(format!("{file} (statements known to be done: {})", half.statement));
+                }
+            }
+        }
         Ok(weighed)
     }
 }
@@ -94,6 +104,13 @@ pub(super) fn no_restore(record: &MigrationRunStatus, target: &str) -> Option<St
         None => Some("this run did not try whether it can be".to_owned()),
         Some(why) => Some(why.clone()).filter(|why| !why.is_empty()),
     }
+}
+
+/// The script of this run that was begun on a target and is not in its history.
+fn begun_script<'w>(walk: &'w Walk, target: &str, half: &Partial) -> Option<&'w Script> {
+    let same = |pending: &&Pending| pending.target == target && pending.history == half.history;
+    let mut scripts = walk.program.bundles.values().filter(same).flat_map(|pending| &pending.scripts);
+    scripts.find(|script| script.key == half.key)
 }
 
 /// Held, with the ways on.

@@ -6,7 +6,7 @@ mod undo;
 use serde::{Deserialize, Serialize};
 
 use super::pattern::Words;
-use super::split::{Statement, split};
+use super::split::{Item, Statement, scan};
 use super::transaction;
 
 /// What can be said about a statement.
@@ -50,11 +50,14 @@ pub(super) enum Use {
     Undo,
 }
 
-/// What there is to say about `text`, statement by statement. Nothing about a text that cannot be split: such a one
-/// is refused before.
-pub(super) fn lint(text: &str, used: Use) -> Vec<Finding> {
-    let Ok(split) = split(text) else { return Vec::new() };
-    split.statements.iter().flat_map(|statement| of_statement(statement, text, used)).collect()
+/// What there is to say about `text`, statement by statement, up to what cannot be split: such a text is refused
+/// before.
+pub(super) fn lint(text: &str, used: Use) -> impl Iterator<Item = Finding> {
+    let statements = scan(text).filter_map(|item| match item {
+        Ok(Item::Statement(statement)) => Some(statement),
+        _ => None,
+    });
+    statements.flat_map(move |statement| of_statement(&statement, text, used))
 }
 
 fn of_statement(statement: &Statement, text: &str, used: Use) -> Vec<Finding> {
@@ -118,11 +121,11 @@ mod tests {
     use super::*;
 
     fn found(text: &str, used: Use) -> Vec<(Class, usize, String)> {
-        lint(text, used).into_iter().map(|f| (f.class, f.statement, f.what)).collect()
+        lint(text, used).map(|f| (f.class, f.statement, f.what)).collect()
     }
 
     fn has(text: &str, used: Use, class: Class) -> bool {
-        lint(text, used).iter().any(|finding| finding.class == class)
+        lint(text, used).any(|finding| finding.class == class)
     }
 
     #[test]
@@ -136,8 +139,11 @@ mod tests {
             column: 1,
             what: "UPDATE without WHERE".to_owned(),
         };
-        assert_eq!(lint(text, Use::Versioned), [drop(Class::Destructive), drop(Class::Irreversible), update]);
-        assert_eq!(lint("SELECT '", Use::Versioned), []);
+        assert_eq!(
+            lint(text, Use::Versioned).collect::<Vec<_>>(),
+            [drop(Class::Destructive), drop(Class::Irreversible), update]
+        );
+        assert_eq!(lint("SELECT '", Use::Versioned).count(), 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Texts that splitters of other tools are known to cut wrongly, and where they are cut here.
 
-use super::{Opener, Unclosed, split};
+use super::{Found, Opener, Unclosed, split};
 
 fn cut(text: &str) -> Vec<&str> {
     let split = split(text).unwrap_or_else(|unclosed| panic!("{text:?}: {unclosed:?}"));
@@ -70,10 +70,52 @@ fn copy_data_are_no_statements() {
     let text = "COPY t (a) FROM stdin;\n1;\n'\n\\N\n\\.\nSELECT 1;";
     let split = split(text).unwrap();
     assert_eq!(cut(text), ["COPY t (a) FROM stdin", "SELECT 1"]);
-    assert_eq!(&text[split.statements[0].copy_data.clone().unwrap()], "\n1;\n'\n\\N\n\\.");
+    let copy = split.statements[0].copy.clone().unwrap();
+    assert_eq!((&text[copy.rows.clone()], copy.line, copy.crowded), ("1;\n'\n\\N\n", 2, false));
+    assert_eq!(&text[copy.rows.end..copy.end], "\\.");
     assert_eq!(split.statements[1].line, 6);
     assert!(split.backslashes.is_empty());
-    assert_eq!(cut("COPY t FROM '/tmp/x'; SELECT 1"), ["COPY t FROM '/tmp/x'", "SELECT 1"]);
+    for text in ["COPY t FROM '/tmp/x'", "COPY (SELECT * FROM stdin) TO '/x'", "COPY \"FROM\" TO STDOUT"] {
+        assert_eq!(cut(&format!("{text}; SELECT 1")), [text, "SELECT 1"]);
+    }
+}
+
+#[test]
+fn copy_data_as_psql_takes_them() {
+    let rows = |text: &str| {
+        let split = split(text).unwrap();
+        let copies = split.statements.iter().filter_map(|statement| statement.copy.clone());
+        copies.map(|copy| (text[copy.rows].to_owned(), copy.line, copy.crowded)).collect::<Vec<_>>()
+    };
+    let one = |rows: &str, line, crowded| vec![(rows.to_owned(), line, crowded)];
+    assert_eq!(rows("COPY t FROM stdin;\n\\."), one("", 2, false));
+    assert_eq!(
+        rows("\ncopy s.t (a, b) from STDIN with (format csv);\r\n1,2\r\n\\.\r\n"),
+        one("1,2\r\n", 3, false)
+    );
+    // In every format, and within quotes too.
+    assert_eq!(rows("COPY t FROM stdin CSV;\n\"a\n\\.\n"), one("\"a\n", 2, false));
+    assert_eq!(rows("COPY t FROM stdin;\n\\.x\n \\.\n\\. \n\\.\n"), one("\\.x\n \\.\n\\. \n", 2, false));
+    assert_eq!(rows("COPY t FROM stdin; -- rows\n1\n\\.\n"), one("1\n", 2, false));
+    assert_eq!(rows("COPY t FROM stdin; SELECT 1;\n1\n\\.\n"), one("1\n", 2, true));
+    assert_eq!(
+        rows("COPY t FROM stdin;\n1\n\\.\nCOPY u FROM stdin;\n2\n\\.\n"),
+        [one("1\n", 2, false), one("2\n", 5, false)].concat()
+    );
+    let with_comment = split("COPY t FROM stdin; -- rows\n1\n\\.\n-- end").unwrap();
+    assert_eq!(with_comment.comments.iter().map(|found| found.line).collect::<Vec<_>>(), [1, 4]);
+}
+
+#[test]
+fn the_rows_of_a_long_insert_are_not_kept() {
+    let rows = vec!["(1, 'a', NULL, now())"; 10_000].join(", ");
+    let text = format!("SELECT 1; INSERT INTO t VALUES {rows} ON CONFLICT (a) DO UPDATE SET b = 1; SELECT 2");
+    let split = split(&text).unwrap();
+    assert_eq!(split.statements.len(), 3);
+    let insert = &split.statements[1];
+    assert!(insert.tokens.len() < 30_000 && insert.text(&text).ends_with("b = 1"));
+    let words: Vec<&str> = insert.tokens.iter().map(|token| &text[token.range.clone()]).collect();
+    assert!(words.windows(2).any(|pair| pair == ["DO", "UPDATE"]));
 }
 
 #[test]
@@ -93,8 +135,8 @@ fn numbers_lines_and_columns() {
 fn comments_and_backslashes_are_kept_apart() {
     let text = "\\echo hi; there\nSELECT '\\n' -- c\n/* d */ \\gexec";
     let split = split(text).unwrap();
-    let texts = |ranges: &[std::ops::Range<usize>]| -> Vec<String> {
-        ranges.iter().map(|range| text[range.clone()].to_owned()).collect()
+    let texts = |found: &[Found]| -> Vec<String> {
+        found.iter().map(|found| text[found.range.clone()].to_owned()).collect()
     };
     assert_eq!(texts(&split.comments), ["-- c", "/* d */"]);
     assert_eq!(texts(&split.backslashes), ["\\echo hi; there", "\\gexec"]);
@@ -117,6 +159,7 @@ fn what_is_never_closed() {
         ("CREATE FUNCTION f() BEGIN ATOMIC SELECT 1;", Opener::Atomic, 26),
         ("COPY t FROM stdin;\n1\n", Opener::CopyData, 18),
         ("COPY t FROM stdin;", Opener::CopyData, 18),
+        ("COPY t FROM stdin", Opener::CopyData, 17),
     ];
     for (text, what, offset) in cases {
         assert_eq!(split(text), Err(Unclosed { what, offset }), "{text:?}");

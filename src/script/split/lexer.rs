@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::quotes::{
-    dollar_delimiter, end_of_block_comment, end_of_copy_data, end_of_dollar, end_of_escaped,
-    end_of_line_comment, end_of_quoted, is_word,
+    copy_rows, dollar_delimiter, end_of_block_comment, end_of_dollar, end_of_escaped, end_of_line_comment,
+    end_of_quoted, is_word,
 };
 use super::{Opener, TokenKind, Unclosed};
 
@@ -65,11 +65,29 @@ impl<'a> Lexer<'a> {
         Ok(Some((piece, start..self.at)))
     }
 
-    /// Takes the data of a COPY whose semicolon was just read.
-    pub(super) fn copy_data(&mut self) -> Result<Range<usize>, Unclosed> {
-        let start = self.at;
-        self.close(Opener::CopyData, end_of_copy_data(self.text, start))?;
-        Ok(start..self.at)
+    /// Takes the rows of a COPY whose semicolon was just read; also where they end with their `\.`.
+    pub(super) fn copy_rows(&mut self) -> Result<(Range<usize>, usize), Unclosed> {
+        let found = copy_rows(self.text, self.at);
+        let rows = found.clone().map(|(rows, _)| rows).unwrap_or_default();
+        self.close(Opener::CopyData, found.map(|(_, end)| end))?;
+        Ok((rows, self.at))
+    }
+
+    /// Takes a line comment in what is left of the line, if that is all that is left.
+    pub(super) fn comment_to_end(&mut self) -> Option<Range<usize>> {
+        let line = self.text[self.at..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let blanks = line.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        line[blanks..].starts_with(b"--").then(|| {
+            let start = self.at + blanks;
+            self.at = end_of_line_comment(self.text, start);
+            start..self.at
+        })
+    }
+
+    /// Whether nothing but blanks is left of the line.
+    pub(super) fn at_line_end(&self) -> bool {
+        let rest = self.text[self.at..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+        rest.iter().all(u8::is_ascii_whitespace)
     }
 
     fn peek(&self, ahead: usize) -> Option<u8> {

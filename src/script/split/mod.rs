@@ -1,11 +1,13 @@
 //! PostgreSQL's statements in a text, cut where the server's grammar cuts them.
 //!
-//! It counts, lints and finds places; a script is executed as one text, so a wrong cut can never run a half statement.
+//! It counts, lints and finds places; a script in one transaction is executed as one text, so a wrong cut can never run
+//! a half statement of it. What is long is read by [`scan`], which holds one statement at a time.
 
 mod lexer;
-mod lines;
+mod place;
 mod quotes;
-mod statements;
+mod scan;
+mod tokens;
 
 #[cfg(test)]
 mod golden;
@@ -15,8 +17,8 @@ mod property;
 use std::fmt;
 use std::ops::Range;
 
-pub use lines::Lines;
-pub use statements::split;
+pub use place::place;
+pub use scan::{Item, Scan, scan};
 
 /// A text cut into statements. All ranges are bytes of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +26,20 @@ pub struct Split {
     /// In the order of the text; empty ones (`;;`) are not counted.
     pub statements: Vec<Statement>,
     /// Comments of both kinds, wherever they stand.
-    pub comments: Vec<Range<usize>>,
+    pub comments: Vec<Found>,
     /// From a backslash outside of all quotes to the end of its line: what psql takes as a command.
-    pub backslashes: Vec<Range<usize>>,
-    /// Where the lines of the text begin.
-    pub lines: Lines,
+    pub backslashes: Vec<Found>,
+}
+
+/// A part of the text that is no statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where it is, in bytes.
+    pub range: Range<usize>,
+    /// Where it begins, from 1.
+    pub line: usize,
+    /// Where it begins, in characters, from 1.
+    pub column: usize,
 }
 
 /// One statement.
@@ -42,10 +53,23 @@ pub struct Statement {
     pub line: usize,
     /// Of the first token, in characters, from 1.
     pub column: usize,
-    /// What it is made of; comments are no tokens.
+    /// What it is made of; comments are no tokens. The values of an INSERT of thousands of rows are left out.
     pub tokens: Vec<Token>,
-    /// The lines that follow a `COPY ... FROM stdin`, with the `\.` that ends them.
-    pub copy_data: Option<Range<usize>>,
+    /// What follows a `COPY ... FROM stdin`.
+    pub copy: Option<CopyData>,
+}
+
+/// The data of a `COPY ... FROM stdin`: the lines behind the one that its semicolon is in, as psql takes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyData {
+    /// All lines before the `\.`, in bytes.
+    pub rows: Range<usize>,
+    /// The line of the file that the first of them is.
+    pub line: usize,
+    /// Behind the `\.`.
+    pub end: usize,
+    /// Something other than a comment stands behind the semicolon in its line: psql would run it after the data.
+    pub crowded: bool,
 }
 
 /// The smallest part of a statement.
@@ -121,6 +145,22 @@ impl Statement {
     pub fn text<'a>(&self, whole: &'a str) -> &'a str {
         &whole[self.range.clone()]
     }
+}
+
+/// Cuts `text` into statements and keeps all of them: for short texts.
+///
+/// # Errors
+/// Something is opened and never closed.
+pub fn split(text: &str) -> Result<Split, Unclosed> {
+    let mut split = Split { statements: Vec::new(), comments: Vec::new(), backslashes: Vec::new() };
+    for item in scan(text) {
+        match item? {
+            Item::Statement(statement) => split.statements.push(statement),
+            Item::Comment(found) => split.comments.push(found),
+            Item::Backslash(found) => split.backslashes.push(found),
+        }
+    }
+    Ok(split)
 }
 
 impl Split {

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::Executable;
 use super::split;
 
 /// Text that may stand in any string: everything that could end or begin something.
@@ -95,7 +96,45 @@ fn gap() -> impl Strategy<Value = String> {
     prop::collection::vec(part, 0..3).prop_map(|parts| parts.concat())
 }
 
+/// Lines of a COPY, hostile ones; none is the line that ends them.
+fn rows() -> impl Strategy<Value = String> {
+    prop::collection::vec(hostile(), 0..4)
+        .prop_map(|lines| lines.iter().map(|line| format!("{line}\n")).collect())
+}
+
 proptest! {
+    #[test]
+    fn rows_are_never_statements_and_never_sent_as_such(
+        pieces in prop::collection::vec(prop_oneof![
+            statement().prop_map(|statement| (statement, None)),
+            rows().prop_map(|rows| ("COPY t FROM stdin".to_owned(), Some(rows))),
+        ], 0..6)
+    ) {
+        let mut text = String::new();
+        for (statement, rows) in &pieces {
+            text.push_str(statement);
+            text.push(';');
+            if let Some(rows) = rows {
+                text.push_str(&format!("\n{rows}\\.\n"));
+            }
+        }
+        let split = split(&text).expect("everything is closed");
+        let found: Vec<_> = split.statements.iter().map(|statement| {
+            let rows = statement.copy.as_ref().map(|copy| text[copy.rows.clone()].to_owned());
+            (statement.text(&text).to_owned(), rows)
+        }).collect();
+        prop_assert_eq!(&found, &pieces);
+        let sent = Executable::of(&text);
+        let rows: Vec<_> = sent.copies().map(|(at, rows)| (at, rows.to_owned())).collect();
+        let expected: Vec<_> = pieces.iter().enumerate().filter_map(|(at, (_, rows))| Some((at, rows.clone()?))).collect();
+        prop_assert_eq!(rows, expected);
+        let all: String = sent.parts().collect();
+        for n in 0..all.chars().count() {
+            let byte = sent.byte_of(n).expect("it was sent");
+            prop_assert_eq!(text[byte..].chars().next(), all.chars().nth(n));
+        }
+    }
+
     #[test]
     fn split_is_the_inverse_of_join(statements in prop::collection::vec((gap(), statement(), gap()), 0..6)) {
         let text: String = statements.iter().map(|(before, body, after)| format!("{before}{body}{after};")).collect();

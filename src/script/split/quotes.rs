@@ -85,14 +85,16 @@ pub(super) fn end_of_dollar(text: &[u8], mut at: usize, delimiter: &[u8]) -> Opt
     }
 }
 
-/// Behind the line `\.` that ends the data of a COPY, which begin in the line after `at`.
-pub(super) fn end_of_copy_data(text: &[u8], at: usize) -> Option<usize> {
-    let mut line = at + text[at..].iter().position(|byte| *byte == b'\n')? + 1;
+/// The rows of a COPY, which begin in the line after `at`, and the offset behind the line `\.` that ends them. As psql
+/// has it, that line ends them in every format, and within quotes too.
+pub(super) fn copy_rows(text: &[u8], at: usize) -> Option<(std::ops::Range<usize>, usize)> {
+    let first = at + text[at..].iter().position(|byte| *byte == b'\n')? + 1;
+    let mut line = first;
     loop {
         let end =
             text[line..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |length| line + length);
         if text[line..end].strip_suffix(b"\r").unwrap_or(&text[line..end]) == b"\\." {
-            return Some(end);
+            return Some((first..line, end));
         }
         if end == text.len() {
             return None;

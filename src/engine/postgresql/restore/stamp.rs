@@ -83,8 +83,11 @@ mod tests {
     fn what_differs_is_named() {
         let histories = [("default".to_owned(), "sha256:1".to_owned())].into();
         let proof = Proof { histories, structure: "schemas=1 relations=2".to_owned() };
-        let mut stamp =
-            Stamp { histories: proof.histories.clone(), structure: Some(proof.structure.clone()) };
+        let mut stamp = Stamp {
+            histories: proof.histories.clone(),
+            structure: Some(proof.structure.clone()),
+            mark: None,
+        };
         assert_eq!(differences(&stamp, &proof), [""; 0]);
         stamp.histories.insert("other".to_owned(), "sha256:2".to_owned());
         stamp.structure = Some("schemas=1 relations=3".to_owned());

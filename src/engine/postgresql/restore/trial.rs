@@ -26,6 +26,12 @@ pub(in crate::engine::postgresql) async fn try_restore(
 ) -> Result<RestoreTrial, EngineError> {
     let mut inside = connect(settings, lineage, Purpose::Watch(fence)).await?;
     let mut trial = lossy::read(&mut inside, settings).await?;
+    if settings.identity_expect.as_ref().is_some_and(|expected| expected.contains('/')) {
+        trial.obstacles.push(
+            "spec.identity.expect names the database's oid, which a restore changes. Give the system identifier alone"
+                .to_owned(),
+        );
+    }
     let properties = properties(&mut inside, settings).await?;
     let _ = timeout(settings.connect_timeout, inside.wire.terminate()).await;
     let mut door = match Door::of_passer_by(settings, lineage, fence).await {

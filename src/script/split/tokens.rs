@@ -1,72 +1,43 @@
-//! Where a statement ends: at a semicolon outside of parentheses and of BEGIN ATOMIC bodies.
+//! The statement that is being read: what is open in it, and which of its tokens are kept.
 
 use std::ops::Range;
 
-use super::lexer::{Lexer, Piece};
-use super::{Lines, Opener, Split, Statement, Token, TokenKind, Unclosed};
+use super::{Opener, Token, TokenKind, Unclosed};
 
-/// Cuts `text` into statements.
-///
-/// # Errors
-/// Something is opened and never closed.
-pub fn split(text: &str) -> Result<Split, Unclosed> {
-    let lines = Lines::new(text);
-    let mut split = Split { statements: Vec::new(), comments: Vec::new(), backslashes: Vec::new(), lines };
-    let mut lexer = Lexer::new(text);
-    let mut open = Open::new(text);
-    while let Some((piece, range)) = lexer.next()? {
-        match piece {
-            Piece::Comment => split.comments.push(range),
-            Piece::Backslash => split.backslashes.push(range),
-            Piece::Token(kind)
-                if kind == TokenKind::Symbol && &text[range.clone()] == ";" && open.at_top() =>
-            {
-                let feeds = open.copies_from_stdin();
-                if let Some(statement) = split.begun(text, open.end()) {
-                    statement.copy_data = if feeds { Some(lexer.copy_data()?) } else { None };
-                }
-            }
-            Piece::Token(kind) => open.take(kind, range),
-        }
-    }
-    open.all_closed()?;
-    split.begun(text, open.end());
-    Ok(split)
-}
+/// So many tokens of an INSERT are kept whole; behind them are its rows. A dump may have millions of values in one
+/// statement, and a token is larger than most of them.
+const KEPT_OF_INSERT: usize = 4096;
 
-impl Split {
-    /// Adds a statement of these tokens, if there are any.
-    fn begun(&mut self, text: &str, tokens: Vec<Token>) -> Option<&mut Statement> {
-        let range = tokens.first()?.range.start..tokens.last()?.range.end;
-        let ((line, column), number) = (self.lines.at(text, range.start), self.statements.len() + 1);
-        self.statements.push(Statement { number, range, line, column, tokens, copy_data: None });
-        self.statements.last_mut()
-    }
-}
-
-/// The statement that is being read.
-struct Open<'a> {
+pub(super) struct Open<'a> {
     text: &'a str,
     tokens: Vec<Token>,
+    /// Behind the last token, kept or not.
+    end: usize,
     parentheses: Vec<usize>,
     /// BEGIN ATOMIC and the CASEs in it that wait for their END.
     blocks: Vec<usize>,
 }
 
 impl<'a> Open<'a> {
-    fn new(text: &'a str) -> Self {
-        Open { text, tokens: Vec::new(), parentheses: Vec::new(), blocks: Vec::new() }
+    pub(super) fn new(text: &'a str) -> Self {
+        Open { text, tokens: Vec::new(), end: 0, parentheses: Vec::new(), blocks: Vec::new() }
     }
 
-    fn at_top(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    pub(super) fn at_top(&self) -> bool {
         self.parentheses.is_empty() && self.blocks.is_empty()
     }
 
-    fn end(&mut self) -> Vec<Token> {
-        std::mem::take(&mut self.tokens)
+    /// The tokens of the statement that ends here, and where they are; `None` when there are none.
+    pub(super) fn finish(&mut self) -> Option<(Range<usize>, Vec<Token>)> {
+        let start = self.tokens.first()?.range.start;
+        Some((start..self.end, std::mem::take(&mut self.tokens)))
     }
 
-    fn all_closed(&self) -> Result<(), Unclosed> {
+    pub(super) fn all_closed(&self) -> Result<(), Unclosed> {
         let parenthesis = self.parentheses.first().map(|offset| (*offset, Opener::Parenthesis));
         let block = self.blocks.first().map(|offset| (*offset, Opener::Atomic));
         match parenthesis.into_iter().chain(block).min_by_key(|(offset, _)| *offset) {
@@ -75,7 +46,7 @@ impl<'a> Open<'a> {
         }
     }
 
-    fn take(&mut self, kind: TokenKind, range: Range<usize>) {
+    pub(super) fn take(&mut self, kind: TokenKind, range: Range<usize>) {
         let mut depth = self.parentheses.len();
         match (kind, &self.text[range.clone()]) {
             (TokenKind::Symbol, "(") => self.parentheses.push(range.start),
@@ -86,7 +57,28 @@ impl<'a> Open<'a> {
             (TokenKind::Word, word) => self.block(word, range.start),
             _ => {}
         }
-        self.tokens.push(Token { kind, range, depth });
+        self.end = range.end;
+        if self.tokens.len() < KEPT_OF_INSERT || !self.is_value(kind, &range) {
+            self.tokens.push(Token { kind, range, depth });
+        }
+    }
+
+    /// Whether a token of a long INSERT says nothing that a rule asks for. Words and calls do.
+    fn is_value(&self, kind: TokenKind, range: &Range<usize>) -> bool {
+        let begins_with = |word| self.tokens.first().is_some_and(|token| self.is(token, word));
+        let word = &self.text[range.clone()];
+        begins_with("INSERT")
+            && match kind {
+                TokenKind::Word => {
+                    ["NULL", "TRUE", "FALSE", "DEFAULT"].iter().any(|value| word.eq_ignore_ascii_case(value))
+                }
+                TokenKind::Symbol if word == "(" => {
+                    let called =
+                        self.tokens.last().map_or("", |last| &self.text[last.range.end..range.start]);
+                    !called.trim().is_empty()
+                }
+                _ => true,
+            }
     }
 
     /// Keeps count of BEGIN ATOMIC ... END. A plain BEGIN is no keyword there, it may be a column.
@@ -129,8 +121,10 @@ impl<'a> Open<'a> {
         rest.first().is_some_and(|what| self.is(what, "FUNCTION") || self.is(what, "PROCEDURE"))
     }
 
-    fn copies_from_stdin(&self) -> bool {
-        let from_stdin = |pair: &[Token]| self.is(&pair[0], "FROM") && self.is(&pair[1], "STDIN");
+    /// `FROM stdin` outside of parentheses: in a query that is copied out, stdin may be a table.
+    pub(super) fn copies_from_stdin(&self) -> bool {
+        let from_stdin =
+            |pair: &[Token]| pair[0].depth == 0 && self.is(&pair[0], "FROM") && self.is(&pair[1], "STDIN");
         self.tokens.first().is_some_and(|first| self.is(first, "COPY"))
             && self.tokens.windows(2).any(from_stdin)
     }

@@ -40,10 +40,6 @@ const PLAN: &[NotBuilt<MigrationPlanSpec>] = &[
         sentence: "the automatic restore is not built yet; use Auto, Undo or Hold",
     },
     NotBuilt {
-        places: |plan| when(!plan.notifications.is_empty(), "spec.notifications"),
-        sentence: "notifications are not built yet; the events on the plan say the same",
-    },
-    NotBuilt {
         places: |plan| {
             plan.preflight
                 .iter()

@@ -324,5 +324,6 @@ fn warns(reason: EventReason) -> bool {
             | EventReason::GuardOverridden
             | EventReason::DeletionBlocked
             | EventReason::BudgetExceeded
+            | EventReason::NotificationFailed
     )
 }

@@ -120,7 +120,7 @@ fn eleven_deliberate_bugs_are_each_caught() {
         ("window unheard", Bugs { window_unheard: true, ..none }),
     ];
     for (name, bug) in bugs {
-        let caught = (0..2_000)
+        let caught = (0..10_000)
             .find(|seed| !harness::run(*seed, draw(*seed, CALLS), bug, false).violations.is_empty());
         println!("{name}: caught by seed {caught:?}");
         assert!(caught.is_some(), "{name} is not caught");

@@ -25,6 +25,8 @@ pub mod engine;
 pub(crate) mod fault;
 /// One Job of ours from spec to proven gone.
 pub mod job;
+/// Telling people outside the cluster: webhooks.
+pub mod notify;
 /// The brain: compile a plan, decide what comes next. Pure.
 pub mod program;
 /// The driver: decide, write down, do, write down.

@@ -32,10 +32,6 @@ struct NotBuilt<S> {
 
 const PLAN: &[NotBuilt<MigrationPlanSpec>] = &[
     NotBuilt {
-        places: |plan| when(!plan.notifications.is_empty(), "spec.notifications"),
-        sentence: "notifications are not built yet; the events on the plan say the same",
-    },
-    NotBuilt {
         places: |plan| {
             plan.preflight
                 .iter()

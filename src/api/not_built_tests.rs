@@ -24,6 +24,7 @@ paused: true
 approval: Required
 windows: [{days: [Sat], from: '01:00', to: '04:00', timeZone: UTC}]
 onWindowClose: Pause
+notifications: [{name: n, url: {secretKeyRef: {name: s, key: k}}, on: [RunFailed]}]
 deadline: 2h
 maxDowntime: 15m
 runHistoryLimit: 3
@@ -62,11 +63,6 @@ fn each_field_of_a_plan_that_is_not_built_is_refused_by_one_sentence() {
     let step = |field: &str| format!("spec.stages[Data].steps[a].{field}");
     let http = "http: {steps: [{method: GET, url: u, expect: {status: 200}}]}";
     for (fields, steps, expected) in [
-        (
-            "notifications: [{name: n, url: {secretKeyRef: {name: s, key: k}}, on: [RunFailed]}]",
-            APPROVE,
-            "spec.notifications: notifications are not built yet; the events on the plan say the same".into(),
-        ),
         (
             &format!("preflight: [{{name: p, {http}}}]"),
             APPROVE,

@@ -227,5 +227,7 @@ words! {
         DeletionBlocked,
         /// The downtime budget is used up.
         BudgetExceeded,
+        /// A webhook was not told.
+        NotificationFailed,
     }
 }

@@ -43,6 +43,17 @@ pub struct Transition<'a> {
     pub once: &'a str,
 }
 
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// It is there now, and was not before.
+    New,
+    /// It was there before: this transition was told.
+    Known,
+    /// Nobody knows: no answer, or another one than was asked for.
+    Unknown,
+}
+
 /// Publishes events as the operator.
 #[derive(Clone)]
 pub struct Recorder {
@@ -58,16 +69,17 @@ impl Recorder {
 
     /// Publishes one event. It gives up after 5 s and only logs what went wrong: a run that fails since nobody could
     /// be told of it would be the tail wagging the dog.
-    pub async fn publish(&self, transition: &Transition<'_>) {
+    pub async fn publish(&self, transition: &Transition<'_>) -> Published {
         let event = event(transition, &self.instance, Timestamp::now());
         let api = self.own.api::<Event>(event.metadata.namespace.as_deref().unwrap_or("default"));
         let parameters = PostParams::default();
         match tokio::time::timeout(PUBLISH_WITHIN, api.create(&parameters, &event)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => {}
+            Ok(Ok(_)) => return Published::New,
+            Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => return Published::Known,
             Ok(Err(error)) => tracing::warn!(reason = transition.reason, %error, "event not published"),
             Err(_) => tracing::warn!(reason = transition.reason, "event not published within 5 s"),
         }
+        Published::Unknown
     }
 }
 

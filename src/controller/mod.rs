@@ -1,6 +1,7 @@
 //! The kube-rs controllers, and the sweeper. Thin.
 //!
 //! - [`start`]: the process; [`plan`], [`target`]: one look at a plan, at a target;
+//! - [`notifying`]: webhooks; [`variables`]: values for scripts and checks;
 //! - [`verbs`]: people are told of verbs that do nothing;
 //! - [`looking`]: what compile is shown; [`targets`]: a target opened;
 //! - [`sweep`]: what runs leave behind that are over; [`terminating`]: a namespace that goes;
@@ -10,6 +11,7 @@
 mod answers;
 mod drivers;
 mod looking;
+mod notifying;
 mod operator;
 mod plan;
 mod signals;

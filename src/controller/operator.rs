@@ -1,5 +1,6 @@
 //! What every part of the controller holds: the API server, as whom things are done, and whom to tell.
 
+use super::notifying::Notifier;
 use super::verbs::ToldVerbs;
 use crate::api::{DatabaseTarget, MigrationPlan, MigrationRun};
 use crate::cluster::events::Recorder;
@@ -31,6 +32,8 @@ pub(super) struct Operator {
     pub(super) hmac_key_file: PathBuf,
     /// Numbers.
     pub(super) metrics: Arc<Metrics>,
+    /// Webhooks.
+    pub(super) notifier: Arc<Notifier>,
     /// What was told of verbs that do nothing.
     pub(super) told_verbs: Arc<ToldVerbs>,
 }

@@ -77,6 +77,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         cluster,
         metrics: metrics.clone(),
         told_verbs: Arc::default(),
+        notifier: Arc::default(),
     };
     let timing = Timing::of_lease(args.lease());
     gates.open(Gate::Watches);

@@ -363,6 +363,7 @@ mod tests {
             names_are_proven: true,
             cluster: "c1".into(),
             told_verbs: std::sync::Arc::default(),
+            notifier: std::sync::Arc::default(),
             recorder: crate::cluster::events::Recorder::new(server.own().clone(), "test"),
             metrics: std::sync::Arc::new(crate::serve::Metrics::new()),
             server,

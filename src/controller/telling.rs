@@ -1,11 +1,12 @@
 //! Telling people: the plan's status as a projection of the run, and an event per transition.
 
 use super::looking::said_holder;
+use super::notifying;
 use super::operator::Operator;
 use crate::api::plan::{BlockerKind, WorkloadState, WorkloadStatus};
 use crate::api::run::MigrationRunStatus;
 use crate::api::{Engine, MigrationPlan, Outcome, Phase};
-use crate::cluster::events::{Severity, Transition};
+use crate::cluster::events::{Published, Severity, Transition};
 use crate::cluster::{FIELD_MANAGER, get_if_there, list_all};
 use crate::program::Program;
 use crate::run::{Report, Waiting};
@@ -157,7 +158,8 @@ impl Teller {
         for transition in happened {
             let related = transition.related.as_ref().map(|related| self.related(related));
             let severity = if transition.warning { Severity::Warning } else { Severity::Normal };
-            self.operator
+            let published = self
+                .operator
                 .recorder
                 .publish(&Transition {
                     regarding: &regarding,
@@ -168,6 +170,36 @@ impl Teller {
                     once: &transition.once,
                 })
                 .await;
+            self.notify(plan, facts, report, &transition, published).await;
+        }
+    }
+
+    /// Tells the webhooks of a transition whose event is new.
+    async fn notify(
+        &self,
+        plan: &MigrationPlan,
+        facts: &PlanFacts,
+        report: &Report,
+        transition: &words::Transition,
+        published: Published,
+    ) {
+        let (wanted, now) = (notifying::wanted(plan, transition.reason), Timestamp::now());
+        if wanted.is_empty() || words::is_old(transition, report, now) {
+            return;
+        }
+        match published {
+            Published::Known => {}
+            Published::New => {
+                let body = words::notice(transition, facts, &self.run, report, now);
+                notifying::send(&self.operator, plan, wanted, transition, &body);
+            }
+            Published::Unknown => {
+                let why = "its event was not written, so that nobody knows whether it was told before";
+                for notification in wanted {
+                    self.operator.metrics.notified(false);
+                    notifying::failed(&self.operator, plan, &notification, transition, why).await;
+                }
+            }
         }
     }
 
@@ -280,6 +312,7 @@ mod tests {
             recorder: Recorder::new(server.own().clone(), "test"),
             metrics: Arc::new(Metrics::new()),
             told_verbs: Arc::default(),
+            notifier: Arc::default(),
             server,
         };
         let plan = PlanFacts {
@@ -323,6 +356,39 @@ mod tests {
             waiting: None,
             over_budget: false,
         }
+    }
+
+    /// Only whose event is new is sent: after a crash the event is there, and the webhook was told or never will be.
+    #[tokio::test]
+    async fn a_webhook_is_told_of_what_is_new_and_a_failure_is_an_event() {
+        let fake = FakeApiServer::new();
+        let teller = teller(&fake);
+        let plan: MigrationPlan = serde_json::from_value(json!({
+            "metadata": {"name": "shop", "namespace": "aether", "generation": 1},
+            "spec": {"stages": [], "notifications": [
+                {"name": "chat", "url": {"secretKeyRef": {"name": "s", "key": "url"}}, "on": ["RunStarted"]}
+            ]}
+        }))
+        .unwrap();
+        let facts = PlanFacts::of(&plan);
+        let report = at_script("V1__a.sql");
+        let told = words::transitions(&Told::default(), &facts, &teller.run, &report);
+        let counted = |text: &str| teller.operator.metrics.text(Timestamp::now()).contains(text);
+        teller.notify(&plan, &facts, &report, &told[0], Published::Known).await;
+        tokio::task::yield_now().await;
+        assert_eq!(fake.requests(), [""; 0], "it was told before");
+        teller.notify(&plan, &facts, &report, &told[0], Published::New).await;
+        while !counted("notifications_total{outcome=\"Failed\"} 1") || fake.requests().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(fake.requests()[0], "GET /api/v1/namespaces/aether/secrets/s");
+        let note = fake.bodies()[1]["note"].as_str().unwrap().to_owned();
+        assert!(
+            note.starts_with("notification chat of RunStarted was not delivered: its URL can't be read"),
+            "{note}"
+        );
+        teller.notify(&plan, &facts, &report, &told[0], Published::Unknown).await;
+        assert!(counted("notifications_total{outcome=\"Failed\"} 2"));
     }
 
     #[tokio::test]

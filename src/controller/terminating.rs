@@ -205,6 +205,7 @@ mod tests {
             recorder: Recorder::new(server.own().clone(), "test"),
             metrics: Arc::new(Metrics::new()),
             told_verbs: Arc::default(),
+            notifier: Arc::default(),
             server,
         }
     }

@@ -67,6 +67,15 @@ pub enum Wait {
     Pause,
 }
 
+/// What became of a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Delivery {
+    /// The webhook took it.
+    Delivered,
+    /// It did not, or nobody knows.
+    Failed,
+}
+
 /// What a look at an object came to. Waiting is not failing: an alert on Failed must not ring while a plan queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum Seen {
@@ -101,6 +110,11 @@ struct RunLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeliveryLabels {
+    outcome: Delivery,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -153,6 +167,7 @@ pub struct Metrics {
     contention: Family<PlanKey, Counter>,
     not_given_back: Family<PlanKey, Gauge>,
     fence_rejections: Counter,
+    notifications: Family<DeliveryLabels, Counter>,
     leader: Gauge,
     reconciles: Family<SeenLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
@@ -189,6 +204,7 @@ impl Metrics {
             contention: Family::default(),
             not_given_back: Family::default(),
             fence_rejections: Counter::default(),
+            notifications: Family::default(),
             leader: Gauge::default(),
             reconciles: Family::default(),
             requests: Family::default(),
@@ -237,6 +253,11 @@ impl Metrics {
             "fence_rejections",
             "Drivers that had to stop because a newer epoch holds what they act on",
             self.fence_rejections.clone(),
+        );
+        r.register(
+            "notifications",
+            "Notifications by whether their webhook took them",
+            self.notifications.clone(),
         );
         r.register("leader", "Whether this process drives runs", self.leader.clone());
         r.register("reconciles", "Looks at objects by what they came to", self.reconciles.clone());
@@ -309,6 +330,12 @@ impl Metrics {
             self.backup_age.remove(&backup_labels(target, level));
         }
         self.restore_test.remove(target);
+    }
+
+    /// A notification was delivered, or was not.
+    pub fn notified(&self, delivered: bool) {
+        let outcome = if delivered { Delivery::Delivered } else { Delivery::Failed };
+        self.notifications.get_or_create(&DeliveryLabels { outcome }).inc();
     }
 
     /// A run ended after `worked`, waits for people left out.
@@ -446,6 +473,7 @@ mod tests {
         metrics.replicas_contended(&plan());
         metrics.not_given_back(&plan(), 0);
         metrics.fence_rejected();
+        metrics.notified(true);
         metrics.leads(true);
         metrics.reconciled("MigrationPlan", Seen::Done);
         metrics.requested("get", Request::Done);
@@ -470,6 +498,7 @@ mod tests {
                 "whimbrel_replica_contention_total",
                 "whimbrel_workloads_not_given_back",
                 "whimbrel_fence_rejections_total",
+                "whimbrel_notifications_total",
                 "whimbrel_leader",
                 "whimbrel_reconciles_total",
                 "whimbrel_api_requests_total",

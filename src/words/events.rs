@@ -328,5 +328,6 @@ fn warns(reason: EventReason) -> bool {
             | EventReason::GuardOverridden
             | EventReason::DeletionBlocked
             | EventReason::BudgetExceeded
+            | EventReason::NotificationFailed
     )
 }

@@ -4,7 +4,8 @@
 //! - [`plan_status`], [`waiting`], [`stalled`], [`nothing_pending`]: `MigrationPlan.status`, made anew from the facts;
 //! - [`run_status`]: what people read in the run's record;
 //! - [`target_left`]: what runs left behind on a target;
-//! - [`transitions`]: what is told once, when it happens; [`measures`]: what is counted;
+//! - [`transitions`]: what is told once, when it happens; [`notice`]: what a webhook is sent of it; [`measures`]: what is
+//!   counted;
 //! - [`ignored_on_plan`], [`ignored_on_target`]: what people asked for and do not get;
 //! - [`message`]: every sentence, in one place. The same sentence stands in status, event and terminal;
 //! - [`text`]: how instants and the texts of others stand in a sentence.
@@ -21,6 +22,7 @@ mod facts;
 mod fixture;
 mod measures;
 pub mod message;
+mod notice;
 mod phase;
 mod preview;
 #[cfg(test)]
@@ -41,6 +43,7 @@ pub use before_run::{nothing_pending, source_changed, stalled, waiting};
 pub use events::{Related, Told, Transition, transitions};
 pub use facts::{PlanFacts, RunFacts};
 pub use measures::{Measure, Person, measures};
+pub use notice::{is_old, notice};
 pub use run_status::run_status;
 pub use status::{differs, plan_status};
 pub use target::{

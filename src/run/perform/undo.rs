@@ -75,6 +75,7 @@ impl<W: World> Driver<W> {
             let mut blocked = 0;
             loop {
                 self.boundary(walk, op).map_err(Ran::Stop)?;
+                self.still_alone(walk, op, &pending.target, script).await.map_err(Ran::Stop)?;
                 self.doing(walk, op, |doing| {
                     doing.progress = Some((done - n - 1, done));
                     doing.detail = Some(undo_file(script));
@@ -92,6 +93,23 @@ impl<W: World> Driver<W> {
             }
         }
         Ok(())
+    }
+
+    /// Weigh found that nobody had written. Who comes in after that, a dependent that somebody scaled up in the middle of
+    /// the way back, may write into what this undo drops.
+    async fn still_alone(&self, walk: &Walk, op: &Op, target: &str, script: &Script) -> Result<(), Stop> {
+        if !script.undo_loses_data() || self.signals().accept_data_loss {
+            return Ok(());
+        }
+        if self.hold_quiet(walk, op, target).await?.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "somebody came in while {target} was taken back, and {} would drop what was written",
+            undo_file(script)
+        );
+        let action = "see whether anything was written; take the rest back by hand, then resolve the run";
+        Err(Stop::Failed(Box::new(failure(op, "NotQuiet", message, action))))
     }
 
     /// RolledBack needs proof, not an empty to-do list: history and structure are what ProveQuiet saw.

@@ -64,7 +64,7 @@ fn each_field_of_a_plan_that_is_not_built_is_refused_by_one_sentence() {
     let http = "http: {steps: [{method: GET, url: u, expect: {status: 200}}]}";
     for (fields, steps, expected) in [
         (
-            &format!("preflight: [{{name: p, {http}}}]"),
+            &*format!("preflight: [{{name: p, {http}}}]"),
             APPROVE,
             "spec.preflight[p].http: http checks are not built yet; use a query, or an approve step for a check by hand"
                 .into(),

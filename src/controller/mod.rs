@@ -1,13 +1,15 @@
 //! The kube-rs controllers, and the sweeper. Thin.
 //!
 //! - [`start`]: the process; [`plan`], [`target`]: one look at a plan, at a target;
-//! - [`verbs`]: people are told of verbs that do nothing;
+//! - [`watched`]: the runs of a plan whose driver is at work; [`verbs`]: people are told of verbs that do nothing;
 //! - [`looking`]: what compile is shown; [`targets`]: a target opened;
 //! - [`sweep`]: what runs leave behind that are over; [`terminating`]: a namespace that goes;
-//! - [`drivers`], [`world`], [`signals`], [`telling`], [`waking`]: the drivers, what they act on, what they hear, what they
-//!   tell, and what wakes them.
+//! - [`drivers`], [`world`], [`answers`], [`known`], [`signals`], [`telling`], [`waking`]: the drivers, what they act on, what
+//!   answers mean to them, what they need not ask twice, what they hear, what they tell, and what wakes them.
 
+mod answers;
 mod drivers;
+mod known;
 mod looking;
 mod operator;
 mod plan;
@@ -20,6 +22,7 @@ mod telling;
 mod terminating;
 mod verbs;
 mod waking;
+mod watched;
 mod world;
 
 pub use start::{OperatorError, run};

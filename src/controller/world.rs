@@ -1,6 +1,8 @@
 //! The real world, as the driver's seams see it.
 
-use super::looking::{self, key, look_workload};
+use super::answers::{part, read, swap, workload, write};
+use super::known::Known;
+use super::looking::{self, key, seen};
 use super::operator::Operator;
 use super::targets::OpenTarget;
 use super::telling::Teller;
@@ -12,7 +14,7 @@ use crate::api::target::VerificationLevel;
 use crate::backup::{self, BackupJob, BackupSource, Level};
 use crate::cluster::lease::{self, TargetKey};
 use crate::cluster::secret::{self, Part, PartError, Shelf};
-use crate::cluster::{Acting, Holder, NotOurs, ReadError, SwapError, WriteError, get, get_if_there, record};
+use crate::cluster::{Acting, Holder, WriteError, get, get_if_there, record};
 use crate::engine::postgresql::tool_name;
 use crate::engine::{AnyEngine, Fence};
 use crate::job::{self, JobKey, JobState, Removal};
@@ -22,7 +24,7 @@ use crate::run::seam::{
     World,
 };
 use crate::run::{Report, RunRef};
-use crate::workload::{self as hands, BackTo, Rollout, Volumes, WorkloadError};
+use crate::workload::{self as hands, BackTo, Rollout, Volumes, Which, Workload};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
@@ -66,6 +68,7 @@ pub(super) struct RealCluster {
     last: Mutex<Value>,
     teller: Teller,
     waking: Waking,
+    known: Known,
 }
 
 impl RealWorld {
@@ -81,7 +84,9 @@ impl RealWorld {
         let name = format!("{}-{}", run.plan, run.number);
         let last = Mutex::new(Value::Null);
         let waking = Waking::new(operator.own().client().clone());
-        let cluster = RealCluster { operator, run, intent_hash, name, acting, targets, last, teller, waking };
+        let known = Known::default();
+        let cluster =
+            RealCluster { operator, run, intent_hash, name, acting, targets, last, teller, waking, known };
         Self { cluster, clock: RealClock }
     }
 }
@@ -201,6 +206,31 @@ impl RealCluster {
         Ok((target.acting.clone(), job))
     }
 
+    /// Why a workload is not ready: its counts say that it is not, its pods what is wrong. They are asked from time to time
+    /// only: it is a sentence for people, and most workloads become ready before anybody has read it.
+    async fn why_not_ready(&self, found: &Workload) -> Answer<Option<String>> {
+        if found.suspend.is_some() {
+            return Ok(None);
+        }
+        let counted = match hands::readiness(found, &[]) {
+            hands::Readiness::Ready => {
+                self.known.is_ready(&found.key);
+                return Ok(None);
+            }
+            hands::Readiness::Waiting(why) | hands::Readiness::Failing(why) => why,
+        };
+        if !self.known.may_ask_pods(&found.key) {
+            return Ok(Some(self.known.pods_said(&found.key).unwrap_or(counted)));
+        }
+        let pods = hands::pods(&self.acting, found).await.map_err(workload)?;
+        let said = match hands::readiness(found, &pods) {
+            hands::Readiness::Failing(why) => Some(why),
+            hands::Readiness::Ready | hands::Readiness::Waiting(_) => None,
+        };
+        self.known.keep_said(&found.key, said.clone());
+        Ok(Some(said.unwrap_or(counted)))
+    }
+
     /// Wakes the driver when the workload or a pod of it moves.
     fn follow(&self, of: &WorkloadRef) {
         let (namespace, name) = (of.namespace.as_str(), of.name.as_str());
@@ -210,7 +240,7 @@ impl RealCluster {
             // What it waits for is its Jobs.
             WorkloadKind::CronJob => self.waking.follow::<Job>(namespace, name),
         }
-        self.waking.follow::<Pod>(namespace, name);
+        self.waking.follow_ends::<Pod>(namespace, name);
     }
 
     /// A driver writes what changed since it last read or wrote; nulls remove what is gone.
@@ -240,8 +270,9 @@ impl Cluster for RealCluster {
         let status = self.teller.dressed(status);
         let new = json!(status);
         let patch = merge_patch(&self.last(), &new);
+        let version = self.known.version_of_record(version);
         let saved: MigrationRun =
-            record::write_status(self.own(), &self.run.namespace, &self.name, version, &patch)
+            record::write_status(self.own(), &self.run.namespace, &self.name, &version, &patch)
                 .await
                 .map_err(swap)?;
         *self.last() = new;
@@ -289,10 +320,11 @@ impl Cluster for RealCluster {
         };
         let version = run.metadata.resource_version.unwrap_or_default();
         let spec = json!({ "program": frozen });
-        record::write_spec::<MigrationRun>(self.own(), &self.run.namespace, &self.name, &version, &spec)
-            .await
-            .map(drop)
-            .map_err(swap)
+        let (namespace, name) = (&self.run.namespace, &self.name);
+        let written = record::write_spec::<MigrationRun>(self.own(), namespace, name, &version, &spec).await;
+        let became = written.map_err(swap)?.metadata.resource_version.unwrap_or_default();
+        self.known.froze(&version, &became);
+        Ok(())
     }
 
     async fn thaw(&self) -> Answer<Thawed> {
@@ -338,8 +370,23 @@ impl Cluster for RealCluster {
 
     async fn workload(&self, of: &WorkloadRef) -> Answer<WorkloadSeen> {
         self.follow(of);
-        let found = look_workload(&self.acting, of).await.map_err(workload)?;
-        found.ok_or_else(|| ClusterError::Gone(of.to_string()))
+        let found = match self.known.answered(of) {
+            Some(answered) => answered,
+            None => {
+                let found = hands::look_if_there(&self.acting, &key(of)).await;
+                found
+                    .map_err(|error| workload(error.into()))?
+                    .ok_or_else(|| ClusterError::Gone(of.to_string()))?
+            }
+        };
+        let why = self.why_not_ready(&found).await?;
+        self.known.saw(of, &found);
+        Ok(seen(of, &found, why))
+    }
+
+    async fn scaler(&self, of: &WorkloadRef) -> Answer<Option<i32>> {
+        let scaler = hands::look_for_scaler(&self.acting, &key(of)).await.map_err(read)?;
+        Ok(scaler.map(|scaler| scaler.min))
     }
 
     async fn claim(&self, of: &WorkloadRef, holder: &Holder) -> Answer<Original> {
@@ -347,28 +394,40 @@ impl Cluster for RealCluster {
     }
 
     async fn change(&self, seen: &WorkloadSeen, holder: &Holder, change: &WorkloadChange) -> Answer<()> {
-        let (acting, key) = (&self.acting, key(&seen.of));
+        let acting = &self.acting;
+        // The live read that the driver decided by; the write is bound to its version.
+        let which = match self.known.version(&seen.of, &seen.version) {
+            Some(found) => Which::from(found),
+            None => Which::from(&key(&seen.of)),
+        };
         let done = match change {
             WorkloadChange::Scale(0) | WorkloadChange::Suspend(true) => {
-                hands::silence(acting, &key, holder, Volumes::MustStay).await.map(drop)
+                hands::silence(acting, which, holder, Volumes::MustStay).await
             }
             WorkloadChange::Scale(replicas) => {
-                hands::give_back(acting, &key, holder, BackTo::Replicas(*replicas)).await.map(drop)
+                hands::give_back(acting, which, holder, BackTo::Replicas(*replicas)).await
             }
             WorkloadChange::Suspend(suspend) => {
-                hands::give_back(acting, &key, holder, BackTo::Suspend(*suspend)).await.map(drop)
+                hands::give_back(acting, which, holder, BackTo::Suspend(*suspend)).await
             }
             WorkloadChange::Roll(images, replicas) => {
                 let rollout = Rollout { images: images.clone(), replicas: *replicas };
-                hands::roll_out(acting, &key, holder, &rollout).await.map(drop)
+                hands::roll_out(acting, which, holder, &rollout).await
             }
-            WorkloadChange::Release => hands::release(acting, &key, holder).await,
+            WorkloadChange::Release => {
+                return hands::release(acting, which, holder).await.map_err(workload);
+            }
         };
-        done.map_err(workload)
+        self.known.wrote(&seen.of, done.map_err(workload)?);
+        Ok(())
     }
 
     async fn pods(&self, of: &WorkloadRef) -> Answer<Vec<String>> {
-        let found = hands::look(&self.acting, &key(of)).await.map_err(workload)?;
+        // Which pods are its own does not change; who is there is asked now.
+        let found = match self.known.last(of) {
+            Some(found) => found,
+            None => hands::look(&self.acting, &key(of)).await.map_err(workload)?,
+        };
         let remaining = hands::remaining(&self.acting, &found).await.map_err(workload)?;
         Ok(remaining.iter().map(ToString::to_string).collect())
     }
@@ -393,10 +452,11 @@ impl Cluster for RealCluster {
         let name = self.job_key(request).name();
         self.waking.follow::<Job>(&self.run.namespace, &name);
         self.waking.follow::<Pod>(&self.run.namespace, &name);
-        Ok(match job::look(acting, &self.run.namespace, &name).await.map_err(read)? {
+        let asks = self.known.may_ask_job(&name);
+        Ok(match job::look(acting, &self.run.namespace, &name, asks).await.map_err(read)? {
             JobState::Absent => JobSeen::Absent,
             JobState::Pending { why } => JobSeen::Pending(why),
-            JobState::Running { progress } => JobSeen::Running(progress.unwrap_or_default()),
+            JobState::Running { progress } => JobSeen::Running(self.known.progress(&name, progress)),
             JobState::Succeeded { result } => JobSeen::Succeeded(outcome(&request.target, result)?),
             JobState::Failed { why, .. } => JobSeen::Failed(why),
         })
@@ -481,75 +541,10 @@ pub(super) fn merge_patch(old: &Value, new: &Value) -> Value {
     Value::Object(patch)
 }
 
-fn read(error: ReadError) -> ClusterError {
-    match error {
-        ReadError::NotFound { .. } => ClusterError::Gone(error.to_string()),
-        ReadError::Forbidden(forbidden) => ClusterError::Forbidden(forbidden.to_string()),
-        ReadError::Unavailable(error) => ClusterError::Lost(error.to_string()),
-    }
-}
-
-fn write(error: WriteError) -> ClusterError {
-    if let Some(forbidden) = error.forbidden() {
-        return ClusterError::Forbidden(forbidden.to_string());
-    }
-    if error.is_not_found() {
-        return ClusterError::Gone(error.to_string());
-    }
-    match error {
-        WriteError::Stale => ClusterError::Stale,
-        WriteError::NotOurs(NotOurs::NewerEpoch { epoch, .. }) => ClusterError::Newer(epoch),
-        WriteError::NotOurs(NotOurs::Claimed { holder, .. }) => ClusterError::Held(holder),
-        WriteError::NotOurs(exists) => ClusterError::Refused(exists.to_string()),
-        WriteError::Refused(refused) => ClusterError::Refused(refused.to_string()),
-        WriteError::Lost(error) => ClusterError::Lost(error.to_string()),
-    }
-}
-
-fn swap(error: SwapError) -> ClusterError {
-    match error {
-        SwapError::Read(error) => read(error),
-        SwapError::Write(error) => write(error),
-    }
-}
-
 /// Whether this build walks programs of a format: its own and the one before.
 fn walks(format: i64) -> bool {
     let ours = i64::from(program::FORMAT);
     (ours - 1..=ours).contains(&format)
-}
-
-/// Freezing: what is refused is refused again, what got no answer may have happened.
-fn part(error: PartError) -> ClusterError {
-    match error {
-        PartError::Read(error) => read(error),
-        PartError::Write(error) => write(error),
-        // It was there a moment ago, for its name was taken: somebody removed it meanwhile.
-        PartError::Missing { .. } => ClusterError::Lost(error.to_string()),
-        PartError::TooLarge { .. } | PartError::Unreadable(_) => ClusterError::Refused(error.to_string()),
-        PartError::Changed { .. } => {
-            ClusterError::Because { reason: "RecordBroken", message: error.to_string() }
-        }
-    }
-}
-
-/// A failure's code says what kind of obstacle it is; the sentence names the workload and the way out.
-fn workload(error: WorkloadError) -> ClusterError {
-    let reason = match &error {
-        WorkloadError::Read(_) | WorkloadError::Write(_) => "",
-        WorkloadError::ClaimLost { .. } => "ClaimLost",
-        WorkloadError::Leftover { .. } | WorkloadError::BadOriginal { .. } => "Leftover",
-        WorkloadError::Controlled { .. } => "Controlled",
-        WorkloadError::VolumesWouldGo { .. } | WorkloadError::WokenByScaler { .. } => "GuardBlocked",
-        WorkloadError::NoContainer { .. }
-        | WorkloadError::ScalerDecides { .. }
-        | WorkloadError::Selector { .. } => "InvalidSpec",
-    };
-    match error {
-        WorkloadError::Read(error) => read(error),
-        WorkloadError::Write(error) => write(error),
-        other => ClusterError::Because { reason, message: other.to_string() },
-    }
 }
 
 #[cfg(test)]

@@ -52,11 +52,14 @@ pub(crate) fn objects(kind: &str, namespace: &str) -> Objects {
     Objects { kind: kind.to_owned(), api: Api::namespaced_with(client, namespace, &resource) }
 }
 
-/// Applies the objects of a file, each of a kind and with a namespace; they must be admitted.
-pub(crate) fn apply(file: &str) {
+/// Applies the objects of a file that are of the wanted kinds, each with its namespace; they must be admitted.
+pub(crate) fn apply(file: &str, wanted: impl Fn(&str) -> bool) {
     for document in file.split("\n---\n") {
         let object: Value = serde_saphyr::from_str(document).expect("a document of YAML");
         let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        if !wanted(text("/kind")) {
+            continue;
+        }
         let objects = objects(text("/kind"), text("/metadata/namespace"));
         objects.patch(text("/metadata/name"), &PatchParams::apply("test").force(), &Patch::Apply(&object));
     }

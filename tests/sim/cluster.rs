@@ -56,6 +56,11 @@ impl Cluster for SimCluster {
 
     async fn look(&self) -> Answer<Looked> {
         self.call("look", |state| {
+            if state.refused_looks > 0 && state.leases.values().any(|(holder, _)| holder.is_some()) {
+                state.refused_looks -= 1;
+                let message = "ns/db is not reachable: no answer within 5 s".to_owned();
+                return Ok(Looked::Refused { reason: "TargetNotReady".to_owned(), message });
+            }
             let program = state.compiled.clone().expect("the scenario has a program");
             Ok(Looked::Program(Box::new(program)))
         })

@@ -174,6 +174,7 @@ fn of_intent(intent: &Intent, keeps_data: bool, bugs: Bugs) -> State {
         databases: BTreeMap::from([(TARGET.into(), database)]),
         flags,
         bugs,
+        refused_looks: 0,
         ..State::default()
     }
 }

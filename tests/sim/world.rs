@@ -73,6 +73,8 @@ pub struct State {
     pub flags: BTreeMap<String, String>,
     pub flags_version: u64,
     pub bugs: Bugs,
+    /// How many looks under the claim are refused, because the server does not answer.
+    pub refused_looks: u32,
     /// Somebody scaled a dependent up in the middle.
     pub contended: bool,
     pub violations: Vec<String>,

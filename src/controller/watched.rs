@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// By namespace and name of the plan, oldest first.
+type ByPlan = BTreeMap<(String, String), Vec<MigrationRun>>;
+
+/// What the watch saw.
 #[derive(Clone, Default)]
-pub(super) struct Watched(Arc<Mutex<BTreeMap<(String, String), Vec<MigrationRun>>>>);
+pub(super) struct Watched(Arc<Mutex<ByPlan>>);
 
 impl Watched {
     /// The runs of a plan were listed live.
@@ -46,7 +49,7 @@ impl Watched {
         (!ended && at_work(newest)).then(|| runs.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), Vec<MigrationRun>>> {
+    fn lock(&self) -> MutexGuard<'_, ByPlan> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

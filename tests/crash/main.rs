@@ -4,6 +4,7 @@
 //! A learning run of each act counts its points; the visits follow, several lanes side by side. Each lane has namespaces,
 //! a platform, a database server and an operator of its own. `make crash` visits all points; `SHARD=2/5` the second fifth
 //! of them; `WHIMBREL_CRASH_SAMPLE=30` that many, chosen by `WHIMBREL_CRASH_SEED`; `ONLY='act2 abort-after@17'` one.
+//! `WHIMBREL_CRASH_LANES` (4) says how many lanes: as many as keep the machine busy, and no more.
 
 mod act;
 mod cluster;

@@ -5,7 +5,7 @@ use crate::cluster::{NotOurs, ReadError, SwapError, WriteError};
 use crate::run::seam::ClusterError;
 use crate::workload::WorkloadError;
 
-/// A read.
+/// A read that was not answered.
 pub(super) fn read(error: ReadError) -> ClusterError {
     match error {
         ReadError::NotFound { .. } => ClusterError::Gone(error.to_string()),
@@ -14,7 +14,7 @@ pub(super) fn read(error: ReadError) -> ClusterError {
     }
 }
 
-/// A write.
+/// A write that was not made, or whose answer was lost.
 pub(super) fn write(error: WriteError) -> ClusterError {
     if let Some(forbidden) = error.forbidden() {
         return ClusterError::Forbidden(forbidden.to_string());
@@ -32,7 +32,7 @@ pub(super) fn write(error: WriteError) -> ClusterError {
     }
 }
 
-/// A compare-and-swap.
+/// The same of a change that reads first.
 pub(super) fn swap(error: SwapError) -> ClusterError {
     match error {
         SwapError::Read(error) => read(error),

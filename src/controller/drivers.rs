@@ -26,6 +26,8 @@ pub(super) struct Drivers {
 struct Running {
     signals: watch::Sender<Signals>,
     stop: CancellationToken,
+    /// The plan as it was seen last: its driver tells people of it without asking for it each time.
+    plan: watch::Sender<MigrationPlan>,
 }
 
 impl Drivers {
@@ -34,10 +36,16 @@ impl Drivers {
         Self { running: Arc::default(), tasks: TaskTracker::new(), stop }
     }
 
-    /// Hands a running driver the newest signals; false when there is none.
-    pub(super) fn signal(&self, run_uid: &str, signals: &Signals) -> bool {
+    /// Whether a driver of the run is at work here.
+    pub(super) fn drives(&self, run_uid: &str) -> bool {
+        self.lock().contains_key(run_uid)
+    }
+
+    /// Hands a running driver the plan and the newest signals; false when there is none.
+    pub(super) fn signal(&self, run_uid: &str, plan: &MigrationPlan, signals: &Signals) -> bool {
         let running = self.lock();
         let Some(driver) = running.get(run_uid) else { return false };
+        driver.plan.send_replace(plan.clone());
         driver.signals.send_if_modified(|now| {
             let changed = now != signals;
             now.clone_from(signals);
@@ -55,12 +63,14 @@ impl Drivers {
         targets: BTreeMap<String, OpenTarget>,
         signals: Signals,
     ) {
-        if self.signal(&uid(run), &signals) || self.stop.is_cancelled() {
+        if self.signal(&uid(run), plan, &signals) || self.stop.is_cancelled() {
             return;
         }
         let (sender, receiver) = watch::channel(signals);
+        let (plan_sender, plan_seen) = watch::channel(plan.clone());
         let stop = self.stop.child_token();
-        self.lock().insert(uid(run), Running { signals: sender, stop: stop.clone() });
+        let running = Running { signals: sender, stop: stop.clone(), plan: plan_sender };
+        self.lock().insert(uid(run), running);
         let reference = RunRef {
             namespace: run.metadata.namespace.clone().unwrap_or_default(),
             plan: run.spec.plan.name.clone(),
@@ -74,7 +84,8 @@ impl Drivers {
             Some((name.clone(), engine.kind()))
         });
         let engines = kinds.collect();
-        let teller = Teller::new(operator.clone(), PlanFacts::of(plan), RunFacts::of(run), engines);
+        let teller =
+            Teller::new(operator.clone(), PlanFacts::of(plan), RunFacts::of(run), engines, plan_seen);
         let meant = Meant {
             run: reference.clone(),
             intent_hash: run.spec.intent_hash.clone(),

@@ -16,7 +16,7 @@ use crate::program::{
     workload,
 };
 use crate::script::{Bundle, Dialect, read_bundle};
-use crate::workload::{self as hands, WorkloadError, WorkloadKey};
+use crate::workload::{self as hands, Workload, WorkloadKey};
 use k8s_openapi::api::core::v1::ConfigMap;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -305,26 +305,30 @@ async fn workloads(
         _ => None,
     });
     let all: BTreeSet<&WorkloadRef> = intent.dependents.iter().chain(rolled).collect();
-    let mut seen = BTreeMap::new();
+    let mut workloads = BTreeMap::new();
+    let mut scalers = BTreeMap::new();
     for of in all {
-        match look_workload(acting, of).await {
-            Ok(Some(workload)) => {
-                if run.is_none()
-                    && let Some(claim) = &workload.claimed_by
-                {
-                    sweep::free_workload(operator, acting, &key(of), claim).await;
-                }
-                seen.insert(of.clone(), workload);
-            }
-            Ok(None) => {}
-            Err(error) => {
-                let forbidden = matches!(error, WorkloadError::Read(ReadError::Forbidden(_)));
-                let reason = if forbidden { "Forbidden" } else { "TargetNotReady" };
-                return Err(Refused::new(reason, error.to_string()));
-            }
+        let Some(found) = hands::look_if_there(acting, &key(of)).await.map_err(unread)? else { continue };
+        if !of.is_cron() && !scalers.contains_key(&of.namespace) {
+            let there = hands::scalers(acting, &of.namespace).await.map_err(unread)?;
+            scalers.insert(of.namespace.clone(), there);
         }
+        let mut workload = seen(of, &found, None);
+        let scaler = scalers.get(&of.namespace).and_then(|all| hands::scaler_of(&found.key, all));
+        workload.hpa_min = scaler.filter(|_| !of.is_cron()).map(|scaler| scaler.min);
+        if run.is_none()
+            && let Some(claim) = &workload.claimed_by
+        {
+            sweep::free_workload(operator, acting, &key(of), claim).await;
+        }
+        workloads.insert(of.clone(), workload);
     }
-    Ok(seen)
+    Ok(workloads)
+}
+
+fn unread(error: ReadError) -> Refused {
+    let reason = if matches!(error, ReadError::Forbidden(_)) { "Forbidden" } else { "TargetNotReady" };
+    Refused::new(reason, error.to_string())
 }
 
 /// The same workload in the words of the workload room.
@@ -332,23 +336,9 @@ pub(super) fn key(of: &WorkloadRef) -> WorkloadKey {
     WorkloadKey { kind: of.kind, namespace: of.namespace.clone(), name: of.name.clone() }
 }
 
-/// One workload, live; none when it is not there.
-pub(super) async fn look_workload(
-    acting: &Acting,
-    of: &WorkloadRef,
-) -> Result<Option<WorkloadSeen>, WorkloadError> {
-    let Some(found) = hands::look_if_there(acting, &key(of)).await? else { return Ok(None) };
-    let scaler = if of.is_cron() { None } else { hands::look_for_scaler(acting, &found.key).await? };
-    // The counts alone say that it is ready; its pods only say why it is not.
-    let not_ready = match hands::readiness(&found, &[]) {
-        hands::Readiness::Ready => None,
-        _ if of.is_cron() => None,
-        _ => match hands::readiness(&found, &hands::pods(acting, &found).await?) {
-            hands::Readiness::Ready => None,
-            hands::Readiness::Waiting(why) | hands::Readiness::Failing(why) => Some(why),
-        },
-    };
-    Ok(Some(WorkloadSeen {
+/// A workload in the words of the program; what an autoscaler keeps of it is not known yet.
+pub(super) fn seen(of: &WorkloadRef, found: &Workload, not_ready: Option<String>) -> WorkloadSeen {
+    WorkloadSeen {
         of: of.clone(),
         uid: found.uid.clone(),
         version: found.resource_version.clone(),
@@ -356,11 +346,11 @@ pub(super) async fn look_workload(
         images: found.images(),
         suspend: found.suspend.unwrap_or(false),
         claimed_by: found.annotations.get(hands::CLAIMED_BY).cloned(),
-        hpa_min: scaler.map(|scaler| scaler.min),
+        hpa_min: None,
         deletes_volumes: found.drops_volumes,
         not_ready,
         scaled_by: hands::replicas_owners(&found.managed_fields).into_iter().next(),
-    }))
+    }
 }
 
 /// The ConfigMaps that an intent sets keys of.
@@ -371,6 +361,9 @@ async fn flags(
     let mut flags = BTreeMap::new();
     for step in intent.steps.iter().flatten() {
         let Action::Configure { namespace, name, .. } = &step.action else { continue };
+        if flags.contains_key(&(namespace.clone(), name.clone())) {
+            continue;
+        }
         let found = get_if_there::<ConfigMap>(acting, namespace, name).await;
         let found = found.map_err(|error| Refused::new("Forbidden", error.to_string()))?;
         if let Some(found) = found {

@@ -1,16 +1,18 @@
 //! The kube-rs controllers, and the sweeper. Thin.
 //!
 //! - [`start`]: the process; [`plan`], [`target`]: one look at a plan, at a target;
+//! - [`watched`]: the runs of a plan whose driver is at work; [`verbs`]: people are told of verbs that do nothing;
 //! - [`notifying`]: webhooks; [`variables`]: values for scripts and checks;
-//! - [`verbs`]: people are told of verbs that do nothing;
 //! - [`looking`]: what compile is shown; [`targets`]: a target opened;
 //! - [`sweep`]: what runs leave behind that are over; [`terminating`]: a namespace that goes;
-//! - [`drivers`], [`world`], [`answers`], [`signals`], [`telling`], [`waking`]: the drivers, what they act on, what its
-//!   answers mean, what they hear, what they tell, and what wakes them.
+//! - [`drivers`], [`world`], [`answers`], [`known`], [`signals`], [`telling`], [`waking`]: the drivers, what they act on, what
+//!   answers mean to them, what they need not ask twice, what they hear, what they tell, and what wakes them.
 
 mod answers;
 mod drivers;
+mod known;
 mod looking;
+mod merge;
 mod notifying;
 mod operator;
 mod plan;
@@ -24,6 +26,7 @@ mod terminating;
 mod variables;
 mod verbs;
 mod waking;
+mod watched;
 mod world;
 
 pub use start::{OperatorError, run};

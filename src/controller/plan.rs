@@ -9,6 +9,7 @@ use super::targets::OpenTarget;
 use super::telling::{count, reference, write_status};
 use super::terminating;
 use super::verbs::tell_ignored;
+use super::watched::Watched;
 use crate::api::plan::MigrationPlanStatus;
 use crate::api::run::{MigrationRunSpec, RunPlan};
 use crate::api::target::DatabaseTargetStatus;
@@ -52,6 +53,8 @@ pub(super) struct Context {
     pub(super) operator: Operator,
     /// The drivers of this process.
     pub(super) drivers: Drivers,
+    /// The runs as the watch saw them last.
+    pub(super) watched: Watched,
 }
 
 /// Why a look at a plan did not come to an end.
@@ -73,7 +76,7 @@ pub(super) enum Error {
 
 /// One look at a plan.
 pub(super) async fn reconcile(plan: Arc<MigrationPlan>, context: Arc<Context>) -> Result<Action, Error> {
-    let runs = runs_of(&context.operator, &plan).await?;
+    let runs = runs_of(&context, &plan).await?;
     count(&context.operator, &plan);
     let ignored = words::ignored_on_plan(&plan, &runs, Timestamp::now());
     tell_ignored(&context.operator, &reference(&plan), ignored).await;
@@ -132,11 +135,23 @@ pub(super) fn again(plan: Arc<MigrationPlan>, error: &Error, _: Arc<Context>) ->
 }
 
 /// The runs of a plan's name, oldest first. A re-created plan goes on counting where its forerunner stopped.
-async fn runs_of(operator: &Operator, plan: &MigrationPlan) -> Result<Vec<MigrationRun>, Error> {
+///
+/// Read live, except while a driver of this process is at work: its run changes at every op, nobody else makes another one
+/// meanwhile, and all that is done is to hand the driver what people want now.
+async fn runs_of(context: &Context, plan: &MigrationPlan) -> Result<Vec<MigrationRun>, Error> {
     let namespace = plan.metadata.namespace.as_deref().unwrap_or_default();
-    let mut runs: Vec<MigrationRun> = list_all(operator.own(), namespace, "").await?;
-    runs.retain(|run| Some(&run.spec.plan.name) == plan.metadata.name.as_ref());
+    let name = plan.metadata.name.as_deref().unwrap_or_default();
+    let at_work =
+        |run: &MigrationRun| context.drivers.drives(run.metadata.uid.as_deref().unwrap_or_default());
+    if plan.metadata.deletion_timestamp.is_none()
+        && let Some(runs) = context.watched.of(namespace, name, at_work)
+    {
+        return Ok(runs);
+    }
+    let mut runs: Vec<MigrationRun> = list_all(context.operator.own(), namespace, "").await?;
+    runs.retain(|run| run.spec.plan.name == name);
     runs.sort_by_key(|run| run.spec.number);
+    context.watched.listed(namespace, name, &runs);
     Ok(runs)
 }
 
@@ -216,7 +231,7 @@ async fn drive(
         signals.deleted = true;
     }
     let uid = run.metadata.uid.clone().unwrap_or_default();
-    if !context.drivers.signal(&uid, &signals) {
+    if !context.drivers.signal(&uid, plan, &signals) {
         let namespace = plan.metadata.namespace.clone().unwrap_or_default();
         let opened = match parse(&plan.spec, &namespace) {
             Ok(intent) => open(&context.operator, plan, &namespace, &intent).await,

@@ -5,6 +5,7 @@ use super::operator::Operator;
 use super::plan::{self, Context};
 use super::sweep;
 use super::target;
+use super::watched::Watched;
 use crate::api::{DatabaseTarget, MigrationPlan, MigrationRun, crd};
 use crate::cli::OperatorArgs;
 use crate::cluster::events::Recorder;
@@ -100,7 +101,9 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
 /// Controllers and drivers, until `stop`. Drivers end between two effects; nothing is dropped in the middle.
 async fn lead(operator: &Operator, args: &OperatorArgs, stop: &CancellationToken) {
     let drivers = Drivers::new(stop.clone());
-    let context = Arc::new(Context { operator: operator.clone(), drivers: drivers.clone() });
+    let watched_runs = Watched::default();
+    let context =
+        Arc::new(Context { operator: operator.clone(), drivers: drivers.clone(), watched: watched_runs });
     let mut controllers = futures::stream::FuturesUnordered::new();
     for namespace in watched(args) {
         controllers.push(tokio::spawn(plans(
@@ -156,8 +159,14 @@ async fn plans(
     let namespace = namespace.as_deref();
     let plans = Controller::new(scoped::<MigrationPlan>(client, namespace), watcher::Config::default());
     let (there, metrics) = (plans.store(), &operator.metrics);
+    let runs = context.watched.clone();
+    let of_run = move |run: MigrationRun| {
+        let plan = plan_of(&run);
+        runs.saw(run);
+        plan
+    };
     plans
-        .watches(scoped::<MigrationRun>(client, namespace), watcher::Config::default(), plan_of)
+        .watches(scoped::<MigrationRun>(client, namespace), watcher::Config::default(), of_run)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(plan::reconcile, plan::again, context)
         .for_each(|result| {
@@ -174,7 +183,7 @@ async fn plans(
 }
 
 /// A run's changes are looked at through its plan.
-fn plan_of(run: MigrationRun) -> Option<ObjectRef<MigrationPlan>> {
+fn plan_of(run: &MigrationRun) -> Option<ObjectRef<MigrationPlan>> {
     Some(ObjectRef::new(&run.spec.plan.name).within(run.metadata.namespace.as_deref()?))
 }
 

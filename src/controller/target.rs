@@ -48,7 +48,7 @@ pub(super) async fn reconcile(target: Arc<DatabaseTarget>, operator: Arc<Operato
     let namespace = target.metadata.namespace.as_deref().unwrap_or_default();
     let old = target.status.clone().unwrap_or_default();
     let runs: Vec<MigrationRun> = list_all(operator.own(), namespace, "").await?;
-    let claim = claim(&operator, &target, &old, &runs).await?;
+    let (claim, holder) = claim(&operator, &target, &old, &runs).await?.unzip();
     // What another run has claimed is not connected to.
     let found = match claim.is_some() || is_ready(&target, &old) {
         true => None,
@@ -70,7 +70,8 @@ pub(super) async fn reconcile(target: Arc<DatabaseTarget>, operator: Arc<Operato
         write(&operator, &target, &old, &new).await?;
     }
     let held = keep(&operator, &target, &runs, facts.claim.is_some()).await?;
-    if facts.claim.is_some() {
+    // A holder whose run is live is not asked after: there is nothing to prove.
+    if holder.is_some_and(|holder| sweep::holds(&holder, &runs).is_none()) {
         sweep_left(&operator, &target).await;
     }
     Ok(match found.is_none_or(|found| found.is_ok()) {
@@ -240,15 +241,18 @@ async fn claim(
     target: &DatabaseTarget,
     old: &DatabaseTargetStatus,
     runs: &[MigrationRun],
-) -> Result<Option<TargetClaim>, ReadError> {
+) -> Result<Option<(TargetClaim, Holder)>, ReadError> {
     let Some(engine) = old.engine.as_ref().filter(|engine| !engine.identity.is_empty()) else {
         return Ok(None);
     };
     let name = target.metadata.name.as_deref().unwrap_or_default();
     let key = super::looking::target_key(&engine.identity, name);
     let lease = lease::look(operator.own(), &operator.namespace, &key).await?;
-    let Some(holder) = lease.holder else { return Ok(None) };
-    Ok(Some(named(&holder, lease.since.unwrap_or_default(), runs)))
+    let Some(text) = lease.holder else { return Ok(None) };
+    // What can't be read names nobody who lives.
+    let nobody = || Holder { plan_uid: String::new(), run: 0, epoch: 0 };
+    let holder = text.parse().unwrap_or_else(|_| nobody());
+    Ok(Some((named(&text, lease.since.unwrap_or_default(), runs), holder)))
 }
 
 /// The holder by names; one of another namespace, whose runs this target does not know, by what stands in the Lease.
@@ -335,7 +339,12 @@ async fn write(
 ) -> Result<(), WriteError> {
     let namespace = target.metadata.namespace.as_deref().unwrap_or_default();
     let name = target.metadata.name.as_deref().unwrap_or_default();
-    let patch = json!({ "status": super::world::merge_patch(&json!(old), &json!(new)) });
+    let changes = super::merge::merge_patch(&json!(old), &json!(new));
+    // Instants are written by the second: what differs by less is the same to whoever reads it.
+    if changes == json!({}) {
+        return Ok(());
+    }
+    let patch = json!({ "status": changes });
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let api = operator.own().api::<DatabaseTarget>(namespace);
     let written = api.patch_status(name, &parameters, &Patch::Merge(&patch)).await;

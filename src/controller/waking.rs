@@ -23,15 +23,24 @@ const SETTLE: Duration = Duration::from_millis(50);
 pub(super) struct Waking {
     client: Client,
     moves: watch::Sender<u64>,
-    /// Names that count, and what begins with one of them and a hyphen: a workload's pods, a Job's pod.
-    names: Arc<Mutex<BTreeSet<String>>>,
+    followed: Arc<Mutex<Followed>>,
     watches: Mutex<BTreeMap<(String, String), AbortOnDropHandle<()>>>,
+}
+
+/// What counts: these names, and what begins with one of them and a hyphen: a workload's pods, a Job's pod.
+#[derive(Default)]
+struct Followed {
+    /// Whatever happens to them.
+    moves: BTreeSet<String>,
+    /// That they are gone. How far the pods of a workload are is in its own counts, and these move by themselves; but who is
+    /// gone is in no count.
+    ends: BTreeSet<String>,
 }
 
 impl Waking {
     /// Follows nothing yet. The client is the operator's own: metadata only, never what decides.
     pub(super) fn new(client: Client) -> Self {
-        Self { client, moves: watch::Sender::new(0), names: Arc::default(), watches: Mutex::default() }
+        Self { client, moves: watch::Sender::new(0), followed: Arc::default(), watches: Mutex::default() }
     }
 
     /// How often something has moved.
@@ -48,26 +57,35 @@ impl Waking {
 
     /// Follows from now on what is called `name`, and what it makes, among the objects of a kind in a namespace.
     pub(super) fn follow<K: Kind + Send + 'static>(&self, namespace: &str, name: &str) {
-        lock(&self.names).insert(name.to_owned());
+        lock(&self.followed).moves.insert(name.to_owned());
+        self.watch::<K>(namespace);
+    }
+
+    /// The same, where only that they go is worth a look.
+    pub(super) fn follow_ends<K: Kind + Send + 'static>(&self, namespace: &str, name: &str) {
+        lock(&self.followed).ends.insert(name.to_owned());
+        self.watch::<K>(namespace);
+    }
+
+    fn watch<K: Kind + Send + 'static>(&self, namespace: &str) {
         let which = (K::kind(&()).into_owned(), namespace.to_owned());
         lock(&self.watches).entry(which).or_insert_with(|| {
             let api = Api::<PartialObjectMeta<K>>::namespaced(self.client.clone(), namespace);
-            AbortOnDropHandle::new(tokio::spawn(watch_all(api, self.names.clone(), self.moves.clone())))
+            AbortOnDropHandle::new(tokio::spawn(watch_all(api, self.followed.clone(), self.moves.clone())))
         });
     }
 }
 
 async fn watch_all<K: Kind + Send + 'static>(
     api: Api<PartialObjectMeta<K>>,
-    names: Arc<Mutex<BTreeSet<String>>>,
+    followed: Arc<Mutex<Followed>>,
     moves: watch::Sender<u64>,
 ) {
     let mut events = watcher(api, Config::default()).default_backoff().boxed();
     while let Some(event) = events.next().await {
         let counts = match event {
-            Ok(Event::Apply(object) | Event::Delete(object)) => {
-                is_followed(&lock(&names), &object.name_any())
-            }
+            Ok(Event::Apply(object)) => lock(&followed).counts::<K>(&object.name_any(), false),
+            Ok(Event::Delete(object)) => lock(&followed).counts::<K>(&object.name_any(), true),
             // What moved while the watch was away is not told.
             Ok(Event::InitDone) => true,
             Ok(Event::Init | Event::InitApply(_)) => false,
@@ -82,10 +100,18 @@ async fn watch_all<K: Kind + Send + 'static>(
     }
 }
 
-fn is_followed(names: &BTreeSet<String>, name: &str) -> bool {
-    names.iter().any(|followed| {
-        name.strip_prefix(followed.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-    })
+impl Followed {
+    fn counts<K: Kind>(&self, name: &str, ends: bool) -> bool {
+        // A workload has the name itself; its pods are of another kind.
+        let by_name = |names: &BTreeSet<String>| {
+            names.iter().any(|followed| {
+                name.strip_prefix(followed.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+            })
+        };
+        let only_ends = K::kind(&()) == "Pod" && by_name(&self.ends);
+        if only_ends { ends } else { by_name(&self.moves) }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -96,12 +122,18 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::cluster::fake::FakeApiServer;
+    use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 
     #[test]
     fn a_workload_and_its_pods_are_followed_and_no_neighbour() {
-        let names = BTreeSet::from(["web".to_owned()]);
-        assert!(is_followed(&names, "web") && is_followed(&names, "web-6d4f-x2x"));
-        assert!(!is_followed(&names, "webhook-1") && !is_followed(&names, "my-web"));
+        let mut followed = Followed::default();
+        followed.moves.extend(["web".to_owned(), "wb-1".to_owned()]);
+        followed.ends.insert("web".to_owned());
+        let moves = |name: &str| followed.counts::<Deployment>(name, false);
+        assert!(moves("web") && !moves("webhook-1") && !moves("my-web"));
+        let pod = |name: &str, ends: bool| followed.counts::<Pod>(name, ends);
+        assert!(pod("web-6d4f-x2x", true) && !pod("web-6d4f-x2x", false), "only that it is gone");
+        assert!(pod("wb-1-x2x", false) && !pod("webhook-1", true), "a Job's pod says more");
     }
 
     #[tokio::test(start_paused = true)]

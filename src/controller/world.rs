@@ -1,7 +1,9 @@
 //! The real world, as the driver's seams see it.
 
 use super::answers::{part, read, swap, workload, write};
-use super::looking::{self, key, look_workload};
+use super::known::Known;
+use super::looking::{self, key, seen};
+use super::merge::merge_patch;
 use super::operator::Operator;
 use super::targets::OpenTarget;
 use super::telling::Teller;
@@ -23,7 +25,7 @@ use crate::run::seam::{
     World,
 };
 use crate::run::{Report, RunRef};
-use crate::workload::{self as hands, BackTo, Rollout, Volumes};
+use crate::workload::{self as hands, BackTo, Rollout, Volumes, Which, Workload};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
@@ -69,6 +71,7 @@ pub(super) struct RealCluster {
     last: Mutex<Value>,
     teller: Teller,
     waking: Waking,
+    known: Known,
 }
 
 impl RealWorld {
@@ -84,7 +87,9 @@ impl RealWorld {
         let name = format!("{}-{}", run.plan, run.number);
         let last = Mutex::new(Value::Null);
         let waking = Waking::new(operator.own().client().clone());
-        let cluster = RealCluster { operator, run, meant, name, acting, targets, last, teller, waking };
+        let known = Known::default();
+        let cluster =
+            RealCluster { operator, run, meant, name, acting, targets, last, teller, waking, known };
         Self { cluster, clock: RealClock }
     }
 }
@@ -254,6 +259,31 @@ impl RealCluster {
         })
     }
 
+    /// Why a workload is not ready: its counts say that it is not, its pods what is wrong. They are asked from time to time
+    /// only: it is a sentence for people, and most workloads become ready before anybody has read it.
+    async fn why_not_ready(&self, found: &Workload) -> Answer<Option<String>> {
+        if found.suspend.is_some() {
+            return Ok(None);
+        }
+        let counted = match hands::readiness(found, &[]) {
+            hands::Readiness::Ready => {
+                self.known.is_ready(&found.key);
+                return Ok(None);
+            }
+            hands::Readiness::Waiting(why) | hands::Readiness::Failing(why) => why,
+        };
+        if !self.known.may_ask_pods(&found.key) {
+            return Ok(Some(self.known.pods_said(&found.key).unwrap_or(counted)));
+        }
+        let pods = hands::pods(&self.acting, found).await.map_err(workload)?;
+        let said = match hands::readiness(found, &pods) {
+            hands::Readiness::Failing(why) => Some(why),
+            hands::Readiness::Ready | hands::Readiness::Waiting(_) => None,
+        };
+        self.known.keep_said(&found.key, said.clone());
+        Ok(Some(said.unwrap_or(counted)))
+    }
+
     /// Wakes the driver when the workload or a pod of it moves.
     fn follow(&self, of: &WorkloadRef) {
         let (namespace, name) = (of.namespace.as_str(), of.name.as_str());
@@ -263,7 +293,7 @@ impl RealCluster {
             // What it waits for is its Jobs.
             WorkloadKind::CronJob => self.waking.follow::<Job>(namespace, name),
         }
-        self.waking.follow::<Pod>(namespace, name);
+        self.waking.follow_ends::<Pod>(namespace, name);
     }
 
     /// A driver writes what changed since it last read or wrote; nulls remove what is gone.
@@ -293,8 +323,9 @@ impl Cluster for RealCluster {
         let status = self.teller.dressed(status);
         let new = json!(status);
         let patch = merge_patch(&self.last(), &new);
+        let version = self.known.version_of_record(version);
         let saved: MigrationRun =
-            record::write_status(self.own(), &self.run.namespace, &self.name, version, &patch)
+            record::write_status(self.own(), &self.run.namespace, &self.name, &version, &patch)
                 .await
                 .map_err(swap)?;
         *self.last() = new;
@@ -345,10 +376,11 @@ impl Cluster for RealCluster {
         };
         let version = run.metadata.resource_version.unwrap_or_default();
         let spec = json!({ "program": frozen });
-        record::write_spec::<MigrationRun>(self.own(), &self.run.namespace, &self.name, &version, &spec)
-            .await
-            .map(drop)
-            .map_err(swap)
+        let (namespace, name) = (&self.run.namespace, &self.name);
+        let written = record::write_spec::<MigrationRun>(self.own(), namespace, name, &version, &spec).await;
+        let became = written.map_err(swap)?.metadata.resource_version.unwrap_or_default();
+        self.known.froze(&version, &became);
+        Ok(())
     }
 
     async fn thaw(&self) -> Answer<Thawed> {
@@ -381,8 +413,23 @@ impl Cluster for RealCluster {
 
     async fn workload(&self, of: &WorkloadRef) -> Answer<WorkloadSeen> {
         self.follow(of);
-        let found = look_workload(&self.acting, of).await.map_err(workload)?;
-        found.ok_or_else(|| ClusterError::Gone(of.to_string()))
+        let found = match self.known.answered(of) {
+            Some(answered) => answered,
+            None => {
+                let found = hands::look_if_there(&self.acting, &key(of)).await;
+                found
+                    .map_err(|error| workload(error.into()))?
+                    .ok_or_else(|| ClusterError::Gone(of.to_string()))?
+            }
+        };
+        let why = self.why_not_ready(&found).await?;
+        self.known.saw(of, &found);
+        Ok(seen(of, &found, why))
+    }
+
+    async fn scaler(&self, of: &WorkloadRef) -> Answer<Option<i32>> {
+        let scaler = hands::look_for_scaler(&self.acting, &key(of)).await.map_err(read)?;
+        Ok(scaler.map(|scaler| scaler.min))
     }
 
     async fn claim(&self, of: &WorkloadRef, holder: &Holder) -> Answer<Original> {
@@ -390,28 +437,40 @@ impl Cluster for RealCluster {
     }
 
     async fn change(&self, seen: &WorkloadSeen, holder: &Holder, change: &WorkloadChange) -> Answer<()> {
-        let (acting, key) = (&self.acting, key(&seen.of));
+        let acting = &self.acting;
+        // The live read that the driver decided by; the write is bound to its version.
+        let which = match self.known.version(&seen.of, &seen.version) {
+            Some(found) => Which::from(found),
+            None => Which::from(&key(&seen.of)),
+        };
         let done = match change {
             WorkloadChange::Scale(0) | WorkloadChange::Suspend(true) => {
-                hands::silence(acting, &key, holder, Volumes::MustStay).await.map(drop)
+                hands::silence(acting, which, holder, Volumes::MustStay).await
             }
             WorkloadChange::Scale(replicas) => {
-                hands::give_back(acting, &key, holder, BackTo::Replicas(*replicas)).await.map(drop)
+                hands::give_back(acting, which, holder, BackTo::Replicas(*replicas)).await
             }
             WorkloadChange::Suspend(suspend) => {
-                hands::give_back(acting, &key, holder, BackTo::Suspend(*suspend)).await.map(drop)
+                hands::give_back(acting, which, holder, BackTo::Suspend(*suspend)).await
             }
             WorkloadChange::Roll(images, replicas) => {
                 let rollout = Rollout { images: images.clone(), replicas: *replicas };
-                hands::roll_out(acting, &key, holder, &rollout).await.map(drop)
+                hands::roll_out(acting, which, holder, &rollout).await
             }
-            WorkloadChange::Release => hands::release(acting, &key, holder).await,
+            WorkloadChange::Release => {
+                return hands::release(acting, which, holder).await.map_err(workload);
+            }
         };
-        done.map_err(workload)
+        self.known.wrote(&seen.of, done.map_err(workload)?);
+        Ok(())
     }
 
     async fn pods(&self, of: &WorkloadRef) -> Answer<Vec<String>> {
-        let found = hands::look(&self.acting, &key(of)).await.map_err(workload)?;
+        // Which pods are its own does not change; who is there is asked now.
+        let found = match self.known.last(of) {
+            Some(found) => found,
+            None => hands::look(&self.acting, &key(of)).await.map_err(workload)?,
+        };
         let remaining = hands::remaining(&self.acting, &found).await.map_err(workload)?;
         Ok(remaining.iter().map(ToString::to_string).collect())
     }
@@ -436,10 +495,11 @@ impl Cluster for RealCluster {
         let name = self.job_key(request).name();
         self.waking.follow::<Job>(&self.run.namespace, &name);
         self.waking.follow::<Pod>(&self.run.namespace, &name);
-        Ok(match job::look(acting, &self.run.namespace, &name).await.map_err(read)? {
+        let asks = self.known.may_ask_job(&name);
+        Ok(match job::look(acting, &self.run.namespace, &name, asks).await.map_err(read)? {
             JobState::Absent => JobSeen::Absent,
             JobState::Pending { why } => JobSeen::Pending(why),
-            JobState::Running { progress } => JobSeen::Running(progress.unwrap_or_default()),
+            JobState::Running { progress } => JobSeen::Running(self.known.progress(&name, progress)),
             JobState::Succeeded { result } => JobSeen::Succeeded(outcome(&request.target, result)?),
             JobState::Failed { why, .. } => JobSeen::Failed(why),
         })
@@ -507,43 +567,8 @@ fn outcome(target: &str, result: Value) -> Answer<Value> {
     }))
 }
 
-/// The JSON merge patch that makes `old` into `new`: only what changed, null for what is gone, lists whole.
-pub(super) fn merge_patch(old: &Value, new: &Value) -> Value {
-    let (Value::Object(before), Value::Object(after)) = (old, new) else { return new.clone() };
-    let mut patch = serde_json::Map::new();
-    for key in before.keys().filter(|key| !after.contains_key(*key)) {
-        patch.insert(key.clone(), Value::Null);
-    }
-    for (key, value) in after {
-        match before.get(key) {
-            Some(same) if same == value => {}
-            Some(old) => drop(patch.insert(key.clone(), merge_patch(old, value))),
-            None => drop(patch.insert(key.clone(), value.clone())),
-        }
-    }
-    Value::Object(patch)
-}
-
 /// Whether this build walks programs of a format: its own and the one before.
 fn walks(format: i64) -> bool {
     let ours = i64::from(program::FORMAT);
     (ours - 1..=ours).contains(&format)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_patch_says_only_what_changed() {
-        let old =
-            json!({"epoch": 1, "ops": {"a": {"state": "Intent"}, "b": {"state": "Done"}}, "outcome": "Held"});
-        let new = json!({"epoch": 2, "ops": {"a": {"state": "Done"}, "c": {"state": "Intent"}}});
-        let patch = json!({
-            "epoch": 2,
-            "ops": {"a": {"state": "Done"}, "b": null, "c": {"state": "Intent"}},
-            "outcome": null
-        });
-        assert_eq!(merge_patch(&old, &new), patch);
-    }
 }

@@ -14,23 +14,23 @@ use kube::{
 /// Lines of the log's end that are looked through for progress.
 const LOG_LINES: i64 = 5;
 
-/// Looks at a Job: one GET and one LIST; while it is pending or running one request more, for the reason or the
-/// progress, which may fail without harm.
+/// Looks at a Job: one GET and one LIST; with `asks`, while it is pending or running, one request more, for the reason or
+/// the progress, which may fail without harm.
 ///
 /// # Errors
 /// A missing right, or no answer. A Job that is not there is [`JobState::Absent`].
-pub async fn look(acting: &Acting, namespace: &str, name: &str) -> Result<JobState, ReadError> {
+pub async fn look(acting: &Acting, namespace: &str, name: &str, asks: bool) -> Result<JobState, ReadError> {
     let Some(job) = get_if_there::<Job>(acting, namespace, name).await? else {
         return Ok(JobState::Absent);
     };
     let pods: Vec<Pod> = list_all(acting, namespace, &format!("batch.kubernetes.io/job-name={name}")).await?;
     match state::judge(&job, &pods, &[]) {
-        JobState::Pending { .. } => {
+        JobState::Pending { .. } if asks => {
             let subject = pods.iter().max_by_key(|pod| pod.metadata.creation_timestamp.clone());
             let subject = subject.and_then(ResourceExt::uid).or(job.uid()).unwrap_or_default();
             Ok(state::judge(&job, &pods, &events_about(acting, namespace, &subject).await))
         }
-        JobState::Running { .. } => {
+        JobState::Running { .. } if asks => {
             Ok(JobState::Running { progress: progress(acting, namespace, &pods).await })
         }
         state => Ok(state),

@@ -39,15 +39,25 @@ pub enum JobState {
     },
 }
 
-/// Judges a Job that exists. `pods` are all of its pods; `events` those about the Job and its pods, as far as they
+/// Judges a Job that exists. `pods` are those with its label; `events` those about the Job and its pods, as far as they
 /// could be read.
 pub(super) fn judge(job: &Job, pods: &[Pod], events: &[Event]) -> JobState {
-    let newest = pods.iter().max_by_key(|pod| pod.metadata.creation_timestamp.clone());
+    // Anybody who may create pods can give one the label, and with it a result of their own.
+    let pods: Vec<&Pod> = pods.iter().filter(|pod| is_its_own(pod, job)).collect();
+    let newest = pods.iter().max_by_key(|pod| pod.metadata.creation_timestamp.clone()).copied();
     if condition(job, "Complete").is_some() {
-        return succeeded(pods);
+        return succeeded(&pods);
     }
     if let Some(said) = condition(job, "Failed") {
         return failed(newest, &said);
+    }
+    // The worker has done its work and is gone with all its processes: what its controller will say a second or two later
+    // is known, services are down meanwhile, and nothing that happens to the pod after this takes the work back. A Job that
+    // is about to fail (its deadline) has another word to come.
+    if condition(job, "FailureTarget").is_none()
+        && let Some(result) = result(&pods)
+    {
+        return JobState::Succeeded { result };
     }
     let Some(pod) = newest else {
         return JobState::Pending { why: warning(events) };
@@ -69,10 +79,20 @@ pub(super) fn progress_in(log: &str) -> Option<String> {
     log.lines().rev().find_map(|line| line.strip_prefix("whimbrel: progress ")).map(|it| it.trim().to_owned())
 }
 
-fn succeeded(pods: &[Pod]) -> JobState {
+/// A pod that the Job's controller made for it.
+fn is_its_own(pod: &Pod, job: &Job) -> bool {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    owners.any(|owner| owner.controller == Some(true) && Some(&owner.uid) == job.metadata.uid.as_ref())
+}
+
+/// What a worker that ended well has left.
+fn result(pods: &[&Pod]) -> Option<Value> {
     let ends = pods.iter().filter_map(|pod| worker_end(pod, WORKER));
-    let result = ends.filter(|end| end.exit_code == 0).find_map(message_of);
-    match result {
+    ends.filter(|end| end.exit_code == 0).find_map(message_of)
+}
+
+fn succeeded(pods: &[&Pod]) -> JobState {
+    match result(pods) {
         Some(result) => JobState::Succeeded { result },
         // Nobody knows what it did: for a backup this is as good as none.
         None => JobState::Failed {

@@ -4,16 +4,20 @@ use super::*;
 use serde_json::json;
 
 fn job(condition: Value) -> Job {
-    serde_json::from_value(json!({"metadata": {"name": "wb-1-1"}, "status": {"conditions": [condition]}}))
-        .unwrap()
+    let metadata = json!({"name": "wb-1-1", "uid": "u"});
+    serde_json::from_value(json!({"metadata": metadata, "status": {"conditions": [condition]}})).unwrap()
 }
 
 fn running() -> Job {
-    serde_json::from_value(json!({"metadata": {"name": "wb-1-1"}, "status": {"active": 1}})).unwrap()
+    let metadata = json!({"name": "wb-1-1", "uid": "u"});
+    serde_json::from_value(json!({"metadata": metadata, "status": {"active": 1}})).unwrap()
 }
 
 fn pod(status: Value) -> Pod {
-    serde_json::from_value(json!({"metadata": {"name": "wb-1-1-x"}, "status": status})).unwrap()
+    let owner =
+        json!({"apiVersion": "batch/v1", "kind": "Job", "name": "wb-1-1", "uid": "u", "controller": true});
+    let metadata = json!({"name": "wb-1-1-x", "ownerReferences": [owner]});
+    serde_json::from_value(json!({"metadata": metadata, "status": status})).unwrap()
 }
 
 fn container(name: &str, state: Value) -> Value {
@@ -51,6 +55,35 @@ fn a_complete_job_gives_what_its_container_left() {
     let lost = "it finished, but its result can't be read: its pod is gone, or left no message";
     assert_eq!(why(&complete, &[], &[]), lost);
     assert_eq!(why(&complete, &[ended(0, "Completed", "")], &[]), lost);
+}
+
+#[test]
+fn a_worker_that_ended_well_is_believed_before_its_controller_says_so() {
+    let done = ended(0, "Completed", r#"{"backup":{"path":"p/7/t-1"}}"#);
+    let result = json!({"backup": {"path": "p/7/t-1"}});
+    let believed = JobState::Succeeded { result };
+    assert_eq!(judge(&running(), std::slice::from_ref(&done), &[]), believed);
+    let first = ended(1, "Error", r#"{"failed":{"code":"Connect","message":"no"}}"#);
+    assert_eq!(judge(&running(), &[first.clone(), done.clone()], &[]), believed, "the second try");
+    let mut deleted = done.clone();
+    deleted.metadata.deletion_timestamp =
+        Some(serde_json::from_value(json!("2026-11-20T10:00:00Z")).unwrap());
+    assert_eq!(judge(&running(), &[deleted], &[]), believed, "its work is done all the same");
+
+    let waits = JobState::Running { progress: None };
+    assert_eq!(judge(&running(), &[first], &[]), waits, "its controller may try again");
+    assert_eq!(judge(&running(), &[ended(0, "Completed", "")], &[]), waits, "it left no result");
+    let late = job(json!({"type": "FailureTarget", "status": "True", "reason": "DeadlineExceeded"}));
+    assert_eq!(judge(&late, &[done], &[]), waits, "another word is to come");
+}
+
+#[test]
+fn a_pod_that_only_has_the_label_is_not_believed() {
+    let mut foreign = ended(0, "Completed", r#"{"backup":{"path":"p/7/t-1"}}"#);
+    foreign.metadata.owner_references = None;
+    assert_eq!(judge(&running(), std::slice::from_ref(&foreign), &[]), JobState::Pending { why: None });
+    let complete = job(json!({"type": "Complete", "status": "True"}));
+    assert!(matches!(judge(&complete, &[foreign], &[]), JobState::Failed { .. }));
 }
 
 #[test]

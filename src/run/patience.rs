@@ -28,6 +28,10 @@ pub(super) const PODS_GONE_WITHIN: Duration = Duration::from_secs(900);
 /// that nobody has is pulled again and again.
 pub(super) const STARTS_WITHIN: Duration = Duration::from_secs(300);
 
+/// How long a look under the claim may be refused for what usually passes by itself (a server that does not answer): nobody
+/// is down yet, and a run that ends here has to be asked for again by a person.
+pub(super) const LOOKS_WITHIN: Duration = Duration::from_secs(120);
+
 /// How often replicas are taken down again before a run turns around: a fight is lost by then, not noise.
 pub(super) const CONTENTIONS: u32 = 3;
 

@@ -224,8 +224,10 @@ pub trait Cluster: Send + Sync + 'static {
         holder: &Holder,
     ) -> impl Future<Output = Result<(), ClusterError>> + Send;
 
-    /// A workload, live.
+    /// A workload, live. `hpa_min` is not in it: [`Cluster::scaler`] says it where replicas are decided.
     fn workload(&self, of: &WorkloadRef) -> impl Future<Output = Result<WorkloadSeen, ClusterError>> + Send;
+    /// The least that an autoscaler keeps of a workload, live; none if none scales it.
+    fn scaler(&self, of: &WorkloadRef) -> impl Future<Output = Result<Option<i32>, ClusterError>> + Send;
     /// Claims it, or rewrites this run's claim with a new epoch, and records how it was, create-only: what was recorded
     /// first is what is answered.
     fn claim(

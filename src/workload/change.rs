@@ -26,19 +26,52 @@ pub(super) enum Merge {
     Json,
 }
 
+/// Which workload shall be changed.
+pub enum Which {
+    /// The one of this name: it is read first.
+    Named(WorkloadKey),
+    /// The one that was read live just now: the write is bound to that version, and it is read again only if that is old.
+    Seen(Box<Workload>),
+}
+
+impl From<&WorkloadKey> for Which {
+    fn from(key: &WorkloadKey) -> Self {
+        Self::Named(key.clone())
+    }
+}
+
+impl From<Workload> for Which {
+    fn from(seen: Workload) -> Self {
+        Self::Seen(Box::new(seen))
+    }
+}
+
 /// Changes a workload until `decide` finds nothing left to do, or refuses.
 pub(super) async fn change(
     acting: &Acting,
-    key: &WorkloadKey,
+    which: impl Into<Which>,
     merge: Merge,
     decide: impl Fn(&Workload) -> Result<Option<Value>, WorkloadError>,
 ) -> Result<Workload, WorkloadError> {
+    let (key, mut seen) = match which.into() {
+        Which::Named(key) => (key, None),
+        Which::Seen(seen) => (seen.key.clone(), Some(*seen)),
+    };
     let mut last = WriteError::Stale;
     for _ in 0..ATTEMPTS {
-        let found = look(acting, key).await?;
-        let Some(mut patch) = decide(&found)? else { return Ok(found) };
+        let (found, is_live) = match seen.take() {
+            Some(seen) => (seen, false),
+            None => (look(acting, &key).await?, true),
+        };
+        let Some(mut patch) = decide(&found)? else {
+            // That nothing is left to do is said of what is there now.
+            if is_live {
+                return Ok(found);
+            }
+            continue;
+        };
         patch["metadata"]["resourceVersion"] = json!(found.resource_version);
-        match send(acting, key, merge, &patch).await {
+        match send(acting, &key, merge, &patch).await {
             Ok(written) => return Ok(written),
             Err(again @ (WriteError::Stale | WriteError::Lost(_))) => last = again,
             Err(refused) => return Err(refused.into()),
@@ -51,11 +84,11 @@ pub(super) async fn change(
 /// driver finds a newer one.
 pub(super) async fn change_held(
     acting: &Acting,
-    key: &WorkloadKey,
+    which: impl Into<Which>,
     holder: &Holder,
     decide: impl Fn(&Workload) -> Result<Option<Value>, WorkloadError>,
 ) -> Result<Workload, WorkloadError> {
-    change(acting, key, Merge::Strategic, |found| {
+    change(acting, which, Merge::Strategic, |found| {
         held_by(found, holder)?;
         let spec = decide(found)?;
         Ok(spec
@@ -110,6 +143,27 @@ mod tests {
                          "annotations": {CLAIMED_BY: format!("uid-a/7/{epoch}")}},
             "spec": {"replicas": replicas, "selector": {}, "template": {}}
         })
+    }
+
+    #[tokio::test]
+    async fn what_was_read_just_now_is_not_read_again_unless_it_is_old() {
+        let seen: Deployment = serde_json::from_value(live("5", 3, 3)).unwrap();
+        let holder = Holder { plan_uid: "uid-a".into(), run: 7, epoch: 3 };
+        let fake = FakeApiServer::new();
+        fake.answer_next(409, status(409, "Conflict", "the object has been modified"));
+        fake.answer_next(200, live("6", 3, 3));
+        fake.answer_next(200, live("7", 3, 0));
+        silence(fake.api_server().own(), Workload::from(seen), &holder, Volumes::MustStay).await.unwrap();
+        let methods: Vec<_> =
+            fake.requests().iter().map(|it| it.split(' ').next().unwrap().to_owned()).collect();
+        assert_eq!(methods, ["PATCH", "GET", "PATCH"]);
+        let version = |at: usize| fake.bodies()[at]["metadata"]["resourceVersion"].clone();
+        assert_eq!((version(0), version(2)), (json!("5"), json!("6")));
+        let down: Deployment = serde_json::from_value(live("5", 3, 0)).unwrap();
+        let fake = FakeApiServer::new();
+        fake.answer_always(200, live("6", 3, 0));
+        silence(fake.api_server().own(), Workload::from(down), &holder, Volumes::MustStay).await.unwrap();
+        assert_eq!(fake.requests().len(), 1, "that it is down already is asked live");
     }
 
     async fn silenced(fake: &FakeApiServer) -> Result<Workload, WorkloadError> {

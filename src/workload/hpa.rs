@@ -20,10 +20,19 @@ pub struct Scaler {
 /// # Errors
 /// A missing right, or no answer.
 pub async fn look_for_scaler(acting: &Acting, key: &WorkloadKey) -> Result<Option<Scaler>, ReadError> {
-    Ok(scaler_of(key, &list_all::<HorizontalPodAutoscaler>(acting, &key.namespace, "").await?))
+    Ok(scaler_of(key, &scalers(acting, &key.namespace).await?))
 }
 
-fn scaler_of(key: &WorkloadKey, all: &[HorizontalPodAutoscaler]) -> Option<Scaler> {
+/// All autoscalers of a namespace, live.
+///
+/// # Errors
+/// A missing right, or no answer.
+pub async fn scalers(acting: &Acting, namespace: &str) -> Result<Vec<HorizontalPodAutoscaler>, ReadError> {
+    list_all(acting, namespace, "").await
+}
+
+/// The autoscaler of a workload, among those of its namespace.
+pub fn scaler_of(key: &WorkloadKey, all: &[HorizontalPodAutoscaler]) -> Option<Scaler> {
     let kind = key.kind.to_string();
     let targets = |it: &&HorizontalPodAutoscaler| {
         let target = &it.spec.scale_target_ref;

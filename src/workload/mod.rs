@@ -21,9 +21,10 @@ mod rollout;
 mod scale;
 mod unstick;
 
+pub use change::Which;
 pub use claim::{CLAIMED, CLAIMED_BY, ORIGINAL, claim, held_by};
 pub use error::WorkloadError;
-pub use hpa::{Scaler, look_for_scaler, replicas_to_give_back};
+pub use hpa::{Scaler, look_for_scaler, replicas_to_give_back, scaler_of, scalers};
 pub use look::{Counts, Workload, WorkloadKey, look, look_if_there};
 pub use owners::{image_owners, replicas_owners};
 pub use pods::{Remaining, pods, remaining};

@@ -68,9 +68,12 @@ pub async fn pods(acting: &Acting, workload: &Workload) -> Result<Vec<Pod>, Work
     }
     let selector = selector(workload)?;
     let all = list_all::<Pod>(acting, namespace, &selector).await?;
+    // Whose a pod is need not be asked where there is none.
     let replica_sets = match workload.key.kind {
-        WorkloadKind::Deployment => list_all::<ReplicaSet>(acting, namespace, &selector).await?,
-        WorkloadKind::StatefulSet | WorkloadKind::CronJob => Vec::new(),
+        WorkloadKind::Deployment if !all.is_empty() => {
+            list_all::<ReplicaSet>(acting, namespace, &selector).await?
+        }
+        _ => Vec::new(),
     };
     Ok(all.into_iter().filter(|pod| may_be_its_own(pod, &workload.uid, &replica_sets)).collect())
 }

@@ -1,7 +1,7 @@
 //! Release: the run's marks go, and with them every trace that would make the owner's next apply fail.
 
 use super::{
-    CLAIMED, CLAIMED_BY, ORIGINAL, Workload, WorkloadError, WorkloadKey,
+    CLAIMED, CLAIMED_BY, ORIGINAL, Which, Workload, WorkloadError, WorkloadKey,
     change::{Merge, change},
     claim::is_as_recorded,
 };
@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 ///
 /// # Errors
 /// [`WriteError::NotOurs`] if another run, or a newer driver of ours, holds it; a refusal; no answer.
-pub async fn release(acting: &Acting, key: &WorkloadKey, holder: &Holder) -> Result<(), WorkloadError> {
-    match change(acting, key, Merge::Json, |found| release_patch(found, holder)).await {
+pub async fn release(acting: &Acting, which: impl Into<Which>, holder: &Holder) -> Result<(), WorkloadError> {
+    match change(acting, which, Merge::Json, |found| release_patch(found, holder)).await {
         Ok(_) | Err(WorkloadError::Read(ReadError::NotFound { .. })) => Ok(()),
         Err(error) => Err(error),
     }

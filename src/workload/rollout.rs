@@ -1,6 +1,6 @@
 //! New images, and whether they have come up.
 
-use super::{Workload, WorkloadError, WorkloadKey, change::change_held, pods::failing};
+use super::{Which, Workload, WorkloadError, change::change_held, pods::failing};
 use crate::{
     api::{WorkloadKind, reference::Images},
     cluster::{Acting, Holder},
@@ -36,11 +36,11 @@ pub enum Readiness {
 /// refusal; no answer.
 pub async fn roll_out(
     acting: &Acting,
-    key: &WorkloadKey,
+    which: impl Into<Which>,
     holder: &Holder,
     rollout: &Rollout,
 ) -> Result<Workload, WorkloadError> {
-    change_held(acting, key, holder, |found| rollout_spec(found, rollout)).await
+    change_held(acting, which, holder, |found| rollout_spec(found, rollout)).await
 }
 
 /// The part of the spec that has to change, if any has.

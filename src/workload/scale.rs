@@ -1,6 +1,6 @@
 //! Silence and give back: replicas to zero and to their count, schedules off and on.
 
-use super::{Workload, WorkloadError, WorkloadKey, change::change_held};
+use super::{Which, Workload, WorkloadError, change::change_held};
 use crate::cluster::{Acting, Holder};
 use serde_json::{Value, json};
 
@@ -30,11 +30,11 @@ pub enum Volumes {
 /// ours; a refusal; no answer.
 pub async fn silence(
     acting: &Acting,
-    key: &WorkloadKey,
+    which: impl Into<Which>,
     holder: &Holder,
     volumes: Volumes,
 ) -> Result<Workload, WorkloadError> {
-    change_held(acting, key, holder, |found| silence_spec(found, volumes)).await
+    change_held(acting, which, holder, |found| silence_spec(found, volumes)).await
 }
 
 /// Gives a workload its replicas or its schedule back. Idempotent.
@@ -43,11 +43,11 @@ pub async fn silence(
 /// The claim is not ours; a refusal; no answer.
 pub async fn give_back(
     acting: &Acting,
-    key: &WorkloadKey,
+    which: impl Into<Which>,
     holder: &Holder,
     to: BackTo,
 ) -> Result<Workload, WorkloadError> {
-    change_held(acting, key, holder, |found| Ok(back_spec(found, to))).await
+    change_held(acting, which, holder, |found| Ok(back_spec(found, to))).await
 }
 
 fn silence_spec(found: &Workload, volumes: Volumes) -> Result<Option<Value>, WorkloadError> {

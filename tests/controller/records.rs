@@ -109,5 +109,5 @@ fn what_a_run_did_outlives_it() {
     lane.kubectl(&["delete", "mrun", "--all", "--timeout=60s"]);
     let tables =
         "DROP TABLE recorded_1, recorded_2; DELETE FROM whimbrel.history; DELETE FROM whimbrel.journal";
-    lane.database.sql("shop", tables);
+    lane.database.sql("shop", &[tables]);
 }

@@ -97,7 +97,7 @@ fn wait(lane: &Lane, plan: &str, path: &str, value: &str) {
 /// The tables that plans of this file made.
 fn tables(lane: &Lane) -> String {
     let found = "SELECT string_agg(tablename, ' ' ORDER BY tablename) FROM pg_tables WHERE tablename LIKE 'made_by_%'";
-    lane.database.sql("shop", found).trim().to_owned()
+    lane.database.sql("shop", &[found]).trim().to_owned()
 }
 
 #[test]
@@ -175,6 +175,6 @@ fn who_comes_second_waits_and_names_who_is_first() {
         wait(lane, "first", "{.status.phase}", "Succeeded");
         lane.kubectl(&["delete", "mplan/second", "mplan/first", "--timeout=120s"]);
         lane.kubectl(&["delete", "mrun", "--all", "--timeout=60s"]);
-        lane.database.sql("shop", "DROP TABLE IF EXISTS made_by_first, made_by_second; DELETE FROM whimbrel.history; DELETE FROM whimbrel.journal");
+        lane.database.sql("shop", &["DROP TABLE IF EXISTS made_by_first, made_by_second; DELETE FROM whimbrel.history; DELETE FROM whimbrel.journal"]);
     }
 }

@@ -20,12 +20,27 @@ pub(crate) struct Act {
     pub(crate) base: Base,
     /// Whether a person accepts the loss of data once the run is Held.
     pub(crate) accepts_loss: bool,
+    /// How long its image that never gets ready is waited for; the demo's audience shall see it wait.
+    pub(crate) never_ready: Option<&'static str>,
+}
+
+impl Act {
+    /// Its file as it is applied here.
+    pub(crate) fn hastened(&self, file: &str) -> String {
+        self.never_ready.map_or_else(|| file.to_owned(), |within| file.replace("readyWithin: 20s", within))
+    }
 }
 
 /// The acts that are visited.
 pub(crate) const ACTS: &[Act] = &[
-    Act { name: "act1", file: "act1.yaml", base: Base::New, accepts_loss: false },
-    Act { name: "act2", file: "act2.yaml", base: Base::Upgraded, accepts_loss: false },
-    Act { name: "act3a", file: "act3a.yaml", base: Base::Upgraded, accepts_loss: false },
-    Act { name: "act3b", file: "act3b.yaml", base: Base::Upgraded, accepts_loss: true },
+    Act { name: "act1", file: "act1.yaml", base: Base::New, accepts_loss: false, never_ready: None },
+    Act { name: "act2", file: "act2.yaml", base: Base::Upgraded, accepts_loss: false, never_ready: None },
+    Act {
+        name: "act3a",
+        file: "act3a.yaml",
+        base: Base::Upgraded,
+        accepts_loss: false,
+        never_ready: Some("readyWithin: 5s"),
+    },
+    Act { name: "act3b", file: "act3b.yaml", base: Base::Upgraded, accepts_loss: true, never_ready: None },
 ];

@@ -4,12 +4,15 @@
 //! A learning run of each act counts its points; the visits follow, several lanes side by side. Each lane has namespaces,
 //! a platform, a database server and an operator of its own. `make crash` visits all points; `SHARD=2/5` the second fifth
 //! of them; `WHIMBREL_CRASH_SAMPLE=30` that many, chosen by `WHIMBREL_CRASH_SEED`; `ONLY='act2 abort-after@17'` one.
+//! `WHIMBREL_CRASH_LANES` (4) says how many lanes: as many as keep the machine busy, and no more.
 
 mod act;
+mod cluster;
 #[path = "../tools/kubectl.rs"]
 mod kubectl;
 #[path = "../lane/mod.rs"]
 mod lane;
+mod spent;
 mod state;
 #[path = "../tools/mod.rs"]
 mod tools;
@@ -17,6 +20,7 @@ mod visit;
 mod walk;
 
 use act::ACTS;
+use spent::Spent;
 use state::State;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -29,6 +33,15 @@ struct Learned {
     end: State,
 }
 
+/// What the visits came to.
+#[derive(Default)]
+struct Ended {
+    violations: Vec<String>,
+    /// Watches and clocks decide a few of the writes: a run may have fewer points than the one that was learned from.
+    not_reached: usize,
+    spent: Spent,
+}
+
 #[test]
 fn every_fault_point_ends_as_the_undisturbed_run() {
     let lanes = visit::number_of("WHIMBREL_CRASH_LANES").unwrap_or(4);
@@ -39,16 +52,20 @@ fn every_fault_point_ends_as_the_undisturbed_run() {
     let visits = Visits::choose(|act| learned[act.name].points);
     let total = visits.total();
     println!("{counted} points in {} acts, {total} visits, {lanes} lanes", learned.len());
-    let violations = Mutex::new(Vec::new());
+    let ended = Mutex::new(Ended::default());
     std::thread::scope(|scope| {
-        scope.spawn(|| walk(first, &visits, &learned, &violations));
+        scope.spawn(|| walk(first, &visits, &learned, &ended));
         for number in 2..=lanes.min(total) {
-            let (visits, learned, violations) = (&visits, &learned, &violations);
-            scope.spawn(move || walk(Walker::set_up(number), visits, learned, violations));
+            let (visits, learned, ended) = (&visits, &learned, &ended);
+            scope.spawn(move || walk(Walker::set_up(number), visits, learned, ended));
         }
     });
-    let violations = violations.into_inner().expect("no lane panicked");
-    println!("points: {counted}, runs: {total}, violations: {}", violations.len());
+    let Ended { violations, not_reached, spent } = ended.into_inner().expect("no lane panicked");
+    println!("{spent}");
+    println!(
+        "points: {counted}, runs: {total}, not reached: {not_reached}, violations: {}",
+        violations.len()
+    );
     assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
@@ -66,15 +83,13 @@ fn learn(walker: &mut Walker) -> BTreeMap<&'static str, Learned> {
 }
 
 /// One lane's share of the visits.
-fn walk(
-    mut walker: Walker,
-    visits: &Visits,
-    learned: &BTreeMap<&'static str, Learned>,
-    violations: &Mutex<Vec<String>>,
-) {
+fn walk(mut walker: Walker, visits: &Visits, learned: &BTreeMap<&'static str, Learned>, all: &Mutex<Ended>) {
+    walker.spent = Spent::default();
     while let Some((at, visit)) = visits.next() {
         let ended = walker.walk(visit.act, Some(&visit));
-        let struck = walker.struck().unwrap_or_else(|| "not reached".to_owned());
+        let struck = walker.struck();
+        all.lock().expect("no lane panicked").not_reached += usize::from(struck.is_none());
+        let struck = struck.unwrap_or_else(|| "not reached".to_owned());
         let wrong = match ended {
             Ok(end) => end.differs_from(&learned[visit.act.name].end),
             Err(why) => Some(why),
@@ -86,9 +101,10 @@ fn walk(
         );
         if let Some(wrong) = wrong {
             let told = report(&visit, &struck, &wrong, &walker.keep(&visit));
-            violations.lock().expect("no lane panicked").push(told);
+            all.lock().expect("no lane panicked").violations.push(told);
         }
     }
+    all.lock().expect("no lane panicked").spent.add(&walker.spent);
 }
 
 fn report(visit: &Visit, struck: &str, wrong: &str, kept: &str) -> String {

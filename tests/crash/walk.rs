@@ -1,21 +1,36 @@
 //! One act in a lane: from its base, struck or not, to what the world is after it.
 
 use crate::act::{ACTS, Act, Base};
+use crate::cluster::{Objects, apply, is_rolled_out, objects};
 use crate::kubectl;
 use crate::lane::{CHECKOUT, Database, Lane, Operator};
+use crate::spent::{Part, Spent};
 use crate::state::State;
 use crate::visit::Visit;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// A run that has not ended by then hangs.
-const ENDS_WITHIN: &str = "--timeout=300s";
+const ENDS_WITHIN: Duration = Duration::from_secs(300);
+
+/// How long everything else may take.
+const DONE_WITHIN: Duration = Duration::from_secs(120);
+
+const PLAN: &str = "platform";
 
 /// A lane that acts are walked in.
 pub(crate) struct Walker {
     lane: Lane,
+    /// How the platform looks at the base of an act, once it was brought there.
+    bases: BTreeMap<Base, BTreeMap<String, String>>,
     upgraded: bool,
+    /// Who gives the verbs.
+    me: String,
+    /// Where the time went.
+    pub(crate) spent: Spent,
 }
 
 impl Walker {
@@ -23,7 +38,12 @@ impl Walker {
     pub(crate) fn set_up(number: usize) -> Self {
         let lane = Lane::set_up(&format!("crash-{number}"));
         keep_as(&lane.database, "base_new");
-        Self { lane, upgraded: false }
+        // Act 3 has two halves and one file of scripts; here either half may be the first.
+        for act in ACTS {
+            apply(&lane.demo(act.file), |kind| kind == "ConfigMap");
+        }
+        let me = kubectl::run(&["auth", "whoami", "--output=jsonpath={.status.userInfo.username}"]);
+        Self { lane, bases: BTreeMap::new(), upgraded: false, me, spent: Spent::default() }
     }
 
     /// Walks one act from its base to its end. `Err`: it did not end, or could not be read.
@@ -31,44 +51,70 @@ impl Walker {
         if act.base == Base::Upgraded && !self.upgraded {
             let first = &ACTS[0];
             self.walk(first, None).map_err(|why| format!("{}, to have its base: {why}", first.name))?;
-            keep_as(&self.lane.database, "base_upgraded");
-            self.upgraded = true;
         }
-        self.reset(act.base);
+        self.spent.begin();
+        self.reset(act.base)?;
+        self.spent.end(Part::Reset);
         let fault = visit.map(|visit| format!("{}@{}", visit.mode, visit.point));
         let operator = Operator::start(&self.lane.settings, fault.as_deref());
         let ended = self.play(act);
         drop(operator);
+        self.spent.end(Part::Stop);
         ended?;
-        Ok(self.state())
+        let state = self.state()?;
+        self.spent.end(Part::State);
+        if visit.is_none() && act.name == ACTS[0].name && !self.upgraded {
+            keep_as(&self.lane.database, "base_upgraded");
+            self.upgraded = true;
+        }
+        Ok(state)
     }
 
-    fn play(&self, act: &Act) -> Result<(), String> {
-        let plan = |arguments: &[&str]| {
-            self.lane.try_kubectl(arguments).map_err(|said| format!("{said}; {}", self.says()))
-        };
-        self.lane.apply(&self.lane.demo("target.yaml"));
-        plan(&["wait", "--for=condition=Ready", "dbt/shop", "--timeout=60s"])?;
-        self.lane.apply(&self.lane.demo(act.file));
-        plan(&["wait", "--for=condition=Finished", "mplan/platform", ENDS_WITHIN])?;
+    fn play(&mut self, act: &Act) -> Result<(), String> {
+        apply(&self.lane.demo("target.yaml"), |_| true);
+        let ready = |target: &Value| has(target, "Ready", "True");
+        self.until("DatabaseTarget", "shop", DONE_WITHIN, ready)?;
+        self.spent.end(Part::Start);
+        apply(&act.hastened(&self.lane.demo(act.file)), |_| true);
+        self.until("MigrationPlan", PLAN, ENDS_WITHIN, |plan| has(plan, "Finished", "True"))?;
         if act.accepts_loss {
-            plan(&["wait", "--for=jsonpath={.status.phase}=Held", "mplan/platform", "--timeout=30s"])?;
-            let me = kubectl::run(&["auth", "whoami", "--output=jsonpath={.status.userInfo.username}"]);
-            let run = self.lane.get("mplan/platform", "{.status.run.number}");
-            let accepted = format!(
-                "whimbrel.dev/override.data-loss={run} until=2999-01-01T00:00:00Z why=crash test by {me}"
+            let phase = |wanted: &'static str| move |plan: &Value| plan["status"]["phase"] == wanted;
+            self.until("MigrationPlan", PLAN, DONE_WITHIN, phase("Held"))?;
+            let plans = self.objects("MigrationPlan");
+            let run = &plans.get(PLAN)["status"]["run"]["number"];
+            let accepted = format!("{run} until=2999-01-01T00:00:00Z why=crash test by {}", self.me);
+            plans.merge(
+                PLAN,
+                &json!({"metadata": {"annotations": {"whimbrel.dev/override.data-loss": accepted}}}),
             );
-            plan(&["annotate", "mplan/platform", "--overwrite", &accepted])?;
-            plan(&["wait", "--for=jsonpath={.status.phase}=RolledBack", "mplan/platform", ENDS_WITHIN])?;
+            self.until("MigrationPlan", PLAN, ENDS_WITHIN, phase("RolledBack"))?;
         }
+        self.spent.end(Part::Act);
         Ok(())
     }
 
-    /// The plan's own words, for a failure.
-    fn says(&self) -> String {
-        let words = "--output=jsonpath={.status.phase}: {.status.message}";
-        let said = self.lane.try_kubectl(&["get", "mplan/platform", words]);
-        format!("the plan says {:?}", said.unwrap_or_else(|error| error))
+    /// Watches an object of the plan's namespace until it is so; the error says how it was in the end.
+    fn until(
+        &self,
+        kind: &str,
+        name: &str,
+        within: Duration,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> Result<(), String> {
+        let waited = self.objects(kind).until(name, within, is_so);
+        waited.map_err(|last| {
+            let status = &last["status"];
+            format!(
+                "after {} s {kind} {name} says {}: {}",
+                within.as_secs(),
+                status["phase"],
+                status["message"]
+            )
+        })
+    }
+
+    fn objects(&self, kind: &str) -> Objects {
+        objects(kind, &self.lane.name)
     }
 
     /// The names of the points that the operator passed, in order.
@@ -84,35 +130,37 @@ impl Walker {
     }
 
     /// Back to what an act starts from. No operator runs.
-    fn reset(&self, base: Base) {
+    fn reset(&mut self, base: Base) -> Result<(), String> {
         self.forget_plans();
         let copy = match base {
             Base::New => "base_new",
             Base::Upgraded => "base_upgraded",
         };
-        self.lane.database.sql("postgres", "DROP DATABASE shop WITH (FORCE)");
-        self.lane.database.sql("postgres", &format!("CREATE DATABASE shop TEMPLATE {copy}"));
-        let file = self.platform(base);
+        let again = format!("CREATE DATABASE shop TEMPLATE {copy}");
+        self.lane.database.sql("postgres", &["DROP DATABASE shop WITH (FORCE)", &again]);
+        // What came back by itself is left alone: applying it again and waiting for it would only cost time.
+        if self.bases.get(&base).is_some_and(|base| *base == self.platform()) {
+            return Ok(());
+        }
+        let file = self.platform_file(base);
         let flags =
             file.split("---").find(|part| part.contains("name: feature-flags")).expect("the demo's flags");
         kubectl::run_with(&["replace", "--filename=-"], flags);
         self.lane.apply(&file);
-        self.lane.wait_for_deployments();
+        self.wait_for_deployments()?;
+        self.bases.insert(base, self.platform());
+        Ok(())
     }
 
     /// Removes plans, runs and targets, whoever still holds them, and the claims. No operator runs.
     fn forget_plans(&self) {
-        let kinds = "mplan,mrun,dbt";
-        for object in self.lane.kubectl(&["get", kinds, "--output=name"]).lines() {
-            let free = r#"--patch={"metadata":{"finalizers":null}}"#;
-            // Gone meanwhile is as good.
-            let _ = self.lane.try_kubectl(&["patch", object, "--type=merge", free]);
+        for kind in ["MigrationPlan", "MigrationRun", "DatabaseTarget"] {
+            self.objects(kind).remove_all();
         }
-        self.lane.kubectl(&["delete", kinds, "--all", "--timeout=60s"]);
-        kubectl::run(&["--namespace", &self.lane.settings.namespace, "delete", "lease", "--all"]);
+        objects("Lease", &self.lane.settings.namespace).remove_all();
     }
 
-    fn platform(&self, base: Base) -> String {
+    fn platform_file(&self, base: Base) -> String {
         let file = self.lane.demo("platform.yaml");
         match base {
             Base::New => file,
@@ -123,35 +171,68 @@ impl Walker {
     }
 
     /// All that must be as in the undisturbed run.
-    fn state(&self) -> State {
-        let (lane, database) = (&self.lane, &self.lane.database);
+    fn state(&self) -> Result<State, String> {
+        let database = &self.lane.database;
         // The way back waits for nobody's pods: who rolled back has given replicas and images back, and that is all.
-        lane.wait_for_deployments();
-        let mut facts = BTreeMap::from([
-            ("dump".to_owned(), database.dump()),
-            ("history".to_owned(), database.sql("shop", HISTORY)),
-            ("journal".to_owned(), database.sql("shop", JOURNAL)),
-            ("fence".to_owned(), database.sql("shop", "SELECT claimed, entry IS NULL FROM whimbrel.fence")),
-            ("flags".to_owned(), lane.get("configmap/feature-flags", "{.data}")),
-            ("cronjob".to_owned(), workload(&lane.name, "cronjob/nightly-sync", "{.spec.suspend}")),
-            ("leases".to_owned(), self.holders()),
-        ]);
-        for (namespace, deployment) in lane.deployments() {
-            let shown = "{.spec.replicas} {.status.readyReplicas} {.spec.template.spec.containers[*].image}";
-            let topic = deployment.replace(&lane.name, "aether");
-            facts.insert(topic, workload(&namespace, &deployment, shown));
+        self.wait_for_deployments()?;
+        let asked = [HISTORY, r"\echo --", JOURNAL, r"\echo --", FENCE];
+        let records = database.sql("shop", &asked);
+        let mut facts = self.platform();
+        facts.insert("dump".to_owned(), database.dump());
+        for (topic, text) in ["history", "journal", "fence"].into_iter().zip(records.split("--\n")) {
+            facts.insert(topic.to_owned(), text.to_owned());
         }
-        let reason = lane.get("mplan/platform", r#"{.status.conditions[?(@.type=="Finished")].reason}"#);
-        State { reason, facts }
+        facts.insert("leases".to_owned(), self.holders());
+        facts.insert("jobs".to_owned(), self.active_jobs());
+        let plan = self.objects("MigrationPlan").get(PLAN);
+        let finished = condition(&plan, "Finished").cloned().unwrap_or_default();
+        Ok(State { reason: finished["reason"].as_str().unwrap_or_default().to_owned(), facts })
+    }
+
+    /// The workloads and the flags, and what of ours is on them.
+    fn platform(&self) -> BTreeMap<String, String> {
+        let lane = &self.lane;
+        let mut facts = BTreeMap::new();
+        for (namespace, name) in lane.deployments() {
+            let found = objects("Deployment", &namespace).get(&name);
+            // Whether it is ready was waited for; on a busy machine that comes and goes.
+            let spec = &found["spec"];
+            let containers = spec["template"]["spec"]["containers"].as_array().expect("it has containers");
+            let images: Vec<&Value> = containers.iter().map(|it| &it["image"]).collect();
+            let shown = format!("{} {images:?} {:?}", spec["replicas"], ours(&found));
+            facts.insert(name.replace(&lane.name, "aether"), shown);
+        }
+        let cron = self.objects("CronJob").get("nightly-sync");
+        facts.insert("cronjob".to_owned(), format!("{} {:?}", cron["spec"]["suspend"], ours(&cron)));
+        let flags = self.objects("ConfigMap").get("feature-flags");
+        facts.insert("flags".to_owned(), flags["data"].to_string());
+        facts
+    }
+
+    fn wait_for_deployments(&self) -> Result<(), String> {
+        for (namespace, name) in self.lane.deployments() {
+            let rolled_out = objects("Deployment", &namespace).until(&name, DONE_WITHIN, is_rolled_out);
+            rolled_out.map_err(|last| format!("{name} is not rolled out: {}", last["status"]))?;
+        }
+        Ok(())
     }
 
     /// Who still holds a target.
     fn holders(&self) -> String {
-        let path = "--output=jsonpath={range .items[*]}{.metadata.name}={.spec.holderIdentity} {end}";
-        let leases = kubectl::run(&["--namespace", &self.lane.settings.namespace, "get", "leases", path]);
-        let held =
-            leases.split_whitespace().filter(|lease| lease.starts_with("wb-") && !lease.ends_with('='));
+        let leases = objects("Lease", &self.lane.settings.namespace).list();
+        let held = leases.iter().filter_map(|lease| {
+            let name = lease["metadata"]["name"].as_str().filter(|name| name.starts_with("wb-"))?;
+            let holder = lease["spec"]["holderIdentity"].as_str().filter(|holder| !holder.is_empty())?;
+            Some(format!("{name}={holder}"))
+        });
         held.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Jobs of ours that still work.
+    fn active_jobs(&self) -> String {
+        let jobs = self.objects("Job").list();
+        let active = jobs.iter().filter(|job| job["status"]["active"].as_i64().unwrap_or(0) > 0);
+        active.map(|job| job["metadata"]["name"].to_string()).collect::<Vec<_>>().join(" ")
     }
 
     /// Keeps what explains a violation, and makes the lane fit for the next visit; the folder's path.
@@ -194,11 +275,16 @@ impl Walker {
 
 /// Makes a copy of the database that nobody can enter.
 fn keep_as(database: &Database, copy: &str) {
-    let sql = |statement: &str| database.sql("postgres", statement);
-    sql("ALTER DATABASE shop ALLOW_CONNECTIONS false");
-    sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'shop'");
-    sql(&format!("CREATE DATABASE {copy} TEMPLATE shop ALLOW_CONNECTIONS false"));
-    sql("ALTER DATABASE shop ALLOW_CONNECTIONS true");
+    let made = format!("CREATE DATABASE {copy} TEMPLATE shop ALLOW_CONNECTIONS false");
+    database.sql(
+        "postgres",
+        &[
+            "ALTER DATABASE shop ALLOW_CONNECTIONS false",
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'shop'",
+            &made,
+            "ALTER DATABASE shop ALLOW_CONNECTIONS true",
+        ],
+    );
 }
 
 const HISTORY: &str =
@@ -207,13 +293,25 @@ const HISTORY: &str =
 const JOURNAL: &str =
     "SELECT history, rank, key, state, statement, checksum FROM whimbrel.journal ORDER BY id";
 
-/// A workload, and what of ours is on it.
-fn workload(namespace: &str, name: &str, path: &str) -> String {
-    let shown = format!("--output=jsonpath={path}{{\"\\n\"}}{{.metadata.labels}}{{.metadata.annotations}}");
-    let text = kubectl::run(&["--namespace", namespace, "get", name, &shown]);
-    let ours: Vec<&str> = text
-        .match_indices("whimbrel.dev/")
-        .map(|(at, _)| text[at..].split('"').next().unwrap_or_default())
-        .collect();
-    format!("{} {ours:?}", text.lines().next().unwrap_or_default())
+const FENCE: &str = "SELECT claimed, entry IS NULL FROM whimbrel.fence";
+
+/// The labels, annotations and field managers of ours that an object has.
+fn ours(object: &Value) -> Vec<String> {
+    let metadata = &object["metadata"];
+    let marks = [&metadata["labels"], &metadata["annotations"]].into_iter().filter_map(Value::as_object);
+    let marks = marks.flat_map(|all| all.keys().cloned()).filter(|key| key.starts_with("whimbrel.dev/"));
+    let managers = metadata["managedFields"].as_array().into_iter().flatten();
+    let managers = managers.filter_map(|entry| entry["manager"].as_str());
+    marks.chain(managers.filter(|name| name.starts_with("whimbrel")).map(str::to_owned)).collect()
+}
+
+fn condition<'o>(object: &'o Value, kind: &str) -> Option<&'o Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
+}
+
+/// Whether a condition stands, said of the newest generation.
+fn has(object: &Value, kind: &str, status: &str) -> bool {
+    condition(object, kind).is_some_and(|found| {
+        found["status"] == status && found["observedGeneration"] == object["metadata"]["generation"]
+    })
 }

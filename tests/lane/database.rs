@@ -9,9 +9,12 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    pub(crate) fn sql(&self, database: &str, statement: &str) -> String {
-        let arguments = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"];
-        self.tool("psql", database, &[&arguments[..], &["--command", statement]].concat())
+    /// What statements answer, each in a transaction of its own.
+    pub(crate) fn sql(&self, database: &str, statements: &[&str]) -> String {
+        let mut arguments =
+            vec!["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"];
+        arguments.extend(statements.iter().flat_map(|statement| ["--command", *statement]));
+        self.tool("psql", database, &arguments)
     }
 
     /// The user's data and schema, without Whimbrel's own and without the line that pg_dump makes up each time.

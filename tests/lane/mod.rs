@@ -91,8 +91,10 @@ impl Lane {
         self.database.address = self.get("service/postgres", "{.spec.clusterIP}");
         self.database.sql(
             "shop",
-            "CREATE TABLE items (id bigint PRIMARY KEY, name text NOT NULL);
-             INSERT INTO items SELECT n, 'item ' || n FROM generate_series(1, 1000) n;",
+            &[
+                "CREATE TABLE items (id bigint PRIMARY KEY, name text NOT NULL)",
+                "INSERT INTO items SELECT n, 'item ' || n FROM generate_series(1, 1000) n",
+            ],
         );
         self.wait_for_deployments();
     }
@@ -139,15 +141,16 @@ impl Lane {
     pub(crate) fn deployments(&self) -> [(String, String); 3] {
         let name = &self.name;
         [
-            (name.clone(), "deployment/audimodal".to_owned()),
-            (name.clone(), format!("deployment/{name}")),
-            (format!("{name}-be"), format!("deployment/{name}-backend")),
+            (name.clone(), "audimodal".to_owned()),
+            (name.clone(), name.clone()),
+            (format!("{name}-be"), format!("{name}-backend")),
         ]
     }
 
     /// Waits until every deployment of the platform is as its spec says.
     pub(crate) fn wait_for_deployments(&self) {
-        for (namespace, deployment) in self.deployments() {
+        for (namespace, name) in self.deployments() {
+            let deployment = format!("deployment/{name}");
             kubectl::run(&["--namespace", &namespace, "rollout", "status", &deployment, "--timeout=180s"]);
         }
     }

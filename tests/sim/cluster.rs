@@ -57,6 +57,11 @@ impl Cluster for SimCluster {
 
     async fn look(&self) -> Answer<Looked> {
         self.call("look", |state| {
+            if state.refused_looks > 0 && state.leases.values().any(|(holder, _)| holder.is_some()) {
+                state.refused_looks -= 1;
+                let message = "ns/db is not reachable: no answer within 5 s".to_owned();
+                return Ok(Looked::Refused { reason: "TargetNotReady".to_owned(), message });
+            }
             let program = state.compiled.clone().expect("the scenario has a program");
             Ok(Looked::Program(Box::new(program)))
         })
@@ -140,6 +145,14 @@ impl Cluster for SimCluster {
         self.call("claim", |state| {
             state.writes += 1;
             let w = state.workloads.get_mut(of).expect("workloads are never deleted here");
+            match w.claimed_by.as_ref().map(|held| held.parse::<Holder>()) {
+                Some(Ok(held)) if held.is_same_run(holder) && held.epoch > holder.epoch => {
+                    return Err(ClusterError::Newer(held.epoch));
+                }
+                Some(Ok(held)) if held.is_same_run(holder) => {}
+                Some(_) => return Err(ClusterError::Held(w.claimed_by.clone().unwrap_or_default())),
+                None => {}
+            }
             w.version += 1;
             w.claimed_by = Some(holder.to_string());
             if w.original.is_none() {
@@ -156,6 +169,10 @@ impl Cluster for SimCluster {
             Ok(w.original.clone().expect("just made"))
         })
         .await
+    }
+
+    async fn scaler(&self, _: &WorkloadRef) -> Answer<Option<i32>> {
+        self.call("scaler", |_| Ok(None)).await
     }
 
     async fn change(&self, seen: &WorkloadSeen, holder: &Holder, change: &WorkloadChange) -> Answer<()> {

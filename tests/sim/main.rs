@@ -8,6 +8,7 @@ mod database;
 mod faults;
 mod harness;
 mod oracle;
+mod recheck;
 mod rollback;
 mod scenario;
 mod world;

@@ -226,6 +226,7 @@ fn of_intent(intent: &Intent, undo: Undo, third: Third, bugs: Bugs) -> State {
         databases: BTreeMap::from([(TARGET.into(), database)]),
         flags,
         bugs,
+        refused_looks: 0,
         ..State::default()
     }
 }

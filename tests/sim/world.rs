@@ -90,6 +90,8 @@ pub struct State {
     pub bugs: Bugs,
     /// No window is open.
     pub closed: Option<OutsideWindow>,
+    /// How many looks under the claim are refused, because the server does not answer.
+    pub refused_looks: u32,
     /// Somebody scaled a dependent up in the middle.
     pub contended: bool,
     pub violations: Vec<String>,

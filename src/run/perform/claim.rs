@@ -95,11 +95,11 @@ impl<W: World> Driver<W> {
     }
 
     async fn claim_workload(&self, of: &WorkloadRef, me: &Holder) -> Result<Fact, NotHad> {
-        let seen = self.world.cluster().workload(of).await?;
-        if let Whose::Foreign(holder) = whose(&seen, me)? {
-            return Err(NotHad::Foreign(format!("{holder} on {of}")));
+        match self.world.cluster().claim(of, me).await {
+            Ok(original) => Ok(Fact::Original(original)),
+            Err(ClusterError::Held(holder)) => Err(NotHad::Foreign(format!("{holder} on {of}"))),
+            Err(error) => Err(error.into()),
         }
-        Ok(Fact::Original(self.world.cluster().claim(of, me).await?))
     }
 
     /// Rewrites with a new epoch what this run holds; what it does not hold is left alone.

@@ -51,8 +51,10 @@ impl<W: World> Driver<W> {
                 Ok(flags) => self.world.cluster().set_flags(namespace, name, &flags.version, keys).await,
                 Err(error) => Err(error),
             };
-            if let Err(error) = set {
-                self.wait_out(op, error, &mut failures).await?;
+            match set {
+                // Written over the version that was read: there is nothing to look at again.
+                Ok(()) => return Ok(Vec::new()),
+                Err(error) => self.wait_out(op, error, &mut failures).await?,
             }
         }
     }

@@ -18,9 +18,11 @@ mod verify;
 mod weigh;
 
 use super::driver::{Driver, Ended};
+use super::patience::LOOKS_WITHIN;
 use super::seam::{Cluster, ClusterError, Looked, World};
 use super::walk::{End, Fact, Walk};
 use crate::api::plan::Failure;
+use crate::engine::BlockedBy;
 use crate::program::{Kind, Op};
 
 /// What can end an op early, so that `?` reads well inside it.
@@ -132,7 +134,15 @@ impl<W: World> Driver<W> {
                 Ok(Looked::Program(program)) => return Ok(End::Changed(Some(program))),
                 Ok(Looked::NothingPending) => return Ok(End::Changed(None)),
                 Ok(Looked::Refused { reason, message }) => {
-                    return Err(Stop::Failed(Box::new(failure(op, &reason, message, ""))));
+                    let passes = matches!(reason.as_str(), "TargetNotReady" | "SourceNotReady");
+                    if !passes || self.seconds_in(walk, op) > LOOKS_WITHIN.as_secs() {
+                        return Err(Stop::Failed(Box::new(failure(op, &reason, message, ""))));
+                    }
+                    self.doing(walk, op, |doing| {
+                        doing.blocked = Some(BlockedBy { what: message, since: None, sql: None, pid: None });
+                    })
+                    .await;
+                    self.retry_pause(&mut failures).await?;
                 }
                 Err(error) => self.wait_out(op, error, &mut failures).await?,
             }

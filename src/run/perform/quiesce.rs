@@ -78,12 +78,32 @@ impl<W: World> Driver<W> {
             self.boundary(walk, op)?;
             let moves = self.moves();
             let Some(seen) = self.look_claimed(walk, op, of, &mut failures).await? else { continue };
-            if let Some(change) = up(&seen, original) {
+            let comes_back = !of.is_cron() && seen.replicas == 0 && original.replicas.unwrap_or(0) != 0;
+            let Some(least) = self.least(op, of, comes_back, &mut failures).await? else { continue };
+            if let Some(change) = up(&WorkloadSeen { hpa_min: least, ..seen.clone() }, original) {
                 self.write(walk, op, &seen, &change, &mut failures).await?;
                 continue;
             }
             let (Some(within), Some(why)) = (ready_within, seen.not_ready) else { return Ok(Vec::new()) };
             self.wait_ready(walk, op, of, &why, within, moves).await?;
+        }
+    }
+
+    /// The least that an autoscaler keeps of a workload, asked only where replicas are decided; none when the read must be
+    /// tried again.
+    pub(super) async fn least(
+        &self,
+        op: &Op,
+        of: &WorkloadRef,
+        decides: bool,
+        failures: &mut u32,
+    ) -> Result<Option<Option<i32>>, Stop> {
+        if !decides {
+            return Ok(Some(None));
+        }
+        match self.world.cluster().scaler(of).await {
+            Ok(least) => Ok(Some(least)),
+            Err(error) => self.wait_out(op, error, failures).await.map(|()| None),
         }
     }
 

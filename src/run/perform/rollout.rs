@@ -62,7 +62,10 @@ impl<W: World> Driver<W> {
         loop {
             self.boundary(walk, op)?;
             let moves = self.moves();
-            let Some(seen) = self.look_claimed(walk, op, of, &mut failures).await? else { continue };
+            let Some(mut seen) = self.look_claimed(walk, op, of, &mut failures).await? else { continue };
+            let decides = wanted.replicas.is_some_and(|replicas| replicas != seen.replicas);
+            let Some(least) = self.least(op, of, decides, &mut failures).await? else { continue };
+            seen.hpa_min = least;
             if let Some(change) = change(&seen, wanted).map_err(|message| unknown_container(op, message))? {
                 self.write(walk, op, &seen, &change, &mut failures).await?;
                 continue;

@@ -124,8 +124,9 @@ impl Platform {
         let name = job.metadata.name.as_deref().expect("it has one");
         job::create(self.place.own(), job).await.expect("the cluster answers");
         until("the Job ends", async || {
-            let state =
-                job::look(self.place.own(), &self.place.namespace, name).await.expect("the cluster answers");
+            let state = job::look(self.place.own(), &self.place.namespace, name, true)
+                .await
+                .expect("the cluster answers");
             matches!(state, JobState::Succeeded { .. } | JobState::Failed { .. }).then_some(state)
         })
         .await
@@ -136,7 +137,9 @@ impl Platform {
         let name = job.metadata.name.as_deref().expect("it has one");
         job::create(self.place.own(), job).await.expect("the cluster answers");
         until(contains, async || {
-            match job::look(self.place.own(), &self.place.namespace, name).await.expect("the cluster answers")
+            match job::look(self.place.own(), &self.place.namespace, name, true)
+                .await
+                .expect("the cluster answers")
             {
                 JobState::Pending { why: Some(why) } if why.contains(contains) => Some(why),
                 _ => None,

@@ -48,7 +48,7 @@ async fn a_backup_is_taken_verified_removed_and_restored_by_hand() {
             (job::remove(acting, namespace, &name).await.unwrap() == Removal::Gone).then_some(())
         })
         .await;
-        assert_eq!(job::look(acting, namespace, &name).await.unwrap(), JobState::Absent);
+        assert_eq!(job::look(acting, namespace, &name, true).await.unwrap(), JobState::Absent);
     }
     let left = platform.place.api::<Pod>().list(&ListParams::default()).await.unwrap().items;
     let left: Vec<_> = left.into_iter().filter_map(|pod| pod.metadata.name).collect();

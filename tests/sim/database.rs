@@ -65,6 +65,7 @@ pub struct Entry {
 pub struct Data {
     pub history: Vec<HistoryRow>,
     pub effects: BTreeMap<String, i64>,
+    pub statements: BTreeMap<(String, usize), u64>,
     pub foreign_writes: u64,
     pub noticeable_writes: u64,
 }
@@ -75,6 +76,7 @@ impl Database {
         Data {
             history: self.history.clone(),
             effects: self.effects.clone(),
+            statements: self.statements.clone(),
             foreign_writes: self.foreign_writes,
             noticeable_writes: self.noticeable_writes,
         }
@@ -305,8 +307,9 @@ impl SimEngine {
         db.sessions.clear();
         db.lock = None;
         db.partial.clear();
+        db.journal.clear();
         (db.token, db.claim) = (fence.token, Some(fence.run_uid.clone()));
-        (db.history, db.effects) = (copy.history, copy.effects);
+        (db.history, db.effects, db.statements) = (copy.history, copy.effects, copy.statements);
         (db.foreign_writes, db.noticeable_writes) = (copy.foreign_writes, copy.noticeable_writes);
         Ok(put)
     }

@@ -30,8 +30,8 @@ endef
 ##@ To see it work
 
 .PHONY: demo
-demo: | target ## The main job on a real cluster, watched live: all four acts
-	$(call say,demo: a cluster, the operator from its chart, a small platform, and four acts)
+demo: | target ## The main job on a real cluster, watched live: all six acts
+	$(call say,demo: a cluster, the operator from its chart, a small platform, and six acts)
 	@examples/demo/run
 
 .PHONY: up
@@ -120,12 +120,12 @@ test-crash: | target ## 30 fault points of the demo's acts, others for each comm
 	@export WHIMBREL_CRASH_SAMPLE=$${WHIMBREL_CRASH_SAMPLE:-30} WHIMBREL_CRASH_SEED=$$(git rev-parse HEAD); $(CRASH)
 
 .PHONY: crash
-crash: | target ## Every fault point of the demo's acts 1 to 3: hours; SHARD=2/5, ONLY='act2 abort-after@17'
+crash: | target ## Every fault point of the demo's acts but the fourth: hours; SHARD=2/5, ONLY='act2 abort-after@17'
 	$(call say,crash: every fault point)
 	@$(CRASH)
 
 .PHONY: test-e2e
-test-e2e: | target ## The four acts of the demo on a fresh cluster, from `helm install` to the last byte
+test-e2e: | target ## The six acts of the demo on a fresh cluster, from `helm install` to the last byte
 	$(call say,test-e2e: the acts on a real cluster)
 	@testbed/testbed down; examples/demo/run --check
 

@@ -171,7 +171,7 @@ impl World {
     pub(crate) fn restore(&self, taken: &Value) -> Done {
         let of = |key: &str| taken[key].as_str().expect("it has one");
         let (path, sha256) = (format!("--path={}", of("path")), format!("--sha256={}", of("sha256")));
-        self.run(self.connected("restore", &[&path, &sha256, "--run-uid=r-7"]))
+        self.run(self.connected("restore", &[&path, &sha256, "--backup-run=7", "--run-uid=r-7"]))
     }
 
     /// Takes a backup.

@@ -9,6 +9,17 @@ pub(crate) enum Base {
     Upgraded,
 }
 
+/// What a person does once the run of an act has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Nothing.
+    Nothing,
+    /// It is Held: the loss of data is accepted.
+    AcceptsLoss,
+    /// It succeeded: it is taken back.
+    RollsBack,
+}
+
 /// One act.
 #[derive(Debug)]
 pub(crate) struct Act {
@@ -18,8 +29,8 @@ pub(crate) struct Act {
     pub(crate) file: &'static str,
     /// What must be there before.
     pub(crate) base: Base,
-    /// Whether a person accepts the loss of data once the run is Held.
-    pub(crate) accepts_loss: bool,
+    /// What a person does then.
+    pub(crate) then: Then,
     /// How long its image that never gets ready is waited for; the demo's audience shall see it wait.
     pub(crate) never_ready: Option<&'static str>,
 }
@@ -33,14 +44,28 @@ impl Act {
 
 /// The acts that are visited.
 pub(crate) const ACTS: &[Act] = &[
-    Act { name: "act1", file: "act1.yaml", base: Base::New, accepts_loss: false, never_ready: None },
-    Act { name: "act2", file: "act2.yaml", base: Base::Upgraded, accepts_loss: false, never_ready: None },
+    Act { name: "act1", file: "act1.yaml", base: Base::New, then: Then::Nothing, never_ready: None },
+    Act { name: "act2", file: "act2.yaml", base: Base::Upgraded, then: Then::Nothing, never_ready: None },
     Act {
         name: "act3a",
         file: "act3a.yaml",
         base: Base::Upgraded,
-        accepts_loss: false,
+        then: Then::Nothing,
         never_ready: Some("readyWithin: 5s"),
     },
-    Act { name: "act3b", file: "act3b.yaml", base: Base::Upgraded, accepts_loss: true, never_ready: None },
+    Act {
+        name: "act3b",
+        file: "act3b.yaml",
+        base: Base::Upgraded,
+        then: Then::AcceptsLoss,
+        never_ready: None,
+    },
+    Act {
+        name: "act5",
+        file: "act5.yaml",
+        base: Base::Upgraded,
+        then: Then::Nothing,
+        never_ready: Some("readyWithin: 5s"),
+    },
+    Act { name: "act6", file: "act6.yaml", base: Base::Upgraded, then: Then::RollsBack, never_ready: None },
 ];

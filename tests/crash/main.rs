@@ -1,4 +1,4 @@
-//! Every fault point of the demo's acts 1 to 3, on a real cluster: the operator dies before an effect, dies after it, or
+//! Every fault point of the demo's acts, on a real cluster: the operator dies before an effect, dies after it, or
 //! never hears its answer, is started again, and the world must end as if nothing had happened.
 //!
 //! A learning run of each act counts its points; the visits follow, several lanes side by side. Each lane has namespaces,

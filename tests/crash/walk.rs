@@ -1,6 +1,6 @@
 //! One act in a lane: from its base, struck or not, to what the world is after it.
 
-use crate::act::{ACTS, Act, Base};
+use crate::act::{ACTS, Act, Base, Then};
 use crate::cluster::{Objects, apply, is_rolled_out, objects};
 use crate::kubectl;
 use crate::lane::{CHECKOUT, Database, Lane, Operator};
@@ -77,20 +77,34 @@ impl Walker {
         self.spent.end(Part::Start);
         apply(&act.hastened(&self.lane.demo(act.file)), |_| true);
         self.until("MigrationPlan", PLAN, ENDS_WITHIN, |plan| has(plan, "Finished", "True"))?;
-        if act.accepts_loss {
-            let phase = |wanted: &'static str| move |plan: &Value| plan["status"]["phase"] == wanted;
-            self.until("MigrationPlan", PLAN, DONE_WITHIN, phase("Held"))?;
-            let plans = self.objects("MigrationPlan");
-            let run = &plans.get(PLAN)["status"]["run"]["number"];
-            let accepted = format!("{run} until=2999-01-01T00:00:00Z why=crash test by {}", self.me);
-            plans.merge(
-                PLAN,
-                &json!({"metadata": {"annotations": {"whimbrel.dev/override.data-loss": accepted}}}),
-            );
-            self.until("MigrationPlan", PLAN, ENDS_WITHIN, phase("RolledBack"))?;
+        match act.then {
+            Then::Nothing => {}
+            Then::AcceptsLoss => {
+                self.until("MigrationPlan", PLAN, DONE_WITHIN, phase("Held"))?;
+                let accepted =
+                    format!("{} until=2999-01-01T00:00:00Z why=crash test by {}", self.run(), self.me);
+                self.say("override.data-loss", &accepted);
+                self.until("MigrationPlan", PLAN, ENDS_WITHIN, phase("RolledBack"))?;
+            }
+            Then::RollsBack => {
+                self.until("MigrationPlan", PLAN, DONE_WITHIN, phase("Succeeded"))?;
+                self.say("rollback", &format!("{} by {}", self.run(), self.me));
+                self.until("MigrationPlan", PLAN, ENDS_WITHIN, phase("RolledBack"))?;
+            }
         }
         self.spent.end(Part::Act);
         Ok(())
+    }
+
+    /// The number of the plan's newest run.
+    fn run(&self) -> Value {
+        self.objects("MigrationPlan").get(PLAN)["status"]["run"]["number"].clone()
+    }
+
+    /// Gives a verb.
+    fn say(&self, verb: &str, value: &str) {
+        let annotations = json!({ format!("whimbrel.dev/{verb}"): value });
+        self.objects("MigrationPlan").merge(PLAN, &json!({"metadata": {"annotations": annotations}}));
     }
 
     /// Watches an object of the plan's namespace until it is so; the error says how it was in the end.
@@ -137,7 +151,10 @@ impl Walker {
             Base::Upgraded => "base_upgraded",
         };
         let again = format!("CREATE DATABASE shop TEMPLATE {copy}");
-        self.lane.database.sql("postgres", &["DROP DATABASE shop WITH (FORCE)", &again]);
+        let aside = self.asides();
+        let drops = aside.lines().map(|name| format!("DROP DATABASE \"{name}\""));
+        let all: Vec<String> = drops.chain(["DROP DATABASE shop WITH (FORCE)".to_owned(), again]).collect();
+        self.lane.database.sql("postgres", &all.iter().map(String::as_str).collect::<Vec<_>>());
         // What came back by itself is left alone: applying it again and waiting for it would only cost time.
         if self.bases.get(&base).is_some_and(|base| *base == self.platform()) {
             return Ok(());
@@ -170,6 +187,12 @@ impl Walker {
         }
     }
 
+    /// The databases that were put aside for a copy of them, and copies that were not needed.
+    fn asides(&self) -> String {
+        let query = r"SELECT datname FROM pg_database WHERE datname LIKE 'wb\_%' ORDER BY 1";
+        self.lane.database.sql("postgres", &[query])
+    }
+
     /// All that must be as in the undisturbed run.
     fn state(&self) -> Result<State, String> {
         let database = &self.lane.database;
@@ -179,6 +202,7 @@ impl Walker {
         let records = database.sql("shop", &asked);
         let mut facts = self.platform();
         facts.insert("dump".to_owned(), database.dump());
+        facts.insert("aside".to_owned(), self.asides());
         for (topic, text) in ["history", "journal", "fence"].into_iter().zip(records.split("--\n")) {
             facts.insert(topic.to_owned(), text.to_owned());
         }

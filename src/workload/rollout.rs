@@ -112,7 +112,11 @@ fn missing(workload: &Workload) -> Option<String> {
         return Some(format!("{} of {wanted} pods are new", counts.updated));
     }
     if counts.total > counts.updated {
-        return Some(format!("{} old pods are left", counts.total - counts.updated));
+        // A rolling update takes an old pod away only for a new one that is ready.
+        let old = counts.total - counts.updated;
+        return Some(format!(
+            "its new pods are not all ready, and {old} of the old ones are kept until they are"
+        ));
     }
     if counts.total > wanted {
         return Some(format!("{} pods are too many", counts.total - wanted));
@@ -177,7 +181,10 @@ mod tests {
             waiting("its controller has not seen the change yet")
         );
         assert_eq!(counted(|it| it.counts.updated = 1), waiting("1 of 3 pods are new"));
-        assert_eq!(counted(|it| it.counts.total = 4), waiting("1 old pods are left"));
+        assert_eq!(
+            counted(|it| it.counts.total = 4),
+            waiting("its new pods are not all ready, and 1 of the old ones are kept until they are")
+        );
         assert_eq!(counted(|it| it.counts.available = 2), waiting("2 of 3 pods are available"));
         assert_eq!(counted(|it| it.replicas = Some(2)), waiting("1 pods are too many"));
         let paused = |it: &mut Workload| {

@@ -329,6 +329,11 @@ fn ours(object: &Value) -> Vec<String> {
     marks.chain(managers.filter(|name| name.starts_with("whimbrel")).map(str::to_owned)).collect()
 }
 
+/// Whether a plan is in a phase.
+fn phase(wanted: &'static str) -> impl Fn(&Value) -> bool {
+    move |plan: &Value| plan["status"]["phase"] == wanted
+}
+
 fn condition<'o>(object: &'o Value, kind: &str) -> Option<&'o Value> {
     object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
 }

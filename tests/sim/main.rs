@@ -11,6 +11,7 @@ mod oracle;
 mod recheck;
 mod rollback;
 mod scenario;
+mod stored;
 mod world;
 
 use faults::{Faults, draw};

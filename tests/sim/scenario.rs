@@ -1,7 +1,7 @@
 //! The platform that every seed runs: two scripts-bearing steps on one database, two backends, a frontend that is no
 //! dependent, a CronJob and a flag.
 
-use super::database::{Behaviour, Database};
+use super::stored::{Behaviour, Database};
 use super::world::{Bugs, Scenario, State, Workload};
 use std::collections::BTreeMap;
 use whimbrel::api::target::VerificationLevel;

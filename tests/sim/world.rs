@@ -1,8 +1,9 @@
 //! The simulated world: one state, a clock that costs nothing, and a gate through which every call passes.
 
 use super::cluster::SimCluster;
-use super::database::{Behaviour, Database, SimEngine};
+use super::database::SimEngine;
 use super::faults::{Fault, Faults};
+use super::stored::{Behaviour, Database};
 use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

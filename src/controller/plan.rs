@@ -511,3 +511,64 @@ async fn source_changed(operator: &Operator, plan: &MigrationPlan, run: &Migrati
         write_status(operator, plan, &old, &new).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn plan(verbs: serde_json::Value) -> MigrationPlan {
+        serde_json::from_value(json!({
+            "metadata": {"name": "shop", "namespace": "aether", "uid": "p", "generation": 1, "annotations": verbs},
+            "spec": {
+                "rollbackWindow": "1h",
+                "stages": [{"name": "Data", "steps": [{"name": "s", "approve": {"message": "go?"}}]}]
+            }
+        }))
+        .unwrap()
+    }
+
+    fn run(number: i64, outcome: &str, rolls_back: Option<i64>) -> MigrationRun {
+        serde_json::from_value(json!({
+            "metadata": {"name": format!("shop-{number}"), "namespace": "aether", "uid": format!("r{number}")},
+            "spec": {
+                "plan": {"name": "shop", "uid": "p", "generation": 1},
+                "number": number, "intentHash": "i", "rollsBack": rolls_back
+            },
+            "status": {"outcome": outcome, "finishedAt": "2026-11-21T02:00:00Z"}
+        }))
+        .unwrap()
+    }
+
+    fn taken_back(verbs: serde_json::Value, runs: &[MigrationRun], at: &str) -> Option<i64> {
+        to_roll_back(&plan(verbs), runs, at.parse().unwrap()).map(|run| run.spec.number)
+    }
+
+    #[test]
+    fn the_newest_run_is_taken_back_once_and_an_attempt_that_was_refused_only_by_retry() {
+        let (soon, late) = ("2026-11-21T02:30:00Z", "2026-11-21T03:30:00Z");
+        let rollback = json!({"whimbrel.dev/rollback": "7 by ann"});
+        let both = json!({"whimbrel.dev/rollback": "7 by ann", "whimbrel.dev/retry": "8 by ann"});
+        let (good, refused) = (run(7, "Succeeded", None), run(8, "Aborted", Some(7)));
+        assert_eq!(taken_back(rollback.clone(), std::slice::from_ref(&good), soon), Some(7));
+        assert_eq!(
+            taken_back(rollback.clone(), std::slice::from_ref(&good), late),
+            None,
+            "rollbackWindow is over"
+        );
+        assert_eq!(taken_back(rollback.clone(), &[run(7, "RolledBack", None)], soon), None);
+        assert_eq!(
+            taken_back(rollback.clone(), &[good.clone(), refused.clone()], soon),
+            None,
+            "not for ever"
+        );
+        assert_eq!(taken_back(both.clone(), &[good.clone(), refused], soon), Some(7));
+        let done = run(8, "RolledBack", Some(7));
+        assert_eq!(
+            taken_back(both, &[good.clone(), done], soon),
+            None,
+            "it is taken back: retry goes forward"
+        );
+        assert_eq!(taken_back(rollback, &[good, run(8, "Succeeded", None)], soon), None, "a newer run");
+    }
+}

@@ -69,9 +69,13 @@ impl Platform<'_> {
             Verb::Retry(number) => self.on_run(*number, |run| self.retry(run)),
             Verb::Resolve(number) | Verb::Abandon(number) => self.on_run(*number, leave_held),
             Verb::Rollback(number) => self.on_run(*number, |run| self.rollback(run)),
-            Verb::Override { guard: Guard::DataLoss, run, until, .. } => {
-                self.on_run(*run, |found| accept_loss(found, until.0, self.now))
-            }
+            Verb::Override { guard: Guard::DataLoss, run, until, .. } => self.on_run(*run, |found| {
+                // Said before the rollback that it is for, or of one that is under way.
+                match self.rollback(found) {
+                    None if self.now < until.0 => None,
+                    _ => accept_loss(found, until.0, self.now),
+                }
+            }),
             Verb::Override { guard, .. } => {
                 Some(format!("nothing asks for {guard} yet: data-loss is the guard that can be overridden"))
             }
@@ -259,6 +263,13 @@ mod tests {
         run(number, "i", json!({"outcome": outcome, "direction": "Back"}))
     }
 
+    /// The run that takes another one back.
+    fn attempt(number: i64, of: i64) -> MigrationRun {
+        let mut attempt = ended(number, "Aborted");
+        attempt.spec.rolls_back = Some(of);
+        attempt
+    }
+
     fn live(number: i64, direction: &str) -> MigrationRun {
         run(number, "i", json!({"direction": direction}))
     }
@@ -278,6 +289,12 @@ mod tests {
             ("abandon", "3", vec![ended(3, "Held")]),
             ("override.data-loss", "3 until=2026-11-21T04:00:00Z why=agreed", vec![ended(3, "Held")]),
             ("override.data-loss", "3 until=2026-11-21T01:30:00Z why=agreed", vec![run(3, "i", weighed)]),
+            (
+                "override.data-loss",
+                "3 until=2026-11-21T04:00:00Z why=agreed",
+                vec![ended(3, "Succeeded"), attempt(4, 3)],
+            ),
+            ("rollback", "3", vec![ended(3, "Succeeded"), attempt(4, 3)]),
             ("approve", "MINE", vec![live(3, "Forward")]),
             ("approve", "OTHER", vec![ended(3, "Aborted")]),
             ("approve.go-live", "MINE", vec![live(3, "Forward")]),

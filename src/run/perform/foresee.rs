@@ -65,9 +65,10 @@ fn weighed<'w>(
 
 fn refused(op: &Op, run: u64, stuck: Stuck) -> Stop {
     let action = match stuck.code {
-        DATA_LOSS => format!(
-            "accept the loss: override.data-loss: \"{run} until=… why=… by <you>\", then rollback: \"{run} by <you>\" again"
-        ),
+        // The sentence goes on with the retry of this attempt.
+        DATA_LOSS => {
+            format!("accept the loss by override.data-loss: \"{run} until=… why=… by <you>\", or go forward")
+        }
         _ => "write a plan that goes forward instead".to_owned(),
     };
     Stop::Failed(Box::new(failure(op, stuck.code, stuck.message, action)))

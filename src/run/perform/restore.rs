@@ -25,7 +25,12 @@ impl<W: World> Driver<W> {
         loop {
             self.boundary(walk, op)?;
             match engine.try_restore(&self.fence(walk, target)).await {
-                Ok(trial) => return found(walk, op, target, &trial.obstacles.join("; ")),
+                Ok(trial) => {
+                    for warning in &trial.warnings {
+                        tracing::warn!(target, warning, "a restore would be possible");
+                    }
+                    return found(walk, op, target, &trial.obstacles.join("; "));
+                }
                 Err(error) => self.wait_out_engine(walk, op, error, &mut failures).await?,
             }
         }

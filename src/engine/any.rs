@@ -23,15 +23,6 @@ pub enum AnySession {
     Postgresql(PostgresqlSession),
 }
 
-impl AnyEngine {
-    /// Tells a fresh value what a restore of ours made of the database: see [`PutBack::identity`].
-    pub fn restored(&self, identity: &str) {
-        match self {
-            Self::Postgresql(engine) => engine.restored(identity),
-        }
-    }
-}
-
 impl Engine for AnyEngine {
     type Session = AnySession;
 

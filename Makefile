@@ -142,13 +142,19 @@ deny: ## Licences, advisories and sources of all dependencies
 ##@ To measure it
 
 .PHONY: bench
-bench: bench-scripts bench-downtime bench-budget ## All of bench/: ratios and counts, printed and never asserted
+bench: bench-scripts bench-restore bench-downtime bench-budget ## All of bench/: ratios and counts, printed and never asserted
 
 .PHONY: bench-scripts
 bench-scripts: | target ## 1,000 small scripts: the engine beside one psql session
 	$(call say,bench-scripts: compiled as the image is; minutes the first time)
 	@testbed/postgres up >/dev/null; eval "$$(testbed/postgres env)"; \
 	  cargo bench --quiet --profile image --features $(FEATURES) --bench scripts
+
+.PHONY: bench-restore
+bench-restore: | target ## 2 GiB put back from a backup: Whimbrel beside pg_restore alone
+	$(call say,bench-restore: compiled as the image is; minutes the first time)
+	@testbed/postgres up >/dev/null; eval "$$(testbed/postgres env)"; \
+	  cargo bench --quiet --profile image --features $(FEATURES) --bench restore
 
 .PHONY: bench-downtime
 bench-downtime: ## Downtime of act 1: Whimbrel beside a shell script of the same steps

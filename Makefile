@@ -120,9 +120,9 @@ test-crash: | target ## 30 fault points of the demo's acts, others for each comm
 	@export WHIMBREL_CRASH_SAMPLE=$${WHIMBREL_CRASH_SAMPLE:-30} WHIMBREL_CRASH_SEED=$$(git rev-parse HEAD); $(CRASH)
 
 .PHONY: crash
-crash: | target ## Every fault point of the demo's acts but the fourth: hours; SHARD=2/5, ONLY='act2 abort-after@17'
+crash: | target ## Every fault point of the demo's acts but the fourth: hours, goes on where it was stopped; ONLY=act1,act2
 	$(call say,crash: every fault point)
-	@$(CRASH)
+	@if git diff --quiet HEAD; then export WHIMBREL_CRASH_DONE=$(CURDIR)/target/crash-$$(git rev-parse HEAD); fi; $(CRASH)
 
 .PHONY: test-e2e
 test-e2e: | target ## The six acts of the demo on a fresh cluster, from `helm install` to the last byte

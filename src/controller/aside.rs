@@ -118,3 +118,39 @@ async fn try_drop(operator: &Operator, seen: &Seen, aside: &AsideStatus) -> Resu
         other => other.to_string(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::SignedDuration;
+
+    #[test]
+    fn what_is_aside_goes_when_its_time_is_over_and_what_was_refused_an_hour_later_again() {
+        let now = Timestamp::now();
+        let ago = |hours: i64| Time(now - SignedDuration::from_hours(hours));
+        let keep = Retention { keep_last: None, keep_for: Some(crate::api::Duration::from_secs(48 * 3600)) };
+        let mut aside = AsideStatus {
+            name: "wb_1_r1".into(),
+            run: "shop-1".into(),
+            run_uid: "r1".into(),
+            at: ago(49),
+            dropping_since: None,
+            not_dropped: None,
+        };
+        assert!(goes(&keep, &aside, now));
+        aside.at = ago(47);
+        assert!(!goes(&keep, &aside, now));
+        aside.at = ago(-1);
+        assert!(!goes(&keep, &aside, now), "dated in the future");
+        let year = Retention { keep_last: Some(1), keep_for: None };
+        aside.at = ago(6 * 24);
+        assert!(!goes(&year, &aside, now));
+        aside.at = ago(8 * 24);
+        assert!(goes(&year, &aside, now));
+        aside.not_dropped = Some("a slot is in it".into());
+        aside.dropping_since = Some(ago(0));
+        assert!(!goes(&year, &aside, now));
+        aside.dropping_since = Some(ago(1));
+        assert!(goes(&year, &aside, now));
+    }
+}

@@ -419,6 +419,22 @@ async fn what_somebody_removed_by_hand_is_not_called_a_backup_any_more() {
     assert_eq!(status.deleted[0].bytes, None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_aside_and_can_not_be_dropped_is_said_and_keeps_no_backup_from_going() {
+    let world = World::new(json!({"keepLast": 9}));
+    let restore =
+        json!({"target": "tas", "aside": "wb_1_r1", "replaced": "7/1", "identity": "7/2", "at": at(-20)});
+    world.state().runs[0]["status"]["restores"] = json!([restore]);
+    world.looks(12).await;
+    let status = world.status();
+    let why = status.aside[0].not_dropped.clone().unwrap();
+    assert!(why.contains("spec.credentials names no Secret"), "{why}");
+    assert!(status.aside[0].dropping_since.is_some());
+    assert_eq!(world.there(), (2..=DAYS).collect::<Vec<_>>());
+    let said = world.condition();
+    assert!(said.starts_with("False/Failed: what run shop-1 put aside is not dropped: "), "{said}");
+}
+
 #[test]
 fn the_attempts_of_a_live_run_and_of_later_ones_are_left() {
     let run = |uid: &str, number: i64, status: Value| -> MigrationRun {

@@ -374,6 +374,11 @@ async fn only_what_says_that_it_is_ours_is_dropped() {
     admin(&format!("COMMENT ON DATABASE {kept} IS '{}'", label.text().replace('\'', "''")));
     bed.engine().drop_aside(&bed.fence(1), 1).await.expect_err("is another run's");
     assert_ne!(oid(&kept), "");
+    // The first run of another plan has the same number, and may be at work.
+    let label = Label { run: 1, run_uid: "another".to_owned(), ..label };
+    admin(&format!("COMMENT ON DATABASE {kept} IS '{}'", label.text().replace('\'', "''")));
+    bed.engine().drop_aside(&bed.fence(1), 1).await.expect_err("is another plan's run's");
+    let label = Label { run_uid: bed.fence(1).run_uid, ..label };
     admin(&format!("DROP DATABASE {kept}"));
     admin(&format!("CREATE DATABASE {}", beside(&bed.database, 3)));
     bed.engine().drop_aside(&bed.fence(1), 3).await.expect_err("has no comment");

@@ -129,10 +129,6 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
         sentence: "storage in a bucket is not built yet; use volumeClaim",
     },
     NotBuilt {
-        places: |target| when(target.drift.is_some(), "spec.drift"),
-        sentence: "looking for drift between runs is not built yet; every run looks before it begins",
-    },
-    NotBuilt {
         places: |target| when(target.execution == Execution::Job, "spec.execution"),
         sentence: "running the engine in a Job is not built yet; leave execution at Operator",
     },

@@ -225,6 +225,8 @@ words! {
         VerbIgnored,
         /// A person overrode a guard.
         GuardOverridden,
+        /// A person said that a history is meant as it is.
+        HistoryAdopted,
         /// A plan can't go yet.
         DeletionBlocked,
         /// The downtime budget is used up.

@@ -23,7 +23,9 @@ pub use service_engines::{
     KafkaMethod, Keycloak, KeycloakBackup, KeycloakMethod, Qdrant, QdrantBackup, S3, S3Backup, S3Method,
     Sasl, SaslMechanism, SnapshotMethod,
 };
-pub use status::{DatabaseTargetStatus, EngineStatus, FailedIntent, HistoryStatus, Measured, TargetClaim};
+pub use status::{
+    AdoptedStatus, DatabaseTargetStatus, EngineStatus, FailedIntent, HistoryStatus, Measured, TargetClaim,
+};
 
 use super::{Diagnostics, bounds::NAME, error::ApiError, reference::WholeSecret};
 use kube::{CustomResource, KubeSchema};

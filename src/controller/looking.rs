@@ -1,22 +1,25 @@
 //! Looking: everything that compile is shown, read live and with nothing held.
 
+use super::histories;
 use super::operator::Operator;
 use super::sweep;
-use super::targets::OpenTarget;
+use super::targets::{OpenTarget, dialect};
 use super::variables;
 use crate::api::plan::{ScriptSource, Work};
-use crate::api::target::DatabaseTargetStatus;
-use crate::api::{self, MigrationPlan, MigrationRun, not_built};
+use crate::api::target::{DatabaseTargetStatus, HistoryStatus};
+use crate::api::{self, DatabaseTarget, MigrationPlan, MigrationRun, Time, not_built};
 use crate::cluster::lease::{self, TargetKey};
 use crate::cluster::source::{self, SourceError};
-use crate::cluster::{Acting, Holder, ReadError, get_if_there};
+use crate::cluster::{Acting, Holder, ReadError, get_if_there, list_all};
 use crate::engine::{Engine, EngineError, Look};
 use crate::program::{
     Action, Compiled, Intent, Refusal, Seen, TargetSeen, WorkloadRef, WorkloadSeen, compile, hash, parse,
     workload,
 };
 use crate::script::{Bundle, Dialect, read_bundle};
+use crate::words::{self, TargetFacts};
 use crate::workload::{self as hands, Workload, WorkloadKey};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,7 +76,7 @@ pub(super) async fn look(
     }
     let intent = parse(&plan.spec, &namespace)?;
     let acting = operator.for_plan(plan);
-    let bundles = bundles(&acting, plan, &namespace).await?;
+    let bundles = bundles(operator, &acting, plan, &namespace).await?;
     let digests: BTreeMap<String, String> =
         bundles.iter().map(|(step, bundle)| (step.clone(), bundle.digest.clone())).collect();
     let intent_hash = hash::intent_hash(&plan.spec, &digests);
@@ -104,7 +107,7 @@ pub(super) async fn look(
 /// What a plan means now, whatever is applied already: its spec and its sources.
 pub(super) async fn intent_now(operator: &Operator, plan: &MigrationPlan) -> Result<String, Refused> {
     let namespace = plan.metadata.namespace.clone().unwrap_or_default();
-    let bundles = bundles(&operator.for_plan(plan), plan, &namespace).await?;
+    let bundles = bundles(operator, &operator.for_plan(plan), plan, &namespace).await?;
     let digests = bundles.into_iter().map(|(step, bundle)| (step, bundle.digest)).collect();
     Ok(hash::intent_hash(&plan.spec, &digests))
 }
@@ -226,6 +229,13 @@ async fn look_at(
         );
         return Err(Refused::new("TargetIdentityMismatch", message));
     }
+    let known = target.object.status.as_ref().map_or(&[][..], |status| &status.histories);
+    if histories::in_sync(name, known, &look.histories).is_err() {
+        // A run may have ended that its status does not know of yet.
+        let known = left(operator, target).await?;
+        histories::in_sync(name, &known, &look.histories)
+            .map_err(|lost| Refused::new(lost.reason, lost.message))?;
+    }
     Ok(TargetSeen {
         lease: target_key(&look.identity, name).name,
         quiet_for_ms: u64::try_from(target.object.spec.quiet.for_.get().as_millis()).unwrap_or(u64::MAX),
@@ -234,6 +244,23 @@ async fn look_at(
         server: target.object.spec.server.as_ref().map(|server| workload(&server.workload(), namespace)),
         histories: provable(name, look)?,
     })
+}
+
+/// The watermarks of a target with those of all its runs.
+async fn left(operator: &Operator, target: &OpenTarget) -> Result<Vec<HistoryStatus>, Refused> {
+    let metadata = &target.object.metadata;
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let runs: Vec<MigrationRun> = list_all(operator.own(), namespace, "").await.map_err(unread)?;
+    let facts = TargetFacts {
+        name: metadata.name.as_deref().unwrap_or_default(),
+        created: metadata.creation_timestamp.as_ref().map(|at| at.0),
+        generation: metadata.generation.unwrap_or_default(),
+        runs: &runs,
+        plans: &[],
+        claim: None,
+    };
+    let old = target.object.status.clone().unwrap_or_default();
+    Ok(words::target_left(&old, &facts, &Time(Timestamp::now())).histories)
 }
 
 fn provable(name: &str, look: Look) -> Result<BTreeMap<String, Vec<crate::script::HistoryRow>>, Refused> {
@@ -254,11 +281,12 @@ pub(super) fn reason(error: &EngineError) -> &'static str {
 
 /// Reads the source of every migrate step.
 async fn bundles(
+    operator: &Operator,
     acting: &Acting,
     plan: &MigrationPlan,
     namespace: &str,
 ) -> Result<BTreeMap<String, Bundle>, Refused> {
-    let mut bundles = BTreeMap::new();
+    let (mut bundles, mut dialects) = (BTreeMap::new(), BTreeMap::new());
     for (_, step) in plan.spec.steps() {
         let Some(migrate) = &step.migrate else { continue };
         let Ok(Work::Scripts(scripts)) = Work::try_from(migrate) else { continue };
@@ -268,7 +296,14 @@ async fn bundles(
             .await
             .map_err(|error| source_refused(&step.name, &error))?;
         let layout = scripts.layout.map(layout).transpose().map_err(invalid)?;
-        let bundle = read_bundle(files, layout, Dialect::Postgresql).map_err(|errors| {
+        let dialect = match dialects.get(&migrate.target) {
+            Some(dialect) => *dialect,
+            None => {
+                let dialect = dialect_of(operator, namespace, &migrate.target).await?;
+                *dialects.entry(migrate.target.clone()).or_insert(dialect)
+            }
+        };
+        let bundle = read_bundle(files, layout, dialect).map_err(|errors| {
             invalid(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         if let Some(pinned) = scripts.digest.as_ref().filter(|pinned| **pinned != bundle.digest) {
@@ -281,6 +316,15 @@ async fn bundles(
         bundles.insert(step.name.clone(), bundle);
     }
     Ok(bundles)
+}
+
+/// The language of a target's scripts. What a target that is not there would speak is of no interest: it is refused when it
+/// is opened.
+async fn dialect_of(operator: &Operator, namespace: &str, target: &str) -> Result<Dialect, Refused> {
+    let target: Option<DatabaseTarget> =
+        get_if_there(operator.own(), namespace, target).await.map_err(unread)?;
+    let kind = target.and_then(|target| target.spec.engine().ok().map(|engine| engine.kind()));
+    Ok(kind.and_then(dialect).unwrap_or(Dialect::Postgresql))
 }
 
 pub(super) fn source_refused(step: &str, error: &SourceError) -> Refused {

@@ -12,6 +12,7 @@
 mod answers;
 mod aside;
 mod drivers;
+mod histories;
 mod known;
 mod looking;
 mod merge;

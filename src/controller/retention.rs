@@ -110,6 +110,7 @@ async fn see(operator: &Operator, target: &DatabaseTarget) -> Result<Option<Seen
     };
     let facts = TargetFacts {
         name,
+        created: object.metadata.creation_timestamp.as_ref().map(|at| at.0),
         generation: object.metadata.generation.unwrap_or_default(),
         runs: &runs,
         plans: &plans,

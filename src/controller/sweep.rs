@@ -305,7 +305,14 @@ mod tests {
     }
 
     fn target(runs: &[MigrationRun]) -> DatabaseTarget {
-        let facts = crate::words::TargetFacts { name: "tas", generation: 1, runs, plans: &[], claim: None };
+        let facts = crate::words::TargetFacts {
+            name: "tas",
+            created: None,
+            generation: 1,
+            runs,
+            plans: &[],
+            claim: None,
+        };
         let at = Time("2026-11-20T03:00:00Z".parse().unwrap());
         let status = crate::words::target_left(&Default::default(), &facts, &at);
         let spec = json!({"postgresql": {"host": "db", "database": "tas"}});

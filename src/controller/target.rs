@@ -1,19 +1,18 @@
 //! The target's controller: can it be reached, is it the one it was, how far are its histories, and what runs left
 //! behind on it.
 
+use super::histories;
 use super::operator::{FINALIZER, Operator};
 use super::targets::{OpenTarget, TargetError};
 use super::verbs::tell_ignored;
 use super::{retention, sweep};
 use crate::api::condition::{self, Status};
-use crate::api::target::{
-    DatabaseTargetStatus, EngineStatus, HistoryFormat, HistoryStatus, TargetClaim, VerificationLevel,
-};
+use crate::api::target::{AdoptedStatus, DatabaseTargetStatus, EngineStatus, TargetClaim, VerificationLevel};
+use crate::api::verb::PREFIX;
 use crate::api::{ConditionType, DatabaseTarget, EventReason, MigrationPlan, MigrationRun, Reason, Time};
 use crate::cluster::events::{Severity, Transition};
 use crate::cluster::{FIELD_MANAGER, Holder, ReadError, SwapError, WriteError, lease, list_all, record};
 use crate::engine::{Engine, EngineError, Look};
-use crate::program::history_digest;
 use crate::serve::TargetKey;
 use crate::words::{self, PlanFacts, RunFacts, TargetFacts};
 use jiff::Timestamp;
@@ -27,6 +26,8 @@ use std::time::Duration;
 
 /// A target that is not ready is looked at again after this long: a server that comes back does not wake us.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// A look for drift connects, and reads whole histories: more often than this nobody needs it.
+const DRIFT_AT_MOST: Duration = Duration::from_secs(10);
 
 /// Why a look at a target did not come to an end.
 #[derive(Debug, thiserror::Error)]
@@ -44,29 +45,44 @@ pub(super) enum Error {
 
 /// One look at a target: what runs left behind, and, while nobody holds it, whether it can be reached.
 pub(super) async fn reconcile(target: Arc<DatabaseTarget>, operator: Arc<Operator>) -> Result<Action, Error> {
-    tell_ignored(&operator, &reference(&target), words::ignored_on_target(&target)).await;
     let namespace = target.metadata.namespace.as_deref().unwrap_or_default();
     let old = target.status.clone().unwrap_or_default();
     let runs: Vec<MigrationRun> = list_all(operator.own(), namespace, "").await?;
     let plans: Vec<MigrationPlan> = list_all(operator.own(), namespace, "").await?;
     let (claim, holder) = claim(&operator, &target, &old, &runs).await?.unzip();
+    let now = Timestamp::now();
+    let adopt = histories::asked(&target, &old);
+    let due = adopt.is_some()
+        || !is_ready(&target, &old)
+        || ended_since(&target, &old, &runs)
+        || drift(&target, &old, now) == Some(Duration::ZERO);
     // What another run has claimed is not connected to.
-    let found = match claim.is_some() || is_ready(&target, &old) {
-        true => None,
-        false => Some(look(&operator, &target).await),
-    };
-    let mut new = match &found {
-        Some(found) => status(&target, &old, found),
-        None => old.clone(),
+    let found = match claim.is_none() && due {
+        true => Some(look(&operator, &target).await),
+        false => None,
     };
     let facts = TargetFacts {
         name: target.metadata.name.as_deref().unwrap_or_default(),
+        created: target.metadata.creation_timestamp.as_ref().map(|at| at.0),
         generation: target.metadata.generation.unwrap_or_default(),
         runs: &runs,
         plans: &plans,
         claim,
     };
-    new = words::target_left(&new, &facts, &Time(Timestamp::now()));
+    // Runs first: a look is held against what they left.
+    let mut new = words::target_left(&old, &facts, &Time(now));
+    let not_adopted = match &found {
+        Some(found) => {
+            let not_adopted = looked(&operator, &target, &mut new, found, adopt.as_deref(), now).await;
+            // The identity that was pinned just now.
+            new = words::target_left(&new, &facts, &Time(now));
+            not_adopted
+        }
+        None => None,
+    };
+    taken_away(&target, &mut new);
+    tell_ignored(&operator, &reference(&target), words::ignored_on_target(&target, not_adopted.as_deref()))
+        .await;
     count(&operator, &target, &new);
     if new != old {
         write(&operator, &target, &old, &new).await?;
@@ -84,7 +100,8 @@ pub(super) async fn reconcile(target: Arc<DatabaseTarget>, operator: Arc<Operato
         true if held => Some(sweep::EVERY),
         true => None,
     };
-    Ok(looks.into_iter().chain(kept).min().map_or_else(Action::await_change, Action::requeue))
+    let drift = drift(&target, &new, now);
+    Ok(looks.into_iter().chain(kept).chain(drift).min().map_or_else(Action::await_change, Action::requeue))
 }
 
 /// A target in use stays until its run has ended. True: it is in use, and stays.
@@ -285,54 +302,112 @@ pub(super) fn named(holder: &str, since: Timestamp, runs: &[MigrationRun]) -> Ta
     TargetClaim { plan, run, since: Time(since) }
 }
 
-fn status(
+/// What a look says of the target. Gives why an `adopt` is not obeyed.
+async fn looked(
+    operator: &Operator,
     target: &DatabaseTarget,
-    old: &DatabaseTargetStatus,
+    new: &mut DatabaseTargetStatus,
     found: &Result<Look, Trouble>,
-) -> DatabaseTargetStatus {
+    adopt: Option<&str>,
+    now: Timestamp,
+) -> Option<String> {
     let generation = target.metadata.generation.unwrap_or_default();
-    let mut new = old.clone();
     new.observed_generation = generation;
+    let mut conditions = std::mem::take(&mut new.conditions);
     let mut say = |of: ConditionType, status: Status, reason: Reason, message: &str| {
-        condition::set(&mut new.conditions, of, status, reason, message, generation, &Time(Timestamp::now()));
+        condition::set(&mut conditions, of, status, reason, message, generation, &Time(now));
     };
+    let mut not_adopted = None;
     match found {
         Ok(look) => {
-            let message = format!("PostgreSQL {} answers", look.version);
-            for of in [
-                ConditionType::Ready,
-                ConditionType::Reachable,
-                ConditionType::Authenticated,
-                ConditionType::IdentityConfirmed,
-                ConditionType::HistoryInSync,
-            ] {
-                say(of, Status::True, Reason::Done, &message);
+            new.engine = Some(engine(target, new, look));
+            new.histories = histories::pinned(target, &new.histories, look);
+            match adopt.map(|text| histories::adopt(target, text, look, &mut new.histories, now)) {
+                Some(Ok(adopted)) => {
+                    tell_adopted(operator, target, &adopted).await;
+                    new.adopted = Some(adopted);
+                }
+                Some(Err(why)) => not_adopted = Some(why),
+                None => {}
+            }
+            let answers = format!("{} {} answers", kind(target).product(), look.version);
+            use ConditionType::{Authenticated, HistoryInSync, IdentityConfirmed, Reachable, Ready};
+            for of in [Reachable, Authenticated, IdentityConfirmed] {
+                say(of, Status::True, Reason::Done, &answers);
+            }
+            let name = target.metadata.name.as_deref().unwrap_or_default();
+            match histories::in_sync(name, &new.histories, &look.histories) {
+                Ok(stands) => {
+                    say(HistoryInSync, Status::True, Reason::Done, &stands);
+                    say(Ready, Status::True, Reason::Done, &answers);
+                }
+                Err(lost) => {
+                    let reason = lost.reason.parse().unwrap_or(Reason::HistoryDrift);
+                    say(HistoryInSync, Status::False, reason, &lost.message);
+                    say(Ready, Status::False, reason, &lost.message);
+                }
             }
         }
-        Err(trouble) => say(ConditionType::Ready, Status::False, trouble.reason(), &trouble.message()),
+        Err(trouble) => {
+            say(ConditionType::Ready, Status::False, trouble.reason(), &trouble.message());
+        }
     }
-    if let Ok(look) = found {
-        new.engine = Some(engine(old, look));
-        new.histories = look
-            .histories
-            .iter()
-            .map(|(name, rows)| HistoryStatus {
-                name: name.clone(),
-                format: HistoryFormat::Whimbrel,
-                count: i64::try_from(rows.len()).unwrap_or(i64::MAX),
-                last: rows.last().map(|row| row.key.clone()).unwrap_or_default(),
-                digest: history_digest(rows),
-            })
-            .collect();
+    new.conditions = conditions;
+    not_adopted
+}
+
+/// An `adopt` that is no longer written there may be said again.
+fn taken_away(target: &DatabaseTarget, new: &mut DatabaseTargetStatus) {
+    let written = target.metadata.annotations.as_ref().and_then(|all| all.get(&format!("{PREFIX}adopt")));
+    if let Some(adopted) = new.adopted.as_mut().filter(|adopted| written != Some(&adopted.verb)) {
+        adopted.verb.clear();
     }
-    new
+}
+
+async fn tell_adopted(operator: &Operator, target: &DatabaseTarget, adopted: &AdoptedStatus) {
+    let note = format!("history {} is meant as it is: {}", adopted.history, adopted.verb);
+    let transition = Transition {
+        regarding: &reference(target),
+        related: None,
+        severity: Severity::Warning,
+        reason: EventReason::HistoryAdopted.as_str(),
+        note: &note,
+        once: &adopted.at.0.to_string(),
+    };
+    operator.recorder.publish(&transition).await;
+}
+
+/// Whether a run on the target has ended since it was looked at.
+fn ended_since(target: &DatabaseTarget, old: &DatabaseTargetStatus, runs: &[MigrationRun]) -> bool {
+    let name = target.metadata.name.as_deref().unwrap_or_default();
+    let Some(engine) = &old.engine else { return true };
+    let ended = |run: &&MigrationRun| {
+        run.status.as_ref().and_then(|status| status.finished_at.as_ref().map(|at| at.0))
+    };
+    runs.iter()
+        .filter(|run| words::touches(run, name) && !words::is_live(run))
+        .filter_map(|run| ended(&run))
+        .any(|at| at > engine.checked_at.0)
+}
+
+/// In how long the target is to be looked at for drift; none: never.
+fn drift(target: &DatabaseTarget, old: &DatabaseTargetStatus, now: Timestamp) -> Option<Duration> {
+    let every = target.spec.drift?.every.get().max(DRIFT_AT_MOST);
+    let Some(engine) = &old.engine else { return Some(Duration::ZERO) };
+    let since = Duration::try_from(now.duration_since(engine.checked_at.0)).unwrap_or_default();
+    Some(every.saturating_sub(since))
+}
+
+/// The engine of a target that was looked at: it has one, or it could not have been opened.
+fn kind(target: &DatabaseTarget) -> crate::api::Engine {
+    target.spec.engine().map_or(crate::api::Engine::Postgresql, |engine| engine.kind())
 }
 
 /// The first identity seen is pinned.
-fn engine(old: &DatabaseTargetStatus, look: &Look) -> EngineStatus {
+fn engine(target: &DatabaseTarget, old: &DatabaseTargetStatus, look: &Look) -> EngineStatus {
     let pinned = old.engine.as_ref().map(|engine| engine.identity.clone()).filter(|it| !it.is_empty());
     EngineStatus {
-        kind: crate::api::Engine::Postgresql,
+        kind: kind(target),
         version: look.version.clone(),
         identity: pinned.unwrap_or_else(|| look.identity.clone()),
         lineage: look.lineage.clone(),

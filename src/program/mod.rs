@@ -16,6 +16,7 @@ mod rollback;
 mod seen;
 #[cfg(test)]
 mod tests;
+mod watermark;
 mod way;
 
 pub use compile::{Compiled, Refusal, compile};
@@ -27,6 +28,7 @@ pub use parse::{parse, workload};
 pub use pending::{Drift, Pending, history_digest};
 pub use rollback::{RolledBackRun, rollback};
 pub use seen::{Filling, Seen, TargetSeen, WorkloadSeen};
+pub use watermark::{Lost, Watermark};
 pub use way::{ONLINE, Stuck, Weighed, can_be_undone, way_back};
 
 use crate::api::plan::SchemaPolicy;

@@ -201,7 +201,8 @@ mod tests {
             json!({"ops": {"back/restore/tas": {"state": "Intent", "epoch": 1, "attempt": 1, "startedAt": "2026-11-21T02:00:00Z"}}}),
         );
         let runs = [restored, tried, live];
-        let facts = TargetFacts { name: "tas", generation: 1, runs: &runs, plans: &[], claim: None };
+        let facts =
+            TargetFacts { name: "tas", created: None, generation: 1, runs: &runs, plans: &[], claim: None };
         let mut status = DatabaseTargetStatus::default();
         status.aside = aside(&status, &facts);
         let names: Vec<String> = status.aside.iter().map(what).collect();

@@ -24,6 +24,8 @@ pub const BACKUPS_KEPT: usize = 100;
 pub struct TargetFacts<'a> {
     /// Its name.
     pub name: &'a str,
+    /// When the object was made: what ran on another one of its name says nothing of this one.
+    pub created: Option<Timestamp>,
     /// Its generation.
     pub generation: i64,
     /// The runs of its namespace.
@@ -179,28 +181,35 @@ fn took(op: &OpRecord) -> Option<(Duration, Time)> {
     (op.state == OpState::Done).then(|| (Duration::from_secs(seconds), to.clone()))
 }
 
-/// The watermarks that a run left which ended well. One that did not has left the histories as they were, or is Held,
-/// and then a person says what is in them.
+/// The watermarks that a run left which ended well, or that took another one back. Any other has left the histories as they
+/// were, or is Held, and then a person says what is in them.
 fn histories(new: &mut DatabaseTargetStatus, target: &TargetFacts<'_>) {
-    let looked = new.engine.as_ref().map(|engine| engine.checked_at.0);
-    let succeeded = target.runs.iter().filter_map(|run| match ended(run)? {
-        (Outcome::Succeeded, at) if looked.is_none_or(|looked| looked < at.0) => Some((at.0, run)),
+    let ended_well = target.runs.iter().filter_map(|run| match ended(run)? {
+        (Outcome::Succeeded, at) => Some((at.0, run)),
+        (Outcome::RolledBack, at) if run.spec.rolls_back.is_some() => Some((at.0, run)),
         _ => None,
     });
-    let mut succeeded: Vec<_> = succeeded.collect();
-    succeeded.sort_by_key(|(at, _)| *at);
-    let marks = succeeded.iter().filter_map(|(_, run)| run.status.as_ref()).flat_map(|s| &s.watermarks);
-    for mark in marks.filter(|mark| mark.target == target.name) {
-        let there = HistoryStatus {
-            name: mark.history.clone(),
-            format: HistoryFormat::Whimbrel,
-            count: mark.count,
-            last: mark.last.clone(),
-            digest: mark.digest.clone(),
-        };
-        match new.histories.iter_mut().find(|known| known.name == there.name) {
-            Some(known) => *known = HistoryStatus { format: known.format, ..there },
-            None => new.histories.push(there),
+    let mut ended_well: Vec<_> = ended_well.collect();
+    ended_well.sort_by_key(|(at, _)| *at);
+    for (at, run) in ended_well {
+        let marks = run.status.iter().flat_map(|status| &status.watermarks);
+        for mark in marks.filter(|mark| mark.target == target.name) {
+            let adopted = new.adopted.as_ref().filter(|adopted| adopted.history == mark.history);
+            let before = [target.created, adopted.map(|adopted| adopted.at.0)];
+            if before.into_iter().flatten().any(|before| at <= before) {
+                continue;
+            }
+            let there = HistoryStatus {
+                name: mark.history.clone(),
+                format: HistoryFormat::Whimbrel,
+                count: mark.count,
+                last: mark.last.clone(),
+                digest: mark.digest.clone(),
+            };
+            match new.histories.iter_mut().find(|known| known.name == there.name) {
+                Some(known) => *known = HistoryStatus { format: known.format, ..there },
+                None => new.histories.push(there),
+            }
         }
     }
 }
@@ -287,7 +296,8 @@ mod tests {
     fn project(old: &DatabaseTargetStatus, runs: &[MigrationRun]) -> DatabaseTargetStatus {
         let plan = json!({"metadata": {"name": "shop"}, "spec": {"rollbackWindow": "0s", "stages": []}});
         let plans = [serde_json::from_value(plan).unwrap()];
-        let target = TargetFacts { name: "tas", generation: 1, runs, plans: &plans, claim: None };
+        let target =
+            TargetFacts { name: "tas", created: None, generation: 1, runs, plans: &plans, claim: None };
         target_left(old, &target, &serde_json::from_value(json!(at(59))).unwrap())
     }
 
@@ -361,7 +371,25 @@ mod tests {
     fn only_what_ended_well_moves_a_watermark() {
         let runs = [ended_run(3, "a", "Succeeded", 10), ended_run(4, "b", "Held", 20)];
         let status = project(&DatabaseTargetStatus::default(), &runs);
-        assert_eq!(status.histories.iter().map(|it| it.last.as_str()).collect::<Vec<_>>(), ["V3"]);
+        let last = |status: &DatabaseTargetStatus| -> Vec<String> {
+            status.histories.iter().map(|it| it.last.clone()).collect()
+        };
+        assert_eq!(last(&status), ["V3"]);
+        let mut taken_back = ended_run(2, "c", "RolledBack", 30);
+        taken_back.spec.rolls_back = Some(3);
+        assert_eq!(last(&project(&status, &[ended_run(3, "a", "Succeeded", 10), taken_back])), ["V2"]);
+    }
+
+    #[test]
+    fn what_a_person_adopted_is_not_moved_by_runs_before_it() {
+        let adopted = json!({"history": "default", "by": "ann", "at": at(20)});
+        let mark =
+            json!([{"name": "default", "format": "Whimbrel", "count": 1, "last": "V1", "digest": "d"}]);
+        let old = serde_json::from_value(json!({"histories": mark, "adopted": adopted})).unwrap();
+        let runs = [ended_run(3, "a", "Succeeded", 10)];
+        assert_eq!(project(&old, &runs).histories[0].last, "V1");
+        let runs = [ended_run(3, "a", "Succeeded", 10), ended_run(4, "b", "Succeeded", 30)];
+        assert_eq!(project(&old, &runs).histories[0].last, "V4");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::message::verb_ignored;
 use crate::api::bounds::cut;
 use crate::api::plan::Approval;
 use crate::api::run::{Direction, OpState};
-use crate::api::verb::{Asked, Guard, Ignored, PREFIX, Verb, on_plan, on_target};
+use crate::api::verb::{Adopted, Asked, Guard, Ignored, PREFIX, Verb, on_plan, on_target};
 use crate::api::{DatabaseTarget, EventReason, MigrationPlan, MigrationRun, Outcome};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -21,11 +21,14 @@ pub fn ignored_on_plan(plan: &MigrationPlan, runs: &[MigrationRun], now: Timesta
     ignored(&annotations, on_plan(&annotations), |verb| platform.refuses(verb))
 }
 
-/// The verbs on a target that do nothing.
-pub fn ignored_on_target(target: &DatabaseTarget) -> Vec<Transition> {
+/// The verbs on a target that do nothing. `not_adopted` says why the target's controller does not obey an `adopt`.
+pub fn ignored_on_target(target: &DatabaseTarget, not_adopted: Option<&str>) -> Vec<Transition> {
     let annotations = target.metadata.annotations.clone().unwrap_or_default();
     ignored(&annotations, on_target(&annotations), |verb| match verb {
-        Verb::Adopt { .. } => Some("taking over a history is not built yet".into()),
+        Verb::Adopt { adopted: Adopted::Format(_), .. } => {
+            Some("taking over the history of another tool is not built yet".into())
+        }
+        Verb::Adopt { .. } => not_adopted.map(str::to_owned),
         _ => None,
     })
 }
@@ -374,16 +377,24 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_told_what_is_not_built() {
-        let target: DatabaseTarget = serde_json::from_value(json!({
-            "apiVersion": "whimbrel.dev/v1alpha1", "kind": "DatabaseTarget",
-            "metadata": {"name": "t", "annotations": {"whimbrel.dev/adopt": "default@12 by ann"}},
-            "spec": {},
-        }))
-        .unwrap();
+    fn a_target_is_told_what_is_not_obeyed() {
+        let target = |adopt: &str| -> DatabaseTarget {
+            serde_json::from_value(json!({
+                "apiVersion": "whimbrel.dev/v1alpha1", "kind": "DatabaseTarget",
+                "metadata": {"name": "t", "annotations": {"whimbrel.dev/adopt": adopt}},
+                "spec": {},
+            }))
+            .unwrap()
+        };
         assert_eq!(
-            ignored_on_target(&target)[0].note,
-            "whimbrel.dev/adopt is ignored: taking over a history is not built yet"
+            ignored_on_target(&target("Flyway by ann"), None)[0].note,
+            "whimbrel.dev/adopt is ignored: taking over the history of another tool is not built yet"
+        );
+        let version = target("default@12 by ann");
+        assert_eq!(ignored_on_target(&version, None), []);
+        assert_eq!(
+            ignored_on_target(&version, Some("history default is at 3, not at 12"))[0].note,
+            "whimbrel.dev/adopt is ignored: history default is at 3, not at 12"
         );
     }
 }

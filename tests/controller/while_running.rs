@@ -174,7 +174,8 @@ fn who_comes_second_waits_and_names_who_is_first() {
         first.approve(lane);
         wait(lane, "first", "{.status.phase}", "Succeeded");
         lane.kubectl(&["delete", "mplan/second", "mplan/first", "--timeout=120s"]);
-        lane.kubectl(&["delete", "mrun", "--all", "--timeout=60s"]);
+        // With their targets goes what is known of the history that is taken away here.
+        lane.kubectl(&["delete", "mrun,dbt", "--all", "--timeout=60s"]);
         lane.database.sql("shop", &["DROP TABLE IF EXISTS made_by_first, made_by_second; DELETE FROM whimbrel.history; DELETE FROM whimbrel.journal"]);
     }
 }

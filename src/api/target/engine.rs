@@ -33,6 +33,24 @@ words! {
     }
 }
 
+impl Engine {
+    /// Its name, as its makers write it.
+    pub const fn product(self) -> &'static str {
+        match self {
+            Self::Postgresql => "PostgreSQL",
+            Self::Neo4j => "Neo4j",
+            Self::Elasticsearch => "Elasticsearch",
+            Self::Opensearch => "OpenSearch",
+            Self::Redis => "Redis",
+            Self::S3 => "S3",
+            Self::Kafka => "Kafka",
+            Self::Keycloak => "Keycloak",
+            Self::Qdrant => "Qdrant",
+            Self::Http => "the service",
+        }
+    }
+}
+
 /// The engine block of a target, as a real union.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum EngineSpec<'a> {

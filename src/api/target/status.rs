@@ -28,6 +28,9 @@ pub struct DatabaseTargetStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub histories: Vec<HistoryStatus>,
+    /// The last `adopt` that was obeyed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<AdoptedStatus>,
     /// The run that holds the target; a projection of its Lease.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<TargetClaim>,
@@ -68,6 +71,7 @@ impl Default for DatabaseTargetStatus {
             observed_generation: -1,
             engine: None,
             histories: Vec::new(),
+            adopted: None,
             claim: None,
             failed: Vec::new(),
             backups: Vec::new(),
@@ -119,6 +123,21 @@ pub struct HistoryStatus {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = HASH))]
     pub digest: String,
+}
+
+/// An `adopt` that was obeyed: a person said that a history is meant as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdoptedStatus {
+    /// The annotation's value; empty once the annotation was taken away, so that the same may be said again.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub verb: String,
+    /// The history.
+    pub history: String,
+    /// By whom, as written there.
+    pub by: String,
+    /// When.
+    pub at: Time,
 }
 
 /// The run that holds a target.

@@ -30,6 +30,7 @@ minio_up() {
   rm -rf "$PLACE"
   mkdir -p "$PLACE/data" "$PLACE/certs/CAs"
   make_minio_files
+  echo "$program" >"$PLACE/program"
   start_minio "$program"
   say "MinIO is on port $(<"$PLACE/port")"
 }
@@ -77,7 +78,8 @@ minio_port() {
   done
 }
 
-minio_answers_or_ended() { minio_runs || ! minio_lives; }
+# Until it is what it will be, the process has another name.
+minio_answers_or_ended() { minio_runs || [[ ! -e /proc/$(<"$PLACE/pid") ]]; }
 
 minio_runs() {
   minio_lives && curl --silent --fail --max-time 5 --cacert "$PLACE/ca.crt" \
@@ -115,6 +117,8 @@ export WHIMBREL_TEST_S3=https://127.0.0.1:$(<"$PLACE/port")
 export WHIMBREL_TEST_S3_ACCESS_KEY=$MINIO_USER
 export WHIMBREL_TEST_S3_SECRET_KEY=$(<"$PLACE/password")
 export WHIMBREL_TEST_S3_CA=$PLACE/ca.crt
+export WHIMBREL_TEST_S3_DATA=$PLACE/data
+export WHIMBREL_TEST_S3_PROGRAM=$(<"$PLACE/program")
 export WHIMBREL_TEST_S3_STRANGER_CA=$PLACE/stranger.crt
 EOF
 }

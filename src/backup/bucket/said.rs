@@ -62,6 +62,9 @@ fn between<'t>(text: &'t str, from: &str, to: &str) -> Option<&'t str> {
 fn deepest(error: &object_store::Error) -> String {
     let mut deepest: &dyn Error = error;
     while let Some(next) = deepest.source() {
+        if next.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout) {
+            return "it did not answer in time".to_owned();
+        }
         deepest = next;
     }
     deepest.to_string().replace('\n', " ")

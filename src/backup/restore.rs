@@ -13,11 +13,7 @@ use crate::engine::postgresql::{Label, Stage};
 use futures::future::{Either, join, select};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{
-    path::PathBuf,
-    pin::pin,
-    process::Stdio,
-};
+use std::{path::PathBuf, pin::pin, process::Stdio};
 
 /// One backup to be restored.
 #[derive(Clone, Debug)]

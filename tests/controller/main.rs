@@ -9,6 +9,7 @@ mod kubectl;
 mod lane;
 mod records;
 mod refused;
+mod retention;
 #[path = "../tools/mod.rs"]
 mod tools;
 mod while_running;

@@ -16,6 +16,7 @@ TEST := cargo test --quiet --features $(FEATURES)
 CLUSTER_UP := testbed/testbed up
 # The addresses that server tests and cluster tests read.
 WITH_POSTGRES = testbed/postgres up >/dev/null; testbed/postgres replica >/dev/null; eval "$$(testbed/postgres env)"
+WITH_MINIO = testbed/minio up >/dev/null; eval "$$(testbed/minio env)"
 WITH_CLUSTER = WHIMBREL_TEST_KUBECONFIG=$$($(CLUSTER_UP)); export WHIMBREL_TEST_KUBECONFIG
 # A second cluster, for tests with operators of their own: the one of the demo watches all namespaces of its cluster.
 LANES := $(shell echo "$(CURDIR) lanes" | sha256sum | cut -c1-8)
@@ -45,6 +46,7 @@ down: ## Take the cluster and the database server down, without a trace
 	@testbed/testbed down
 	@WHIMBREL_TESTBED_ID=$(LANES) testbed/testbed down
 	@testbed/postgres down
+	@testbed/minio down
 
 ##@ To check it
 
@@ -88,9 +90,9 @@ test-chart: | target ## The chart as Helm renders it, the kustomize bases, alert
 	@$(TEST) --test chart
 
 .PHONY: test-engine
-test-engine: | target ## Engine and backup against real PostgreSQL servers
-	$(call say,test-engine: a real PostgreSQL)
-	@$(WITH_POSTGRES); $(TEST) --test engine --test backup
+test-engine: | target ## Engine and backup against real PostgreSQL servers and a real MinIO
+	$(call say,test-engine: a real PostgreSQL; a real MinIO)
+	@$(WITH_POSTGRES); $(WITH_MINIO); $(TEST) --test engine --test backup
 
 .PHONY: test-apiserver
 test-apiserver: | target ## The three kinds against a real API server: bounds, rules, texts

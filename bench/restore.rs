@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use server::{Outcome, Server, fence, median};
-use whimbrel::backup::{self, Connection, Of, Restore, Take, Taken, TlsMode};
+use whimbrel::backup::{self, Connection, Of, Restore, Storage, Take, Taken, TlsMode};
 use whimbrel::engine::postgresql::{Postgresql, tool_name};
 use whimbrel::engine::{Claim, Engine, Session, Stamp};
 
@@ -94,7 +94,7 @@ impl Bed {
             of: of(),
             epoch: 1,
             attempt: 1,
-            backups: folder.path().join("backups"),
+            storage: Storage::Folder(folder.path().join("backups")),
             run_folder: PathBuf::from("bench/1"),
             jobs: JOBS,
         };
@@ -123,7 +123,7 @@ impl Bed {
             run: fence.run,
             run_uid: fence.run_uid.clone(),
             epoch: fence.token,
-            backups: self.folder.path().join("backups"),
+            storage: Storage::Folder(self.folder.path().join("backups")),
             path: PathBuf::from(&self.taken.path),
             sha256: self.taken.sha256.clone(),
             jobs: JOBS,

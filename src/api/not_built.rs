@@ -124,9 +124,10 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
     },
     NotBuilt {
         places: |target| {
-            when(target.backup.storage.as_ref().is_some_and(|s| s.s3.is_some()), "spec.backup.storage.s3")
+            let bucket = target.backup.storage.as_ref().is_some_and(|s| s.s3.is_some());
+            when(bucket && target.postgresql.is_none(), "spec.backup.storage.s3")
         },
-        sentence: "storage in a bucket is not built yet; use volumeClaim",
+        sentence: "storage in a bucket is built for postgresql alone; use volumeClaim",
     },
     NotBuilt {
         places: |target| when(target.execution == Execution::Job, "spec.execution"),

@@ -50,7 +50,7 @@ server: {kind: StatefulSet, name: pg}
 identity: {expect: '1'}
 timeouts: {lock: 1s}
 quiet: {for: 1s, ignore: [{user: u}]}
-backup: {image: i, storage: {volumeClaim: {name: c, path: p}}, verification: None, pod: {}}
+backup: {image: i, storage: {volumeClaim: {name: c, path: p}}, verification: None, pod: {}, retention: {keepLast: 5}}
 diagnostics: Full
 "
         ),
@@ -150,16 +150,22 @@ fn each_field_of_a_target_that_is_not_built_is_refused_by_one_sentence() {
             "spec.server.dataPath: offline backups are not built yet, and nothing else needs it; remove it".into(),
         ),
         (
-            &format!("{PG}\nbackup: {{storage: {{s3: {{bucket: b}}}}}}"),
-            "spec.backup.storage.s3: storage in a bucket is not built yet; use volumeClaim".into(),
-        ),
-        (
             &format!("{PG}\nexecution: Job"),
             "spec.execution: running the engine in a Job is not built yet; leave execution at Operator".into(),
         ),
     ] {
         assert_eq!(target(yaml), [expected]);
     }
+}
+
+#[test]
+fn a_bucket_is_for_the_backups_of_postgresql_alone() {
+    let bucket = "backup: {storage: {s3: {bucket: b}}}";
+    assert_eq!(target(&format!("{PG}\n{bucket}")), [""; 0]);
+    let refused =
+        "spec.backup.storage.s3: storage in a bucket is built for postgresql alone; use volumeClaim"
+            .to_owned();
+    assert!(target(&format!("neo4j: {{uri: u}}\n{bucket}")).contains(&refused));
 }
 
 #[test]

@@ -1,16 +1,30 @@
-//! The folder of one attempt at a backup, and the note in it that says whose it is: a folder without a manifest says
-//! nothing by itself, and only what is surely ours is ever deleted.
+//! One attempt at a backup: a place of its own that becomes a backup by its manifest, or is removed. A note in it says whose
+//! it is: without a manifest a place says nothing by itself, and only what is surely ours is ever deleted.
 
-use super::{BackupError, Of, take::Take};
+use super::{
+    BackupError, Manifest, Of, Storage,
+    bucket::{Bucket, Upload, slashed},
+    connection::Opened,
+    files::{self, FileDigest},
+    manifest::{DATA, FILE_NAME},
+    storage::DUMP,
+    take::{LOCK_WAIT, Take},
+    tool::{self, Running},
+};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
+    process::Stdio,
+    sync::{Mutex, PoisonError},
 };
 
-/// Name of the note in an attempt's folder.
+/// Name of the note in an attempt's place.
 pub(super) const NOTE: &str = "attempt.json";
+/// In a bucket: name of the note of an upload that was begun and is no object yet.
+pub(super) const UPLOAD: &str = "upload.json";
 
 /// What the note says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,52 +34,209 @@ pub(super) struct Note {
     pub(super) of: Of,
     /// The driver's epoch.
     pub(super) epoch: u64,
+    /// When it was begun, to the nanosecond: two pods of one Job write two different notes.
+    pub(super) at: Timestamp,
 }
 
-/// An attempt's folder: removed unless it became a backup.
-pub(super) struct Attempt {
-    pub(super) path: PathBuf,
-    kept: bool,
+/// What the note of an upload says: by this anybody can give it up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct UploadNote {
+    /// The service's own word for it.
+    pub(super) id: String,
+}
+
+/// An attempt.
+pub(super) enum Attempt {
+    /// A folder; removed when dropped, unless it became a backup.
+    Folder { backups: PathBuf, path: PathBuf, kept: bool },
+    /// A prefix in a bucket, and the upload that is at work.
+    Bucket { bucket: Bucket, path: String, upload: Mutex<Option<String>> },
 }
 
 impl Attempt {
-    /// `<run folder>/<target>-<attempt>`; if that is taken because a pod of the same Job was here already, which may still
-    /// be writing, `<target>-<attempt>-2` and so on.
-    pub(super) fn make(take: &Take) -> Result<Self, BackupError> {
-        let parent = take.backups.join(&take.run_folder);
-        fs::create_dir_all(&parent).map_err(BackupError::file(&parent))?;
-        let name = format!("{}-{}", take.of.target, take.attempt);
-        let mut path = parent.join(&name);
-        let mut earlier = 1;
-        loop {
-            match fs::create_dir(&path) {
-                Ok(()) => break,
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+    /// Makes a place that nobody used before: `<run folder>/<target>-<attempt>`; if that is taken because a pod of the same
+    /// Job was here already, which may still be writing, `<target>-<attempt>-2` and so on.
+    pub(super) async fn make(take: &Take) -> Result<Self, BackupError> {
+        let note = Note { of: take.of.clone(), epoch: take.epoch, at: Timestamp::now() };
+        let text = serde_json::to_vec_pretty(&note).expect("a note has only strings and numbers");
+        match &take.storage {
+            Storage::Folder(backups) => make_folder(take, backups, &text),
+            Storage::Bucket(bucket) => {
+                let first = format!("{}/{}-{}", slashed(&take.run_folder), take.of.target, take.attempt);
+                let mut path = first.clone();
+                let mut earlier = 1;
+                while !made(bucket, &format!("{path}/{NOTE}"), &text).await? {
                     earlier += 1;
-                    path = parent.join(format!("{name}-{earlier}"));
+                    path = format!("{first}-{earlier}");
                 }
-                Err(error) => return Err(BackupError::file(&path)(error)),
+                Ok(Self::Bucket { bucket: bucket.clone(), path, upload: Mutex::default() })
             }
         }
-        let attempt = Self { path, kept: false };
-        let note = Note { of: take.of.clone(), epoch: take.epoch };
-        let text = serde_json::to_vec_pretty(&note).expect("a note has only strings and numbers");
-        let path = attempt.path.join(NOTE);
-        fs::write(&path, text).map_err(BackupError::file(&path))?;
-        Ok(attempt)
     }
 
-    pub(super) fn keep(mut self, backups: &Path) -> String {
-        self.kept = true;
-        self.path.strip_prefix(backups).expect("it was made below").to_string_lossy().into_owned()
+    /// Runs the dump and says with which tool; of a bucket also what was written.
+    pub(super) async fn dump(
+        &self,
+        take: &Take,
+        opened: &Opened,
+        snapshot: &str,
+        bytes: u64,
+        mut on_table: impl FnMut(&str),
+    ) -> Result<(String, Option<FileDigest>), BackupError> {
+        let mut version = tool::command("pg_dump", &opened.environment)?;
+        let version = tool::run("pg_dump", version.arg("--version")).await?.trim().to_owned();
+        let mut command = tool::command("pg_dump", &opened.environment)?;
+        command.args(["--no-password", "--verbose", "--lock-wait-timeout", LOCK_WAIT]);
+        command.arg(format!("--snapshot={snapshot}"));
+        let on_line = |line: &str| {
+            if let Some((_, table)) = line.split_once("dumping contents of table ") {
+                on_table(table.trim_matches('"'));
+            }
+        };
+        match self {
+            Self::Folder { path, .. } => {
+                command.arg("--format=directory").arg(format!("--jobs={}", take.jobs.max(1)));
+                command.arg("--file").arg(path.join(DATA)).stdout(Stdio::null());
+                Running::start("pg_dump", &mut command)?.end(on_line).await?;
+                Ok((version, None))
+            }
+            Self::Bucket { bucket, path, .. } => {
+                let place = format!("{path}/{DATA}/{DUMP}");
+                let mut upload = Upload::begin(bucket, &place, bytes).await?;
+                self.note(Some(upload.id().to_owned()));
+                let note = UploadNote { id: upload.id().to_owned() };
+                let note = serde_json::to_vec(&note).expect("a note has only strings");
+                bucket.put(&format!("{path}/{UPLOAD}"), note).await?;
+                let mut running = Running::start("pg_dump", command.arg("--format=custom"))?;
+                let output = running.child.stdout.take().expect("it was asked for");
+                let (sent, ended) = tokio::join!(upload.send(output), running.end(on_line));
+                // Why the one failed is why the other did, and its output ends like that of one that did not.
+                sent?;
+                ended?;
+                let file = upload.complete(DUMP).await?;
+                self.note(None);
+                bucket.delete(&format!("{path}/{UPLOAD}")).await?;
+                Ok((version, Some(file)))
+            }
+        }
     }
+
+    /// Makes what was written durable, and says what is there.
+    pub(super) async fn settle(&self, written: Option<FileDigest>) -> Result<Vec<FileDigest>, BackupError> {
+        match (self, written) {
+            (Self::Folder { path, .. }, _) => {
+                let data = path.join(DATA);
+                tokio::task::spawn_blocking(move || files::settle(&data))
+                    .await
+                    .map_err(|_| BackupError::Stopped)?
+            }
+            (Self::Bucket { bucket, path, .. }, Some(file)) => {
+                let name = format!("{path}/{DATA}/{}", file.path);
+                let found = bucket.list(&format!("{path}/{DATA}")).await?;
+                if found.iter().any(|object| object.path == name && object.size == file.size) {
+                    return Ok(vec![file]);
+                }
+                let sentence = format!("{} is not there as it was sent", file.path);
+                Err(BackupError::Damaged(vec![sentence]))
+            }
+            (Self::Bucket { .. }, None) => Err(BackupError::Damaged(vec!["nothing was sent".into()])),
+        }
+    }
+
+    /// Writes the manifest: this is what makes it a backup.
+    pub(super) async fn commit(&self, manifest: &Manifest) -> Result<String, BackupError> {
+        match self {
+            Self::Folder { path, .. } => manifest.commit(path),
+            Self::Bucket { bucket, path, .. } => {
+                let (text, place) = (manifest.text(), format!("{path}/{FILE_NAME}"));
+                if made(bucket, &place, &text).await? {
+                    return Ok(files::digest(&text));
+                }
+                let reason = "somebody else wrote it meanwhile".to_owned();
+                Err(BackupError::Manifest { path: place, reason })
+            }
+        }
+    }
+
+    /// It became a backup: where it is, relative to the storage.
+    pub(super) fn keep(mut self) -> String {
+        match &mut self {
+            Self::Bucket { path, .. } => path.clone(),
+            Self::Folder { backups, path, kept } => {
+                *kept = true;
+                path.strip_prefix(backups).expect("it was made below").to_string_lossy().into_owned()
+            }
+        }
+    }
+
+    /// Removes it. Best effort: without a manifest it counts for nothing, it only takes room, and a prune finds it.
+    pub(super) async fn discard(self) {
+        let Self::Bucket { bucket, path, upload } = &self else { return };
+        let begun = upload.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(id) = begun {
+            let _ = bucket.abort(&format!("{path}/{DATA}/{DUMP}"), &id).await;
+        }
+        let mut objects = bucket.list(path).await.unwrap_or_default();
+        // The note last: without it nobody would know whose the rest is.
+        objects.sort_by_key(|object| object.path.ends_with(NOTE));
+        for object in objects {
+            if bucket.delete(&object.path).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The folder, for whoever asks how much is in it.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Folder { path, .. } => Some(path),
+            Self::Bucket { .. } => None,
+        }
+    }
+
+    fn note(&self, id: Option<String>) {
+        if let Self::Bucket { upload, .. } = self {
+            *upload.lock().unwrap_or_else(PoisonError::into_inner) = id;
+        }
+    }
+}
+
+fn make_folder(take: &Take, backups: &Path, note: &[u8]) -> Result<Attempt, BackupError> {
+    let parent = backups.join(&take.run_folder);
+    fs::create_dir_all(&parent).map_err(BackupError::file(&parent))?;
+    let name = format!("{}-{}", take.of.target, take.attempt);
+    let mut path = parent.join(&name);
+    let mut earlier = 1;
+    loop {
+        match fs::create_dir(&path) {
+            Ok(()) => break,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                earlier += 1;
+                path = parent.join(format!("{name}-{earlier}"));
+            }
+            Err(error) => return Err(BackupError::file(&path)(error)),
+        }
+    }
+    let place = path.join(NOTE);
+    let attempt = Attempt::Folder { backups: backups.to_owned(), path, kept: false };
+    fs::write(&place, note).map_err(BackupError::file(&place))?;
+    Ok(attempt)
+}
+
+/// Makes an object. True: it is there with these bytes, by us, perhaps by a request of ours whose answer was lost.
+async fn made(bucket: &Bucket, path: &str, text: &[u8]) -> Result<bool, BackupError> {
+    if bucket.make(path, text.to_vec()).await? {
+        return Ok(true);
+    }
+    let limit = super::storage::LONGEST_MANIFEST;
+    Ok(bucket.get(path, limit).await?.as_deref() == Some(text))
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if !self.kept {
+        if let Self::Folder { path, kept: false, .. } = self {
             // Best effort: without a manifest it counts for nothing, it only takes room.
-            let _ = fs::remove_dir_all(&self.path);
+            let _ = fs::remove_dir_all(path);
         }
     }
 }

@@ -70,6 +70,18 @@ pub enum BackupError {
         /// Why.
         source: io::Error,
     },
+    /// The bucket's service did not do what it was asked.
+    #[error("bucket {bucket}: {what}: {said}")]
+    Bucket {
+        /// Name of the bucket.
+        bucket: String,
+        /// What was tried.
+        what: String,
+        /// What the service said, or why it was not reached, and what helps.
+        said: String,
+        /// Whether the same again may succeed.
+        again: bool,
+    },
     /// There is no manifest: the backup was never finished.
     #[error("{path} has no manifest.json: this backup was not finished and counts for nothing")]
     Unfinished {
@@ -168,6 +180,7 @@ impl BackupError {
             Self::Query { .. } => "Query",
             Self::DiskFull { .. } => "DiskFull",
             Self::File { .. } => "File",
+            Self::Bucket { .. } => "Bucket",
             Self::Unfinished { .. } => "Unfinished",
             Self::Manifest { .. } => "Manifest",
             Self::NotThis { .. } => "NotThis",
@@ -190,6 +203,7 @@ impl BackupError {
             | Self::Tool { .. }
             | Self::File { .. }
             | Self::Busy { .. }
+            | Self::Bucket { again: true, .. }
             | Self::Stopped => EXIT_FAILED,
             _ => EXIT_NEVER_AGAIN,
         }

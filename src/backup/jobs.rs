@@ -1,6 +1,6 @@
 //! The Jobs that take, verify and restore a backup. Pure.
 
-use super::{Level, Told};
+use super::{Kept, Level, Told};
 use crate::{
     api::{
         pod::Pod,
@@ -46,7 +46,7 @@ pub struct BackupJob<'a> {
     /// Image of the engine's own tools: `spec.backup.image`.
     pub tools_image: &'a str,
     /// Where backups are kept.
-    pub storage: &'a VolumeClaim,
+    pub storage: Kept<'a>,
     /// `spec.backup.pod`.
     pub pod: &'a Pod,
     /// `spec.backup.within`.
@@ -96,7 +96,7 @@ pub fn job_for_restore(input: &BackupJob<'_>, source: &BackupSource<'_>, backup:
     input.build_connected("restore", source, &flags, true)
 }
 
-/// The Job that verifies a backup, which needs no credentials and no network. `path` is [`super::Taken::path`],
+/// The Job that verifies a backup, which needs no credentials of the database, and on a volume no network. `path` is [`super::Taken::path`],
 /// `database_bytes` what the backup says of the database's size. Its result is `{"verify": `[`super::Verified`]`}`.
 pub fn job_for_verify(input: &BackupJob<'_>, path: &str, level: Level, database_bytes: u64) -> Job {
     let mut arguments = vec!["verify".to_owned()];
@@ -105,8 +105,7 @@ pub fn job_for_verify(input: &BackupJob<'_>, path: &str, level: Level, database_
     arguments.extend(flags.map(|(name, value)| format!("--{name}={value}")));
     // Indexes are built while the log of the data is still there: twice the database.
     let room = if level == Level::Restored { 2 * database_bytes + SCRATCH_EXTRA } else { 0 };
-    let volumes =
-        vec![claim(input.storage), scratch_volume("scratch", None, Some(room).filter(|it| *it > 0))];
+    let volumes = vec![scratch_volume("scratch", None, Some(room).filter(|it| *it > 0))];
     // What is proven must not change: the volume is mounted read-only, and the same again gives the same answer.
     input.build(arguments, volumes, vec![mount("scratch", "/scratch", false)], true, room, 0)
 }
@@ -115,16 +114,16 @@ pub fn job_for_verify(input: &BackupJob<'_>, path: &str, level: Level, database_
 /// again, and finds that everything is gone.
 const RESULT_KEPT: i32 = 24 * 3600;
 
-/// The Job that deletes backups and aborted attempts; it needs no credentials and no network. Its result is
+/// The Job that deletes backups and aborted attempts; it needs no credentials of the database, and on a volume no network.
+/// Its result is
 /// `{"prune": `[`super::Pruned`]`}`.
 pub fn job_for_prune(input: &BackupJob<'_>, told: &[Told], over: &BTreeMap<String, u64>) -> Job {
     let mut arguments = vec!["prune".to_owned()];
-    arguments.push(format!("--backups={}", folder(input.storage)));
+    arguments.extend(input.storage.flags());
     arguments.push(format!("--target={}", input.key.target));
     arguments.extend(told.iter().map(|told| format!("--delete={told}")));
     arguments.extend(over.iter().map(|(uid, first)| format!("--over={uid}/{first}")));
-    let mounts = vec![mount("backups", BACKUPS, false)];
-    let mut job = input.finish(arguments, vec![claim(input.storage)], mounts, 0, RETRIES);
+    let mut job = input.finish(arguments, Vec::new(), Vec::new(), false, 0, RETRIES);
     if let Some(spec) = &mut job.spec {
         spec.ttl_seconds_after_finished = Some(RESULT_KEPT);
     }
@@ -159,7 +158,6 @@ impl BackupJob<'_> {
         let mut arguments = vec![work.to_owned()];
         arguments.extend(flags.iter().chain(more).map(|(name, value)| format!("--{name}={value}")));
         let volumes = vec![
-            claim(self.storage),
             credentials(source.credentials, &postgresql.tls),
             scratch_volume("private", Some("Memory"), Some(1 << 20)),
         ];
@@ -171,31 +169,35 @@ impl BackupJob<'_> {
         &self,
         mut arguments: Vec<String>,
         volumes: Vec<Volume>,
-        mut mounts: Vec<VolumeMount>,
+        mounts: Vec<VolumeMount>,
         read_only: bool,
         node_disk: u64,
         retries: i32,
     ) -> Job {
+        arguments.extend(self.storage.flags());
         let flags = [
-            ("backups", folder(self.storage)),
             ("plan-uid", self.key.plan_uid.clone()),
             ("run", self.key.run.to_string()),
             ("target", self.key.target.clone()),
             ("jobs", PARALLEL.to_string()),
         ];
         arguments.extend(flags.map(|(name, value)| format!("--{name}={value}")));
-        mounts.push(mount("backups", BACKUPS, read_only));
-        self.finish(arguments, volumes, mounts, node_disk, retries)
+        self.finish(arguments, volumes, mounts, read_only, node_disk, retries)
     }
 
     fn finish(
         &self,
         arguments: Vec<String>,
-        volumes: Vec<Volume>,
-        mounts: Vec<VolumeMount>,
+        mut volumes: Vec<Volume>,
+        mut mounts: Vec<VolumeMount>,
+        read_only: bool,
         node_disk: u64,
         retries: i32,
     ) -> Job {
+        if let Some((volume, mount)) = self.storage.mounts(read_only) {
+            volumes.insert(0, volume);
+            mounts.push(mount);
+        }
         WorkerJob {
             key: self.key,
             namespace: self.namespace,
@@ -265,13 +267,14 @@ pub(super) fn credentials(secret: &str, tls: &Tls) -> Volume {
     }
 }
 
-fn key(key: &str, path: &str) -> KeyToPath {
+pub(super) fn key(key: &str, path: &str) -> KeyToPath {
     KeyToPath { key: key.to_owned(), path: path.to_owned(), ..KeyToPath::default() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::target::S3Storage;
     use serde_json::{Value, json};
 
     fn parse<T: serde::de::DeserializeOwned>(value: Value) -> T {
@@ -304,7 +307,7 @@ mod tests {
             owner: Some(owner()),
             whimbrel_image: "registry/whimbrel:0.1",
             tools_image: "registry/postgresql:15",
-            storage,
+            storage: Kept::Claim(storage),
             pod,
             within: Duration::from_secs(4 * 3600),
         }
@@ -364,6 +367,38 @@ mod tests {
         let over = [("9b7f".to_owned(), 7)].into();
         let job = job_for_prune(&input(&key, &storage, &pod), &[told], &over);
         insta::assert_snapshot!(serde_saphyr::to_string(&job).unwrap());
+    }
+
+    #[test]
+    fn the_jobs_of_a_bucket_have_no_volume_of_backups_and_no_credential_in_their_arguments() {
+        let s3: S3Storage =
+            parse(json!({"endpoint": "https://minio:9000", "bucket": "backups", "prefix": "tas",
+            "pathStyle": true, "credentials": {"secretRef": {"name": "minio"}},
+            "ca": {"configMapKeyRef": {"name": "minio-ca", "key": "ca.pem"}}}));
+        let (key, pod) = (key(), Pod::default());
+        let claim = parse(json!({"name": "backups"}));
+        let input = BackupJob { storage: Kept::Bucket(&s3), ..input(&key, &claim, &pod) };
+        let postgresql: Postgresql =
+            parse(json!({"host": "db", "database": "tas", "tls": {"mode": "Disable"}}));
+        let source =
+            BackupSource { postgresql: &postgresql, credentials: "pg", application_name: "wb/1/2/3" };
+        insta::assert_snapshot!(serde_saphyr::to_string(&job_for_backup(&input, &source)).unwrap());
+        let backup = BackupToRestore { run: 6, path: "p/6/t-1", sha256: "ab12" };
+        for job in [
+            job_for_restore(&input, &source, backup),
+            job_for_verify(&input, "p/6/t-1", Level::Restored, 1),
+            job_for_prune(&input, &[], &BTreeMap::new()),
+        ] {
+            let text = serde_json::to_string(&job).unwrap();
+            let flags = r#""--bucket=backups","--prefix=tas","--region=us-east-1","--endpoint=https://minio:9000","--path-style","--bucket-credentials=/bucket""#;
+            assert!(text.contains(flags) && !text.contains("persistentVolumeClaim"), "{text}");
+            assert!(text.contains(r#""mountPath":"/bucket","name":"bucket","readOnly":true"#), "{text}");
+        }
+        // The pod's own identity: nothing is mounted.
+        let s3: S3Storage = parse(json!({"bucket": "backups"}));
+        let input = BackupJob { storage: Kept::Bucket(&s3), ..input };
+        let text = serde_json::to_string(&job_for_prune(&input, &[], &BTreeMap::new())).unwrap();
+        assert!(!text.contains("--endpoint") && !text.contains("/bucket"), "{text}");
     }
 
     #[test]

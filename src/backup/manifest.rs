@@ -86,11 +86,16 @@ pub struct Source {
 }
 
 impl Manifest {
+    /// What stands in the file.
+    pub(super) fn text(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(self).expect("a manifest has only strings and numbers")
+    }
+
     /// Writes the manifest into the backup's folder so that it is there completely or not at all, and stays there
     /// through a power cut: this is what makes the folder a backup.
     pub(super) fn commit(&self, folder: &Path) -> Result<String, BackupError> {
         let unfinished = folder.join(UNFINISHED);
-        let text = serde_json::to_vec_pretty(self).expect("a manifest has only strings and numbers");
+        let text = self.text();
         let write = || {
             let mut file = File::create_new(&unfinished)?;
             file.write_all(&text)?;
@@ -112,26 +117,18 @@ impl Manifest {
             ErrorKind::NotFound => BackupError::Unfinished { path: folder.display().to_string() },
             _ => BackupError::File { path: path.display().to_string(), source },
         })?;
-        let misfit = |reason: String| BackupError::Manifest { path: path.display().to_string(), reason };
-        let format: Format = serde_json::from_slice(&text).map_err(|error| misfit(error.to_string()))?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// The manifest that this text is, and its digest; `path` is how it is called in sentences.
+    pub(super) fn parse(text: &[u8], path: &str) -> Result<(Self, String), BackupError> {
+        let misfit = |reason: String| BackupError::Manifest { path: path.to_owned(), reason };
+        let format: Format = serde_json::from_slice(text).map_err(|error| misfit(error.to_string()))?;
         if format.format != FORMAT {
             return Err(misfit(format!("it says format {}, this program reads {FORMAT}", format.format)));
         }
-        let manifest = serde_json::from_slice(&text).map_err(|error| misfit(error.to_string()))?;
-        Ok((manifest, super::files::digest(&text)))
-    }
-
-    /// As [`Manifest::read`], of the backup at `path` below `backups`, which must be that of `of`.
-    pub(super) fn of(backups: &Path, path: &Path, of: &Of) -> Result<(Self, String), BackupError> {
-        let (manifest, sha256) = Self::read(&backups.join(path))?;
-        if manifest.of != *of {
-            return Err(BackupError::NotThis {
-                path: path.display().to_string(),
-                expected: of.to_string(),
-                found: manifest.of.to_string(),
-            });
-        }
-        Ok((manifest, sha256))
+        let manifest = serde_json::from_slice(text).map_err(|error| misfit(error.to_string()))?;
+        Ok((manifest, super::files::digest(text)))
     }
 
     /// Size of all files in bytes.

@@ -5,26 +5,31 @@
 
 mod attempt;
 mod beside;
+mod bucket;
 mod by_hand;
 mod connection;
 mod error;
 mod files;
 mod jobs;
 mod keep;
+mod kept;
 mod level;
 mod manifest;
 mod probe;
 mod prune;
+mod prune_bucket;
 mod restore;
 mod retain;
 mod roles;
 mod scratch;
 mod session;
+mod storage;
 mod take;
 mod tool;
 mod tree;
 mod verify;
 
+pub use bucket::{Bucket, BucketArgs};
 pub use by_hand::{ByHand, restore_by_hand};
 pub use connection::{Connection, TlsMode};
 pub use error::{BackupError, EXIT_FAILED, EXIT_NEVER_AGAIN, EXIT_OVERTAKEN};
@@ -33,6 +38,7 @@ pub use jobs::{
     BackupJob, BackupSource, BackupToRestore, job_for_backup, job_for_prune, job_for_restore, job_for_verify,
 };
 pub use keep::{Fate, aside_until, fates};
+pub use kept::Kept;
 pub use level::Level;
 pub use manifest::{Manifest, Of, Source};
 pub use probe::{Probes, TableProbe};
@@ -40,5 +46,6 @@ pub use prune::{Found, Prune, Pruned, Told, prune};
 pub use restore::{Restore, Restored, restore};
 pub use retain::{Summary, summary};
 pub use roles::{Membership, Role};
+pub use storage::{Storage, StorageArgs};
 pub use take::{Take, Taken, take};
 pub use verify::{Verified, Verify, verify};

@@ -8,10 +8,12 @@
 //! that name it stays to the last, so that a second try knows what it is deleting.
 
 use super::{
-    BackupError, Of,
+    BackupError, Of, Storage,
     attempt::{NOTE, Note},
     files::{FileDigest, digest},
     manifest::{DATA, FILE_NAME, UNFINISHED},
+    prune_bucket,
+    storage::LONGEST_MANIFEST as LONGEST,
     tree::{Entry, Folder, Kind},
 };
 use crate::api::bounds::cut;
@@ -19,24 +21,22 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    path::{Component, Path, PathBuf},
+    path::{Component, Path},
     str::FromStr,
 };
 
 /// What a manifest is called whose backup is being deleted.
 pub(super) const DELETED: &str = "manifest.json.deleted";
-/// Nobody's manifest is longer: a table takes some hundred bytes.
-const LONGEST: u64 = 64 << 20;
 /// A sentence in the result; all of it must fit into a termination message of 4096 bytes.
-const SENTENCE: u32 = 200;
+pub(super) const SENTENCE: u32 = 200;
 /// Folders named in the result that were left alone.
-const NAMED: usize = 3;
+pub(super) const NAMED: usize = 3;
 
 /// What is to be deleted.
 #[derive(Clone, Debug)]
 pub struct Prune {
-    /// Folder of all backups of this storage.
-    pub backups: PathBuf,
+    /// Where all backups are.
+    pub storage: Storage,
     /// Name of the target.
     pub target: String,
     /// The backups.
@@ -108,8 +108,19 @@ impl FromStr for Told {
 ///
 /// # Errors
 /// The folder of all backups can't be opened: then this is not the volume that is meant, or we may not.
-pub fn prune(prune: &Prune) -> Result<Pruned, BackupError> {
-    let root = Folder::open(&prune.backups).map_err(BackupError::file(&prune.backups))?;
+pub async fn prune(prune: &Prune) -> Result<Pruned, BackupError> {
+    match &prune.storage {
+        Storage::Bucket(bucket) => prune_bucket::prune(bucket, prune).await,
+        Storage::Folder(backups) => {
+            let (backups, prune) = (backups.clone(), prune.clone());
+            let done = tokio::task::spawn_blocking(move || prune_folder(&backups, &prune));
+            done.await.map_err(|_| BackupError::Stopped)?
+        }
+    }
+}
+
+fn prune_folder(backups: &Path, prune: &Prune) -> Result<Pruned, BackupError> {
+    let root = Folder::open(backups).map_err(BackupError::file(backups))?;
     let mut pruned = Pruned::default();
     for told in &prune.told {
         let found = delete(&root, told, &prune.target);
@@ -166,7 +177,7 @@ fn delete(root: &Folder, told: &Told, target: &str) -> Result<Found, String> {
 }
 
 /// The three folders of a backup's path: `<plan>`, `<run>`, `<target>-<attempt>`, and nothing else.
-fn place<'p>(told: &'p Told, target: &str) -> Result<[&'p str; 3], String> {
+pub(super) fn place<'p>(told: &'p Told, target: &str) -> Result<[&'p str; 3], String> {
     let refusal = || {
         let run = told.run;
         format!(
@@ -207,7 +218,7 @@ struct Head {
 }
 
 /// The files of the manifest, if it is the one that is meant.
-fn meant(manifest: &[u8], told: &Told, target: &str) -> Result<BTreeSet<String>, String> {
+pub(super) fn meant(manifest: &[u8], told: &Told, target: &str) -> Result<BTreeSet<String>, String> {
     let found = digest(manifest);
     if found != told.sha256 {
         return Err(format!(

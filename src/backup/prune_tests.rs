@@ -2,6 +2,7 @@
 
 use super::*;
 use serde_json::json;
+use std::path::PathBuf;
 use std::{fs, os::unix::fs::symlink};
 use tempfile::TempDir;
 
@@ -36,17 +37,20 @@ impl Volume {
 
     fn note(&self, path: &str, target: &str, plan_uid: &str, run: u64) {
         let of = Of { plan_uid: plan_uid.into(), run, target: target.into() };
-        self.write(&format!("{path}/attempt.json"), &json!(Note { of, epoch: 1 }).to_string());
+        self.write(
+            &format!("{path}/attempt.json"),
+            &json!(Note { of, epoch: 1, at: jiff::Timestamp::UNIX_EPOCH }).to_string(),
+        );
     }
 
     fn prune(&self, told: &[Told], over: &[(&str, u64)]) -> Pruned {
         let input = Prune {
-            backups: self.0.path().to_owned(),
+            storage: Storage::Folder(self.0.path().to_owned()),
             target: "tas".into(),
             told: told.to_vec(),
             over: over.iter().map(|(uid, first)| ((*uid).to_owned(), *first)).collect(),
         };
-        super::prune(&input).unwrap()
+        super::prune_folder(self.0.path(), &input).unwrap()
     }
 
     fn one(&self, told: &Told) -> Found {
@@ -302,13 +306,10 @@ fn an_attempt_that_holds_more_than_ours_is_left_and_named() {
 #[test]
 fn another_volume_than_the_one_that_is_meant_is_an_error() {
     let volume = Volume::new();
-    let input = Prune {
-        backups: volume.path("tas-shared"),
-        target: "tas".into(),
-        told: vec![],
-        over: BTreeMap::new(),
-    };
-    let error = super::prune(&input).unwrap_err().to_string();
+    let elsewhere = volume.path("tas-shared");
+    let storage = Storage::Folder(elsewhere.clone());
+    let input = Prune { storage, target: "tas".into(), told: vec![], over: BTreeMap::new() };
+    let error = super::prune_folder(&elsewhere, &input).unwrap_err().to_string();
     assert!(error.ends_with("tas-shared: No such file or directory (os error 2)"), "{error}");
 }
 

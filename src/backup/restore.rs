@@ -2,24 +2,18 @@
 //! swap in. The original is only looked at.
 
 use super::{
-    BackupError, Connection, Manifest, Of, Probes,
+    BackupError, Connection, Manifest, Of, Probes, Storage,
     beside::{Found, Server},
-    manifest::DATA,
     probe,
     session::Session,
-    take,
-    tool::{self, Running},
-    verify,
+    storage::Dump,
+    take, tool, verify,
 };
 use crate::engine::postgresql::{Label, Stage};
 use futures::future::{Either, join, select};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{
-    path::{Path, PathBuf},
-    pin::pin,
-    process::Stdio,
-};
+use std::{path::PathBuf, pin::pin, process::Stdio};
 
 /// One backup to be restored.
 #[derive(Clone, Debug)]
@@ -34,8 +28,8 @@ pub struct Restore {
     pub run_uid: String,
     /// The driver's epoch; a target with a higher token is not touched.
     pub epoch: u64,
-    /// Folder of all backups of this storage.
-    pub backups: PathBuf,
+    /// Where all backups are.
+    pub storage: Storage,
     /// Folder of the backup below it.
     pub path: PathBuf,
     /// SHA-256 that its manifest must have: what was verified, and nothing else, is restored.
@@ -80,7 +74,7 @@ pub async fn restore(
     mut progress: impl FnMut(u64, u64, &str),
 ) -> Result<Restored, BackupError> {
     let begun = Timestamp::now();
-    let (manifest, sha256) = Manifest::of(&restore.backups, &restore.path, &restore.of)?;
+    let (manifest, sha256) = restore.storage.manifest(&restore.path, &restore.of).await?;
     if sha256 != restore.sha256 {
         return Err(BackupError::Changed {
             path: restore.path.display().to_string(),
@@ -97,7 +91,7 @@ pub async fn restore(
             let mut original = server.inside(&restore.connection.database).await?;
             take::refuse_if_overtaken(&mut original, restore.epoch).await?;
             drop(original);
-            let data = restore.backups.join(&restore.path).join(DATA);
+            let dump = restore.storage.dump(&restore.path, &manifest)?;
             if leftover {
                 server.drop_copy().await?;
             }
@@ -105,8 +99,8 @@ pub async fn restore(
             // Services are down while this runs: the files are compared with the manifest while they are read. A copy of
             // damaged ones is dropped like any other that is not complete, and the damage is what is said.
             let done = {
-                let sound = pin!(verify::artifact(&data, &manifest));
-                let filled = pin!(fill(restore, &manifest, &data, &mut server, &mut progress));
+                let sound = pin!(verify::artifact(&dump, &manifest));
+                let filled = pin!(fill(restore, &manifest, &dump, &mut server, &mut progress));
                 match select(sound, filled).await {
                     Either::Left((Ok(()), filled)) => filled.await,
                     Either::Left((damaged, _)) => damaged,
@@ -158,7 +152,7 @@ impl Restore {
 async fn fill(
     restore: &Restore,
     manifest: &Manifest,
-    data: &Path,
+    dump: &Dump,
     server: &mut Server<'_>,
     progress: &mut impl FnMut(u64, u64, &str),
 ) -> Result<(), BackupError> {
@@ -166,16 +160,15 @@ async fn fill(
     let mut command = tool::command("pg_restore", &server.environment(&name))?;
     // Subscriptions stay out: one that is dropped with a copy takes the publisher's slot along.
     command.args(["--exit-on-error", "--no-password", "--no-subscriptions", "--verbose"]);
-    command.arg(format!("--jobs={}", restore.jobs.max(1))).arg("--dbname").arg(&name).arg(data);
+    command.arg("--dbname").arg(&name).stdout(Stdio::null());
     let mut begun = 0;
-    Running::start("pg_restore", command.stdout(Stdio::null()))?
-        .end(|line| {
-            if let Some((_, table)) = line.split_once("processing data for table ") {
-                begun += 1;
-                progress(begun, tables, table.trim_matches('"'));
-            }
-        })
-        .await?;
+    let on_line = |line: &str| {
+        if let Some((_, table)) = line.split_once("processing data for table ") {
+            begun += 1;
+            progress(begun, tables, table.trim_matches('"'));
+        }
+    };
+    dump.read_by(&mut command, Some(restore.jobs), false, on_line).await?;
     progress(tables, tables, "comparing with the snapshot, ANALYZE");
     let (mut copy, mut other) = (server.inside(&name).await?, server.inside(&name).await?);
     let (read, analysed) = join(read(&mut copy), other.run("ANALYZE")).await;

@@ -1,23 +1,13 @@
 //! Takes a backup: a dump and its probes from one snapshot, made durable, the manifest last.
 
 use super::{
-    BackupError, Connection, Manifest, Of, Probes, Source, Summary,
-    attempt::Attempt,
-    connection::Opened,
-    files,
-    manifest::{DATA, FORMAT},
-    probe, retain, roles,
-    session::Session,
-    tool::{self, Running},
+    BackupError, Connection, Manifest, Of, Probes, Source, Storage, Summary, attempt::Attempt,
+    connection::Opened, files, manifest::FORMAT, probe, roles, session::Session,
 };
 use crate::engine::postgresql::Properties;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{
-    io::ErrorKind,
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{io::ErrorKind, path::PathBuf};
 
 /// A server from 14 on looks every 5 s whether we are still there: a pod that was killed can't say goodbye, and its
 /// statement would go on counting, or waiting.
@@ -27,7 +17,7 @@ SELECT set_config('client_connection_check_interval', '5s', false)
 
 /// How long the dump waits for a lock that somebody holds on a table before it gives up, in milliseconds. Everybody
 /// was asked to leave before it began; who comes back for a minute does not go by himself.
-const LOCK_WAIT: &str = "60000";
+pub(super) const LOCK_WAIT: &str = "60000";
 
 /// One backup to be taken.
 #[derive(Clone, Debug)]
@@ -40,8 +30,8 @@ pub struct Take {
     pub epoch: u64,
     /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// Folder of all backups of this storage.
-    pub backups: PathBuf,
+    /// Where all backups are.
+    pub storage: Storage,
     /// Folder below it for this run: `<plan>/<run>`.
     pub run_folder: PathBuf,
     /// Tables dumped at the same time.
@@ -100,41 +90,55 @@ SELECT jsonb_build_object(
 ///
 /// # Errors
 /// Whatever went wrong; the folder of this attempt is then removed, and had no manifest at any time.
-pub async fn take(take: &Take, mut progress: impl FnMut(u64, u64, &str)) -> Result<Taken, BackupError> {
+pub async fn take(take: &Take, progress: impl FnMut(u64, u64, &str)) -> Result<Taken, BackupError> {
     let opened = take.connection.open()?;
     let mut session = Session::connect(&opened.environment, &take.connection.at(), &opened.user).await?;
     refuse_if_overtaken(&mut session, take.epoch).await?;
-    let folder = Attempt::make(take)?;
+    let attempt = Attempt::make(take).await?;
+    match write(take, &opened, session, &attempt, progress).await {
+        Ok((manifest, sha256)) => {
+            let path = attempt.keep();
+            Ok(taken(&manifest, path, sha256, take.storage.summary().await))
+        }
+        Err(error) => {
+            attempt.discard().await;
+            Err(error)
+        }
+    }
+}
+
+/// Everything of a backup, its manifest last.
+async fn write(
+    take: &Take,
+    opened: &Opened,
+    mut session: Session,
+    attempt: &Attempt,
+    mut progress: impl FnMut(u64, u64, &str),
+) -> Result<(Manifest, String), BackupError> {
     probe::prepare(&mut session).await?;
     session.run(&format!("SET lock_timeout = {LOCK_WAIT}; {NOTICE_OUR_END}")).await?;
     session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let started_at = Timestamp::now();
     let Facts { tables, source } = session.value(FACTS).await?;
     let properties = session.value(&Properties::query(&source.database)).await?;
-    let data = folder.path.join(DATA);
+    let bytes = source.bytes;
+    let or_full = |error| or_disk_full(error, take, attempt, bytes);
     let dumped = {
         let probes = async {
             let roles = roles::needed(&mut session).await?;
             Ok((roles, probe::read(&mut session).await?))
         };
         let mut begun = 0;
-        let dump = dump(take, &opened, &source.snapshot, &data, |table| {
+        let dump = attempt.dump(take, opened, &source.snapshot, bytes, |table| {
             begun += 1;
             progress(begun, tables, table);
         });
         // The first that fails ends the other: dropped, it takes its processes with it.
         tokio::try_join!(dump, probes)
     };
-    let (tool, (roles, probes)) = match dumped {
-        Ok(done) => done,
-        Err(error) => return Err(or_disk_full(error, take, &folder.path, &source)),
-    };
+    let ((tool, written), (roles, probes)) = dumped.map_err(or_full)?;
     drop(session);
-    let settled = {
-        let data = data.clone();
-        tokio::task::spawn_blocking(move || files::settle(&data)).await.map_err(|_| BackupError::Stopped)?
-    };
-    let files = settled.map_err(|error| or_disk_full(error, take, &folder.path, &source))?;
+    let files = attempt.settle(written).await.map_err(or_full)?;
     let finished_at = Timestamp::now();
     let manifest = Manifest {
         format: FORMAT,
@@ -149,11 +153,8 @@ pub async fn take(take: &Take, mut progress: impl FnMut(u64, u64, &str)) -> Resu
         probes,
         files,
     };
-    let sha256 = manifest
-        .commit(&folder.path)
-        .map_err(|error| or_disk_full(error, take, &folder.path, &manifest.source))?;
-    let path = folder.keep(&take.backups);
-    Ok(taken(&manifest, path, sha256, retain::summary(&take.backups)))
+    let sha256 = attempt.commit(&manifest).await.map_err(or_full)?;
+    Ok((manifest, sha256))
 }
 
 fn taken(manifest: &Manifest, path: String, sha256: String, kept: Summary) -> Taken {
@@ -189,31 +190,8 @@ pub(super) async fn refuse_if_overtaken(session: &mut Session, epoch: u64) -> Re
     Ok(())
 }
 
-/// Runs the dump and says with which tool.
-async fn dump(
-    take: &Take,
-    opened: &Opened,
-    snapshot: &str,
-    data: &Path,
-    mut on_table: impl FnMut(&str),
-) -> Result<String, BackupError> {
-    let tool = tool::run("pg_dump", tool::command("pg_dump", &opened.environment)?.arg("--version")).await?;
-    let mut command = tool::command("pg_dump", &opened.environment)?;
-    command.args(["--format=directory", "--no-password", "--verbose", "--lock-wait-timeout", LOCK_WAIT]);
-    command.arg(format!("--jobs={}", take.jobs.max(1))).arg(format!("--snapshot={snapshot}"));
-    command.arg("--file").arg(data).stdout(Stdio::null());
-    let dump = Running::start("pg_dump", &mut command)?;
-    dump.end(|line| {
-        if let Some((_, table)) = line.split_once("dumping contents of table ") {
-            on_table(table.trim_matches('"'));
-        }
-    })
-    .await?;
-    Ok(tool.trim().to_owned())
-}
-
 /// Every tool says it in its own way, and only the file system knows how much is missing.
-fn or_disk_full(error: BackupError, take: &Take, folder: &Path, source: &Source) -> BackupError {
+fn or_disk_full(error: BackupError, take: &Take, attempt: &Attempt, database: u64) -> BackupError {
     let is_full = match &error {
         BackupError::File { source, .. } => {
             matches!(
@@ -228,13 +206,13 @@ fn or_disk_full(error: BackupError, take: &Take, folder: &Path, source: &Source)
         }
         _ => false,
     };
-    if !is_full {
+    let (true, Some(folder), Storage::Folder(backups)) = (is_full, attempt.folder(), &take.storage) else {
         return error;
-    }
+    };
     BackupError::DiskFull {
         free: files::free_bytes(folder).unwrap_or(0),
         written: files::bytes_below(folder),
-        database: source.bytes,
-        path: take.backups.display().to_string(),
+        database,
+        path: backups.display().to_string(),
     }
 }

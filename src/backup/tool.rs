@@ -1,7 +1,10 @@
 //! The engine's own tools as children: found, started without anything of our own environment, heard, ended.
 
-use super::BackupError;
+use super::{BackupError, files::FileDigest};
+use bytes::Bytes;
+use futures::{StreamExt as _, stream::BoxStream};
 use rustix::process::{Pid, Signal, kill_process_group};
+use sha2::{Digest as _, Sha256};
 use std::{
     env,
     ffi::OsString,
@@ -10,7 +13,7 @@ use std::{
     process::Stdio,
 };
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader},
     process::{Child, Command},
 };
 
@@ -102,6 +105,44 @@ impl Drop for Running {
 /// Runs a tool to its end.
 pub(super) async fn run(tool: &'static str, command: &mut Command) -> Result<String, BackupError> {
     Running::start(tool, command)?.end(|_| ()).await
+}
+
+/// Runs a tool that reads `from` at its standard input. With `whole` it is an error if that was anything but the file that
+/// is meant, found out only when all of it was read: what the tool did with it until then is not to be used.
+pub(super) async fn fed(
+    tool: &'static str,
+    command: &mut Command,
+    mut from: BoxStream<'static, Result<Bytes, BackupError>>,
+    whole: Option<&FileDigest>,
+    on_line: impl FnMut(&str),
+) -> Result<String, BackupError> {
+    let mut running = Running::start(tool, command.stdin(Stdio::piped()))?;
+    let mut stdin = running.child.stdin.take().expect("it was asked for");
+    let mut hash = Sha256::new();
+    let feed = async {
+        while let Some(bytes) = from.next().await {
+            let bytes = bytes?;
+            hash.update(&bytes);
+            // It needs no more, or has failed and says why.
+            if stdin.write_all(&bytes).await.is_err() {
+                break;
+            }
+        }
+        drop(stdin);
+        Ok::<(), BackupError>(())
+    };
+    let (fed, ended) = tokio::join!(feed, running.end(on_line));
+    fed?;
+    let output = ended?;
+    let Some(whole) = whole else { return Ok(output) };
+    while let Some(bytes) = from.next().await {
+        hash.update(&bytes?);
+    }
+    if hex::encode(hash.finalize()) == whole.sha256 {
+        return Ok(output);
+    }
+    let sentence = format!("{} has another SHA-256 than when it was written", whole.path);
+    Err(BackupError::Damaged(vec![sentence]))
 }
 
 fn collect(stream: impl AsyncRead + Send + Unpin + 'static) -> tokio::task::JoinHandle<String> {

@@ -1,26 +1,21 @@
 //! Verifies a backup to a level; each level includes the ones before it.
 
 use super::{
-    BackupError, Level, Manifest, Of, files,
-    manifest::DATA,
-    probe,
+    BackupError, Level, Manifest, Of, Storage, probe,
     scratch::Scratch,
+    storage::Dump,
     take::seconds_between,
     tool::{self, Environment},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{collections::BTreeSet, path::PathBuf, process::Stdio};
 
 /// One backup to be verified.
 #[derive(Clone, Debug)]
 pub struct Verify {
-    /// Folder of all backups of this storage.
-    pub backups: PathBuf,
+    /// Where all backups are.
+    pub storage: Storage,
     /// Folder of the backup below it.
     pub path: PathBuf,
     /// Whose it must be.
@@ -59,22 +54,22 @@ pub struct Verified {
 /// What keeps the backup from the level, in one sentence; the files or tables by name.
 pub async fn verify(verify: &Verify, mut progress: impl FnMut(Level)) -> Result<Verified, BackupError> {
     let begun = Timestamp::now();
-    let (manifest, sha256) = Manifest::of(&verify.backups, &verify.path, &verify.of)?;
-    let data = verify.backups.join(&verify.path).join(DATA);
+    let (manifest, sha256) = verify.storage.manifest(&verify.path, &verify.of).await?;
+    let dump = verify.storage.dump(&verify.path, &manifest)?;
     let mut restore_seconds = None;
     if verify.level >= Level::Restored {
         // Services are down while this runs: the server is made while the files are read. If they are damaged it is
         // dropped, and that stops it.
-        let read = read(&data, &manifest, verify.level, &mut progress);
+        let read = read(&dump, &manifest, verify.level, &mut progress);
         let (read, server) = futures::future::join(read, Scratch::start(&verify.scratch)).await;
         read?;
         progress(Level::Restored);
         let server = server?;
         let begun = Timestamp::now();
-        let done = restored(&server, &data, &manifest, verify.jobs).await?;
+        let done = restored(&server, &dump, &manifest, verify.jobs).await?;
         restore_seconds = Some(seconds_between(begun, done));
     } else {
-        read(&data, &manifest, verify.level, &mut progress).await?;
+        read(&dump, &manifest, verify.level, &mut progress).await?;
     }
     Ok(Verified {
         path: verify.path.display().to_string(),
@@ -89,36 +84,33 @@ pub async fn verify(verify: &Verify, mut progress: impl FnMut(Level)) -> Result<
 
 /// What can be proven by reading the files.
 async fn read(
-    data: &Path,
+    dump: &Dump,
     manifest: &Manifest,
     level: Level,
     progress: &mut impl FnMut(Level),
 ) -> Result<(), BackupError> {
     progress(Level::Artifact);
-    artifact(data, manifest).await?;
+    artifact(dump, manifest).await?;
     if level >= Level::Structure {
         progress(Level::Structure);
-        structure(data, manifest).await?;
+        structure(dump, manifest).await?;
     }
     Ok(())
 }
 
 /// Every file is there, as long as it was, and with the same bytes.
-pub(super) async fn artifact(data: &Path, manifest: &Manifest) -> Result<(), BackupError> {
-    let (data, expected) = (data.to_owned(), manifest.files.clone());
-    let differences = tokio::task::spawn_blocking(move || files::differences(&data, &expected))
-        .await
-        .map_err(|_| BackupError::Stopped)??;
+pub(super) async fn artifact(dump: &Dump, manifest: &Manifest) -> Result<(), BackupError> {
+    let differences = dump.artifact(manifest).await?;
     if differences.is_empty() { Ok(()) } else { Err(BackupError::Damaged(shortened(differences))) }
 }
 
 /// The engine's own reader reads every block, not only the list, and the list has the data of every table.
-async fn structure(data: &Path, manifest: &Manifest) -> Result<(), BackupError> {
+async fn structure(dump: &Dump, manifest: &Manifest) -> Result<(), BackupError> {
     let mut read = tool::command("pg_restore", &Environment::new())?;
-    read.arg("--file=/dev/null").arg(data).stdout(Stdio::null());
-    tool::run("pg_restore", &mut read).await?;
+    read.arg("--file=/dev/null").stdout(Stdio::null());
+    dump.read_by(&mut read, None, false, |_| ()).await?;
     let mut list = tool::command("pg_restore", &Environment::new())?;
-    let list = tool::run("pg_restore", list.arg("--list").arg(data)).await?;
+    let list = dump.read_by(list.arg("--list"), None, true, |_| ()).await?;
     let listed: BTreeSet<String> = list.lines().filter_map(table_of).collect();
     let missing = manifest.probes.tables.keys().filter(|name| !listed.contains(&plain(name)));
     let missing: Vec<_> = missing.map(|name| format!("it holds no data of table {name}")).collect();
@@ -141,7 +133,7 @@ fn plain(name: &str) -> String {
 /// restore itself was done.
 async fn restored(
     server: &Scratch,
-    data: &Path,
+    dump: &Dump,
     manifest: &Manifest,
     jobs: u32,
 ) -> Result<Timestamp, BackupError> {
@@ -150,8 +142,8 @@ async fn restored(
     let mut restore = tool::command("pg_restore", &server.environment(&source.database, &source.role))?;
     restore.args(["--exit-on-error", "--no-password", "--no-subscriptions", "--no-publications"]);
     restore.args(["--no-tablespaces", "--no-security-labels"]);
-    restore.arg(format!("--jobs={}", jobs.max(1))).arg("--dbname").arg(&source.database).arg(data);
-    tool::run("pg_restore", &mut restore).await?;
+    restore.arg("--dbname").arg(&source.database);
+    dump.read_by(&mut restore, Some(jobs), false, |_| ()).await?;
     let done = Timestamp::now();
     let mut session = server.session(&source.database).await?;
     probe::prepare(&mut session).await?;

@@ -4,7 +4,7 @@
 //! progress to standard output, and the exit code says whether another try could help.
 
 use crate::backup::{
-    self, BackupError, Connection, EXIT_FAILED, Level, Of, Prune, Restore, Take, Told, Verify,
+    self, BackupError, Connection, EXIT_FAILED, Level, Of, Prune, Restore, StorageArgs, Take, Told, Verify,
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ struct BackupArgs {
     connection: Connection,
     #[command(flatten)]
     place: Place,
-    /// Folder below --backups for this run, such as aether-platform/7
+    /// Folder below the storage's for this run, such as aether-platform/7
     #[arg(long)]
     run_folder: PathBuf,
     /// The driver's epoch; a target that a newer driver owns is left alone
@@ -62,7 +62,7 @@ struct BackupArgs {
 struct VerifyArgs {
     #[command(flatten)]
     place: Place,
-    /// Folder of the backup below --backups
+    /// Folder of the backup below the storage's
     #[arg(long)]
     path: PathBuf,
     /// What the backup must reach
@@ -79,7 +79,7 @@ struct RestoreArgs {
     connection: Connection,
     #[command(flatten)]
     place: Place,
-    /// Folder of the backup below --backups
+    /// Folder of the backup below the storage's
     #[arg(long)]
     path: PathBuf,
     /// SHA-256 that the backup's manifest must have
@@ -98,9 +98,8 @@ struct RestoreArgs {
 
 #[derive(Debug, Args)]
 struct PruneArgs {
-    /// Folder of all backups of this storage
-    #[arg(long)]
-    backups: PathBuf,
+    #[command(flatten)]
+    storage: StorageArgs,
     /// Name of the target
     #[arg(long)]
     target: String,
@@ -124,9 +123,8 @@ fn over(text: &str) -> Result<(String, u64), String> {
 /// What all have.
 #[derive(Debug, Args)]
 struct Place {
-    /// Folder of all backups of this storage
-    #[arg(long)]
-    backups: PathBuf,
+    #[command(flatten)]
+    storage: StorageArgs,
     /// Uid of the plan whose backup this is
     #[arg(long)]
     plan_uid: String,
@@ -194,7 +192,7 @@ async fn take(args: BackupArgs) -> Result<Value, BackupError> {
         connection: args.connection,
         epoch: args.epoch,
         attempt: args.attempt,
-        backups: args.place.backups,
+        storage: args.place.storage.open()?,
         run_folder: args.run_folder,
         jobs: args.place.jobs,
     };
@@ -205,7 +203,7 @@ async fn take(args: BackupArgs) -> Result<Value, BackupError> {
 async fn verify(args: VerifyArgs) -> Result<Value, BackupError> {
     let verify = Verify {
         of: args.place.of(),
-        backups: args.place.backups,
+        storage: args.place.storage.open()?,
         path: args.path,
         level: args.level,
         scratch: args.scratch,
@@ -223,7 +221,7 @@ async fn restore(args: RestoreArgs) -> Result<Value, BackupError> {
         connection: args.connection,
         run_uid: args.run_uid,
         epoch: args.epoch,
-        backups: args.place.backups,
+        storage: args.place.storage.open()?,
         path: args.path,
         sha256: args.sha256,
         jobs: args.place.jobs,
@@ -234,13 +232,12 @@ async fn restore(args: RestoreArgs) -> Result<Value, BackupError> {
 
 async fn prune(args: PruneArgs) -> Result<Value, BackupError> {
     let prune = Prune {
-        backups: args.backups,
+        storage: args.storage.open()?,
         target: args.target,
         told: args.delete,
         over: args.over.into_iter().collect(),
     };
-    let pruned = tokio::task::spawn_blocking(move || backup::prune(&prune));
-    Ok(json!(pruned.await.map_err(|_| BackupError::Stopped)??))
+    Ok(json!(backup::prune(&prune).await?))
 }
 
 /// The same line that users' own Jobs write.

@@ -16,7 +16,7 @@ use crate::api::{
     ConditionType, DatabaseTarget, EventReason, MigrationPlan, MigrationRun, Reason, Time,
     bounds::{STRING, cut},
 };
-use crate::backup::{BackupJob, Fate, Found, Pruned, Told, fates, job_for_prune};
+use crate::backup::{BackupJob, Fate, Found, Kept, Pruned, Told, fates, job_for_prune};
 use crate::cluster::events::{Severity, Transition};
 use crate::cluster::{SwapError, WriteError, api_server_time, get_if_there, list_all, record};
 use crate::job::{self, JobKey, JobState};
@@ -250,7 +250,7 @@ fn wanted(operator: &Operator, seen: &Seen, pruning: &Pruning) -> Result<(JobKey
     let target = &seen.object;
     let name = target.name_any();
     let spec = &target.spec.backup;
-    let storage = spec.storage.as_ref().and_then(|storage| storage.volume_claim.as_ref());
+    let storage = spec.storage.as_ref().and_then(Kept::of);
     let told: Vec<Told> = pruning
         .paths
         .iter()
@@ -281,7 +281,7 @@ fn wanted(operator: &Operator, seen: &Seen, pruning: &Pruning) -> Result<(JobKey
         }),
         whimbrel_image: &operator.image,
         tools_image: spec.image.as_deref().ok_or("spec.backup.image is needed to delete a backup")?,
-        storage: storage.ok_or("spec.backup.storage.volumeClaim is needed to delete a backup")?,
+        storage: storage.ok_or("spec.backup.storage is needed to delete a backup")?,
         pod: &pod,
         within: WITHIN,
     };

@@ -240,12 +240,12 @@ impl State {
             (uid.to_owned(), first.parse().unwrap())
         };
         let told = Prune {
-            backups: self.volume.clone(),
+            storage: crate::backup::Storage::Folder(self.volume.clone()),
             target: all("target")[0].to_owned(),
             told: all("delete").iter().map(|it| it.parse().unwrap()).collect(),
             over: all("over").iter().map(over).collect(),
         };
-        let message = match prune(&told) {
+        let message = match futures::executor::block_on(prune(&told)) {
             Ok(pruned) => json!({ "prune": pruned }),
             Err(error) => json!({"failed": {"code": "File", "message": error.to_string()}}),
         };

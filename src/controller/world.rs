@@ -12,7 +12,7 @@ use crate::api::WorkloadKind;
 use crate::api::plan::MigrationPlan;
 use crate::api::run::{BackupRecord, FrozenPart, FrozenProgram, MigrationRun, MigrationRunStatus, Original};
 use crate::api::target::VerificationLevel;
-use crate::backup::{self, BackupJob, BackupSource, BackupToRestore, Level};
+use crate::backup::{self, BackupJob, BackupSource, BackupToRestore, Kept, Level};
 use crate::cluster::lease::{self, TargetKey};
 use crate::cluster::secret::{self, Part, PartError, Shelf};
 use crate::cluster::{Acting, Holder, WriteError, get, get_if_there, record};
@@ -172,7 +172,7 @@ impl RealCluster {
             ClusterError::Refused(format!("target {}: spec.{field} is needed for a backup", request.target))
         };
         let key = self.job_key(request);
-        let storage = spec.backup.storage.as_ref().and_then(|storage| storage.volume_claim.as_ref());
+        let storage = spec.backup.storage.as_ref().and_then(Kept::of);
         let pod = spec.backup.pod.clone().unwrap_or_default();
         let input = BackupJob {
             key: &key,
@@ -180,7 +180,7 @@ impl RealCluster {
             owner: Some(self.owner()),
             whimbrel_image: &self.operator.image,
             tools_image: spec.backup.image.as_deref().ok_or_else(|| missing("backup.image"))?,
-            storage: storage.ok_or_else(|| missing("backup.storage.volumeClaim"))?,
+            storage: storage.ok_or_else(|| missing("backup.storage"))?,
             pod: &pod,
             within: spec.backup.within.get(),
         };

@@ -1,7 +1,8 @@
-//! Backups of a real PostgreSQL, by the very program that the Jobs run: `testbed/postgres up`, then with its `env`
-//! `cargo test --features server-tests --test backup`.
+//! Backups of a real PostgreSQL, by the very program that the Jobs run: `testbed/postgres up`, `testbed/minio up`, then with
+//! their `env` `cargo test --features server-tests --test backup`.
 
 mod beside;
+mod bucket;
 mod by_hand;
 mod hostile;
 mod ladder;

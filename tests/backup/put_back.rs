@@ -47,6 +47,11 @@ fn fence(world: &World) -> Fence {
     }
 }
 
+/// Both, for whoever keeps the backup elsewhere.
+pub(crate) fn engine_of(world: &World) -> (Postgresql, Fence) {
+    (engine(world), fence(world))
+}
+
 /// Claims the target as a run does, and takes the backup and the proof.
 async fn taken(world: &World) -> (Value, Stamp) {
     let engine = engine(world);

@@ -150,8 +150,14 @@ impl World {
 
     fn connected(&self, work: &str, more: &[&str]) -> Command {
         let mut command = worker();
-        command.args(["worker", work]);
-        for (name, value) in [
+        command.args(["worker", work]).args(self.connection()).args(more);
+        self.place(&mut command);
+        command
+    }
+
+    /// The flags of the database.
+    pub(crate) fn connection(&self) -> Vec<String> {
+        let flags = [
             ("host", variable("WHIMBREL_TEST_POSTGRES_HOST")),
             ("port", variable("WHIMBREL_TEST_POSTGRES_PORT")),
             ("database", self.database.clone()),
@@ -159,12 +165,8 @@ impl World {
             ("credentials", self.path("credentials").display().to_string()),
             ("private", self.path("private").display().to_string()),
             ("epoch", "3".to_owned()),
-        ] {
-            command.arg(format!("--{name}={value}"));
-        }
-        command.args(more);
-        self.place(&mut command);
-        command
+        ];
+        flags.into_iter().map(|(name, value)| format!("--{name}={value}")).collect()
     }
 
     /// Restores the backup beside the database, for run r-7.

@@ -9,6 +9,7 @@ mod kubectl;
 mod lane;
 mod records;
 mod refused;
+mod retention;
 mod set_back;
 #[path = "../tools/mod.rs"]
 mod tools;

@@ -4,7 +4,7 @@ use crate::api::{
     bounds::{IMAGE, NAME, URL},
     duration::Duration,
     pod::Pod,
-    reference::WholeSecret,
+    reference::{FromKey, WholeSecret},
     words::words,
 };
 use kube::KubeSchema;
@@ -117,6 +117,9 @@ pub struct S3Storage {
     /// Secret with `accessKey` and `secretKey`; default is the pod's own identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<WholeSecret>,
+    /// Certificates of the service's authority in PEM; default is the system's authorities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<FromKey>,
 }
 
 pub(crate) fn us_east_1() -> String {

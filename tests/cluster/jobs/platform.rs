@@ -13,7 +13,7 @@ use whimbrel::{
         pod::Pod as PodBlock,
         target::{Postgresql, VolumeClaim},
     },
-    backup::{BackupJob, BackupSource, job_for_backup},
+    backup::{BackupJob, BackupSource, Kept, job_for_backup},
     job::{self, JobKey, JobState},
 };
 
@@ -105,7 +105,7 @@ impl Platform {
             owner: None,
             whimbrel_image: &self.image,
             tools_image: TOOLS,
-            storage: &self.storage,
+            storage: Kept::Claim(&self.storage),
             pod: &self.pod,
             within: Duration::from_secs(600),
         }

@@ -1,0 +1,106 @@
+//! Retention on a real cluster: runs take backups, and what nothing keeps any more leaves the volume.
+
+use crate::every_dependent;
+use crate::lane::Lane;
+use serde_json::json;
+
+/// The target, a plan with this many scripts, and the scripts.
+fn objects(lane: &Lane, scripts: u32) -> String {
+    let metadata = json!({"name": "kept", "namespace": lane.name});
+    let data: serde_json::Map<String, serde_json::Value> = (1..=scripts)
+        .flat_map(|n| {
+            [
+                (format!("V00{n}__kept.sql"), json!(format!("CREATE TABLE kept_{n} (id int);"))),
+                (format!("U00{n}__kept.sql"), json!(format!("DROP TABLE kept_{n};"))),
+            ]
+        })
+        .collect();
+    let target = json!({
+        "apiVersion": "whimbrel.dev/v1alpha1", "kind": "DatabaseTarget", "metadata": metadata,
+        "spec": {
+            "postgresql": {"host": lane.database.address, "database": "shop", "tls": {"mode": "Disable"}, "histories": [{"name": "kept"}]},
+            "credentials": {"secretRef": {"name": "pg-admin"}},
+            "backup": {
+                "image": "localhost/postgresql:15", "verification": "Artifact",
+                "storage": {"volumeClaim": {"name": "backups", "path": "retention"}}, "retention": {"keepLast": 1},
+            },
+        },
+    });
+    let bundle = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data});
+    let step = json!({"name": "entities", "migrate": {"target": "kept", "history": "kept", "scripts": {"configMap": {"name": "kept"}}}});
+    let plan = json!({
+        "apiVersion": "whimbrel.dev/v1alpha1", "kind": "MigrationPlan", "metadata": metadata,
+        "spec": {
+            "version": scripts.to_string(), "rollbackWindow": "0s", "dependents": every_dependent(lane),
+            "stages": [{"name": "Data", "steps": [step]}],
+        },
+    });
+    json!({"apiVersion": "v1", "kind": "List", "items": [target, bundle, plan]}).to_string()
+}
+
+fn wait(lane: &Lane, what: &str, path: &str, value: &str) {
+    let waits = format!("--for=jsonpath={path}={value}");
+    if let Err(said) = lane.try_kubectl(&["wait", &waits, what, "--timeout=180s"]) {
+        panic!("{what}: {path} is not {value}: {said}; {}", lane.get(what, "{.status}"));
+    }
+}
+
+/// The backups on the volume, as a pod sees them that mounts it.
+fn on_the_volume(lane: &Lane) -> String {
+    let look = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "look", "namespace": lane.name},
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [{
+                "name": "look", "image": "localhost/postgresql:15",
+                "command": ["sh", "-c", "cd /backups/retention && find . -mindepth 3 -maxdepth 3 | sort"],
+                "volumeMounts": [{"name": "backups", "mountPath": "/backups"}],
+            }],
+            "volumes": [{"name": "backups", "persistentVolumeClaim": {"claimName": "backups"}}],
+        },
+    });
+    lane.apply(&look.to_string());
+    wait(lane, "pod/look", "{.status.phase}", "Succeeded");
+    let seen = lane.kubectl(&["logs", "look"]);
+    lane.kubectl(&["delete", "pod", "look", "--timeout=60s"]);
+    seen.trim().to_owned()
+}
+
+#[test]
+fn what_nothing_keeps_leaves_the_volume_and_people_are_told() {
+    let platform = crate::platform();
+    let lane = &platform.0;
+    for version in 1..=3 {
+        lane.apply(&objects(lane, version));
+        wait(lane, "mplan/kept", "{.status.run.number}", &version.to_string());
+        wait(lane, "mplan/kept", "{.status.phase}", "Succeeded");
+    }
+    wait(lane, "dbt/kept", "{.status.deleted[1].run}", "kept-1");
+    wait(lane, "dbt/kept", r#"{.status.conditions[?(@.type=="Retained")].status}"#, "True");
+    assert_eq!(lane.get("dbt/kept", "{.status.backups[*].run}"), "kept-3");
+    assert_eq!(lane.get("dbt/kept", "{.status.pruning}"), "");
+    assert_eq!(on_the_volume(lane), "./kept/3/kept-1");
+    let described = lane.kubectl(&["describe", "dbt/kept"]);
+    assert!(described.contains("neither keepLast nor keepFor keeps it"), "{described}");
+    let events = lane.kubectl(&[
+        "get",
+        "events",
+        "--field-selector=reason=BackupDeleted",
+        "--output=jsonpath={.items[*].message}",
+    ]);
+    for run in ["kept-1", "kept-2"] {
+        assert!(
+            events.contains(&format!("by run {run} is deleted: neither keepLast nor keepFor keeps it")),
+            "{events}"
+        );
+    }
+    let jobs =
+        lane.kubectl(&["get", "jobs", "--output=jsonpath={.items[*].metadata.ownerReferences[0].kind}"]);
+    assert!(!jobs.contains("DatabaseTarget"), "its Jobs are removed: {jobs}");
+    lane.kubectl(&["delete", "mplan/kept", "dbt/kept", "--timeout=60s"]);
+    lane.kubectl(&["delete", "mrun", "--all", "--timeout=60s"]);
+    lane.database.sql(
+        "shop",
+        &["DROP TABLE kept_1, kept_2, kept_3; DELETE FROM whimbrel.history; DELETE FROM whimbrel.journal"],
+    );
+}

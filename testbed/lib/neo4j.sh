@@ -101,7 +101,6 @@ server.bolt.tls_level=OPTIONAL
 dbms.ssl.policy.bolt.enabled=true
 dbms.ssl.policy.bolt.base_directory=certificates/bolt
 dbms.ssl.policy.bolt.client_auth=NONE
-server.http.enabled=false
 server.https.enabled=false
 server.memory.pagecache.size=32m
 dbms.usage_report.enabled=false
@@ -120,16 +119,16 @@ admin() {
     org.neo4j.cli.AdminTool "$@"
 }
 
-# start_server NAME: on a free port; the one it had before, if it had one, since clients know it.
+# start_server NAME: on free ports; those it had before, if it had some, since clients know them.
 start_server() {
-  local home=$PLACE/$1 port
-  port=$(cat "$home/bolt.port" 2>/dev/null || free_port)
-  {
-    cat "$home/conf/base.conf"
-    echo "server.bolt.listen_address=127.0.0.1:$port"
-    echo "server.bolt.advertised_address=127.0.0.1:$port"
-  } >"$home/conf/neo4j.conf"
-  echo "$port" >"$home/bolt.port"
+  local home=$PLACE/$1 connector port
+  cp "$home/conf/base.conf" "$home/conf/neo4j.conf"
+  for connector in bolt http; do
+    port=$(cat "$home/$connector.port" 2>/dev/null || free_port)
+    echo "server.$connector.listen_address=127.0.0.1:$port" >>"$home/conf/neo4j.conf"
+    echo "server.$connector.advertised_address=127.0.0.1:$port" >>"$home/conf/neo4j.conf"
+    echo "$port" >"$home/$connector.port"
+  done
   say "starting the $1"
   setsid java -Xms32m -Xmx$HEAP "${SMALL[@]}" -Xss512k "${OPENED[@]}" -cp "$LIBRARY/*" \
     org.neo4j.server.CommunityEntryPoint "--home-dir=$home" "--config-dir=$home/conf" \
@@ -204,6 +203,7 @@ neo4j_env() {
   cat <<EOF
 export WHIMBREL_TEST_NEO4J_HOST=localhost
 export WHIMBREL_TEST_NEO4J_PORT=$(<"$PLACE/writer/bolt.port")
+export WHIMBREL_TEST_NEO4J_HTTP_PORT=$(<"$PLACE/writer/http.port")
 export WHIMBREL_TEST_NEO4J_USER=neo4j
 export WHIMBREL_TEST_NEO4J_PASSWORD=$(<"$PLACE/password")
 export WHIMBREL_TEST_NEO4J_CA=$PLACE/ca.crt

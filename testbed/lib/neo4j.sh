@@ -58,7 +58,12 @@ neo4j_reader() {
   fi
   stop_server reader KILL
   rm -rf "$PLACE/reader"
-  make_server reader "server.databases.default_to_read_only=true"
+  make_server reader
+  # Its database is made by a first start that may write.
+  start_server reader
+  stop_server reader TERM
+  echo "server.databases.default_to_read_only=true" >>"$PLACE/reader/conf/base.conf"
+  : >"$PLACE/reader/logs/neo4j.log"
   start_server reader
   say "the reader is on port $(<"$PLACE/reader/bolt.port")"
 }
@@ -75,17 +80,13 @@ make_secrets() (
   openssl pkcs8 -topk8 -nocrypt -in server.key -out server.pk8
 )
 
-# make_server NAME [SETTING...]
+# make_server NAME: a home with a password and settings.
 make_server() {
   local home=$PLACE/$1
   mkdir -p "$home"/{conf,data,logs,plugins,import,run,certificates/bolt}
   cp "$PLACE/server.pk8" "$home/certificates/bolt/private.key"
   cp "$PLACE/server.crt" "$home/certificates/bolt/public.crt"
-  shift
-  {
-    settings
-    (($# == 0)) || printf '%s\n' "$@"
-  } >"$home/conf/base.conf"
+  settings >"$home/conf/base.conf"
   cp "$home/conf/base.conf" "$home/conf/neo4j.conf"
   admin "$home" dbms set-initial-password "$(<"$PLACE/password")" >"$home/logs/password.log" 2>&1 ||
     fail "no password was set: $(tail -n 3 "$home/logs/password.log")"

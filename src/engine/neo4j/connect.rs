@@ -84,8 +84,7 @@ const READ_WITHIN: u64 = 60_000;
 const DATABASE: &str = "SHOW DATABASES YIELD name, aliases, access, databaseID, creationTime, address, role, writer, \
     currentStatus, statusMessage WHERE name = $name OR $name IN aliases \
     RETURN name, access, databaseID, toString(creationTime), address, role, writer, currentStatus, statusMessage";
-const SERVER: &str = "CALL dbms.components() YIELD name, versions, edition WHERE name = 'Neo4j Kernel' \
-    RETURN versions[0], edition";
+const SERVER: &str = "CALL dbms.components() YIELD name, versions, edition RETURN name, versions, edition";
 
 /// Connects for `purpose` and makes sure that the other side is the database that the settings mean.
 pub(super) async fn connect(
@@ -193,8 +192,11 @@ async fn look_at(
 ) -> Result<Server, EngineError> {
     let begin = Begin { name: name.to_owned(), ..reading("system") };
     let system = said(settings, read(wire, &begin, SERVER, Value::map([])).await)?;
-    let row = system.rows.first().cloned().unwrap_or_default();
-    let (version, edition) = (text(row.first()), text(row.get(1)));
+    let kernel = |row: &&Vec<Value>| text(row.first()) == "Neo4j Kernel";
+    let row = system.rows.iter().find(kernel).cloned().unwrap_or_default();
+    let version =
+        row.get(1).map(Value::texts).and_then(|versions| versions.first().cloned()).unwrap_or_default();
+    let edition = text(row.get(2));
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok()).unwrap_or(0);
     if major < 5 {
         let reason = format!("version {version} is too old; Neo4j 5 and newer work");

@@ -30,9 +30,9 @@ pub(super) struct Pass {
 
 const COLUMNS: &str = "f.format, f.token, f.claimed, f.runUid, f.run, f.plan, f.cluster, f.entry, f.peerLock";
 
-/// Takes the node for this transaction, counts it, and reads what stands there. Written before it is read: what is read
+/// Takes the node for this transaction and reads what stands there. Written before it is read: what is read
 /// before the lock may be old by the time the lock is there.
-pub(super) const HOLD: &str = "MATCH (f:__WhimbrelFence {id: 1}) SET f.beat = randomUUID() WITH f SET f.own = f.own + 1 \
+pub(super) const HOLD: &str = "MATCH (f:__WhimbrelFence {id: 1}) SET f.beat = randomUUID() WITH f \
     RETURN f.format, f.token, f.claimed, f.runUid, f.run, f.plan, f.cluster, f.entry, f.peerLock";
 
 /// Reads the node in a transaction that may write nothing, since it changes the schema. Whoever raises the token ends such
@@ -90,7 +90,8 @@ async fn raise_inside(
         inside(connection, settings, "CREATE (:__Neo4jMigrationsLock {id: $id, name: $name})", parameters)
             .await?;
     }
-    let raise = "MATCH (f:__WhimbrelFence {id: 1}) SET f.token = $token, f.entry = $entry, f.claimed = true, \
+    let raise = "MATCH (f:__WhimbrelFence {id: 1}) SET f.own = f.own + 1, f.token = $token, \
+        f.entry = $entry, f.claimed = true, \
         f.runUid = $uid, f.run = $run, f.plan = $plan, f.cluster = $cluster, f.peerLock = $lock";
     let parameters = Value::map([
         ("token", Value::number(fence.token)),
@@ -122,7 +123,10 @@ async fn inside(
 
 /// The server ended a transaction that took longer than it was given.
 pub(super) fn timed_out(error: &ServerError) -> bool {
-    error.code.contains("TransactionTimedOut") || error.code.contains("LockAcquisitionTimeout")
+    // Ended while it waited for a lock, it is told so by another code.
+    ["TransactionTimedOut", "LockAcquisitionTimeout", "LockClientStopped"]
+        .iter()
+        .any(|it| error.code.contains(it))
 }
 
 fn held_by_somebody(settings: &Settings) -> EngineError {
@@ -193,8 +197,10 @@ pub(super) async fn farewell(
     let lock = Value::map([("id", Value::text(held.peer_lock))]);
     inside(connection, settings, "MATCH (l:__Neo4jMigrationsLock {id: $id}) DELETE l", lock).await?;
     let give_up = match claim {
-        Claim::Keep => "MATCH (f:__WhimbrelFence {id: 1}) SET f.peerLock = ''",
-        Claim::GiveUp => "MATCH (f:__WhimbrelFence {id: 1}) SET f.peerLock = '', f.claimed = false",
+        Claim::Keep => "MATCH (f:__WhimbrelFence {id: 1}) SET f.own = f.own + 1, f.peerLock = ''",
+        Claim::GiveUp => {
+            "MATCH (f:__WhimbrelFence {id: 1}) SET f.own = f.own + 1, f.peerLock = '', f.claimed = false"
+        }
     };
     inside(connection, settings, give_up, Value::map([])).await?;
     said(settings, connection.wire.commit("leave").await)?;

@@ -9,7 +9,7 @@ use crate::engine::{EngineError, ForeignSession, Quiet};
 
 const CONNECTIONS: &str = "CALL dbms.listConnections() YIELD connectionId, connectTime, connector, username, userAgent, clientAddress \
     RETURN connectionId, connectTime, connector, username, userAgent, clientAddress";
-/// Transactions without a connection: those of procedures that go on in the background.
+/// Transactions whose connection is gone, as one over HTTP that stays open between two requests.
 const TRANSACTIONS: &str = "SHOW TRANSACTIONS YIELD transactionId, connectionId, database, username, metaData, status, startTime \
     RETURN transactionId, connectionId, database, username, metaData, status, startTime";
 
@@ -48,8 +48,9 @@ pub(super) async fn foreign(
         backend_type: Some(format!("{} connection", text(row.get(2)))),
         since: text(row.get(1)).parse().ok(),
     });
+    let known: Vec<String> = connections.rows.iter().map(|row| text(row.first())).collect();
     let here = |row: &&Vec<Value>| {
-        text(row.get(2)).eq_ignore_ascii_case(&settings.database) && text(row.get(1)).is_empty()
+        text(row.get(2)).eq_ignore_ascii_case(&settings.database) && !known.contains(&text(row.get(1)))
     };
     let name = |row: &Vec<Value>| text(row.get(4).and_then(|metadata| metadata.entry("whimbrel")));
     let of_transactions = transactions.rows.iter().filter(here).map(|row| ForeignSession {

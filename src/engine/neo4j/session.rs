@@ -167,7 +167,8 @@ impl Neo4jSession {
         at: Option<(&str, &Statement)>,
         error: &ServerError,
     ) -> ScriptFailure {
-        if self.cancelled.asked() && error.code.contains("Terminated") {
+        let ended = error.code.contains("Terminated") || error.code.ends_with("LockClientStopped");
+        if self.cancelled.asked() && ended {
             return ScriptFailure::Cancelled;
         }
         if passes(error) {
@@ -250,10 +251,9 @@ pub(super) fn failed(file: &str, code: &str, message: String, hint: Option<&str>
 
 /// Another transaction was in the way. `MemoryPoolOutOfMemory` is transient by name only: it will be so again.
 fn passes(error: &ServerError) -> bool {
-    error.code.starts_with("Neo.TransientError.")
-        && ["DeadlockDetected", "LockClientStopped", "LockAcquisitionTimeout", "OutdatedSnapshot"]
-            .iter()
-            .any(|it| error.code.ends_with(it))
+    ["DeadlockDetected", "LockClientStopped", "LockAcquisitionTimeout", "OutdatedSnapshot"]
+        .iter()
+        .any(|it| error.code.ends_with(it))
 }
 
 /// What would help, for errors whose text does not say it.

@@ -5,7 +5,7 @@ use super::sweep;
 use super::targets::OpenTarget;
 use super::variables;
 use crate::api::plan::{ScriptSource, Work};
-use crate::api::target::DatabaseTargetStatus;
+use crate::api::target::{DatabaseTargetStatus, HistoryFormat, HistorySpec};
 use crate::api::{self, MigrationPlan, MigrationRun, not_built};
 use crate::cluster::lease::{self, TargetKey};
 use crate::cluster::source::{self, SourceError};
@@ -232,8 +232,18 @@ async fn look_at(
         bytes: look.bytes,
         verification: target.object.spec.backup.verification,
         server: target.object.spec.server.as_ref().map(|server| workload(&server.workload(), namespace)),
+        speaks: target.engine.dialect(),
+        backed_up: target.engine.is_backed_up(),
+        of_the_peer: of_the_peer(target),
         histories: provable(name, look)?,
     })
+}
+
+/// The histories that neo4j-migrations reads and writes too.
+fn of_the_peer(target: &OpenTarget) -> BTreeSet<String> {
+    let Ok(engine) = target.object.spec.engine() else { return BTreeSet::new() };
+    let peers = |history: &&HistorySpec| history.format == HistoryFormat::Neo4jMigrations;
+    engine.histories().iter().filter(peers).map(|history| history.name.clone()).collect()
 }
 
 fn provable(name: &str, look: Look) -> Result<BTreeMap<String, Vec<crate::script::HistoryRow>>, Refused> {
@@ -268,7 +278,10 @@ async fn bundles(
             .await
             .map_err(|error| source_refused(&step.name, &error))?;
         let layout = scripts.layout.map(layout).transpose().map_err(invalid)?;
-        let bundle = read_bundle(files, layout, Dialect::Postgresql).map_err(|errors| {
+        let dialect = layout
+            .and_then(crate::script::Layout::dialect)
+            .unwrap_or_else(|| Dialect::of_files(files.keys().map(String::as_str)));
+        let bundle = read_bundle(files, layout, dialect).map_err(|errors| {
             invalid(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         if let Some(pinned) = scripts.digest.as_ref().filter(|pinned| **pinned != bundle.digest) {
@@ -290,7 +303,7 @@ pub(super) fn source_refused(step: &str, error: &SourceError) -> Refused {
 
 fn layout(layout: api::plan::Layout) -> Result<crate::script::Layout, String> {
     serde_json::from_value(serde_json::json!(layout.as_str()))
-        .map_err(|_| format!("layout {layout} is not one of SQL files"))
+        .map_err(|_| format!("layout {layout} is not one of files that are read here"))
 }
 
 /// Every workload that an intent names, as it is.

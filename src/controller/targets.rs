@@ -1,11 +1,14 @@
 //! A DatabaseTarget opened: the engine that reaches it, and what Jobs need to know of it.
 
+mod neo4j;
+
 use super::operator::Operator;
 use crate::api::target::{EngineSpec, Postgresql as PostgresqlSpec, TlsMode as TlsModeSpec};
 use crate::api::{DatabaseTarget, not_built};
 use crate::cluster::source::{self, SourceError};
 use crate::cluster::{Acting, ReadError, get};
 use crate::engine::AnyEngine;
+use crate::engine::neo4j::Neo4j;
 use crate::engine::postgresql::{
     ClientCertificate, Credentials, CredentialsError, CredentialsSource, History, Ignore, Postgresql,
     Settings, Tls, TlsMode,
@@ -26,6 +29,16 @@ pub(super) enum TargetError {
         /// What.
         source: SourceError,
     },
+    /// Its address can't be read; what it was is shown only as far as it holds no password.
+    #[error("target {target}: spec.neo4j.uri {}: {why}", .uri.split('@').next_back().unwrap_or_default())]
+    Address {
+        /// The target.
+        target: String,
+        /// As it was written.
+        uri: String,
+        /// What is wrong, and what to write.
+        why: &'static str,
+    },
     /// It names what is not built yet.
     #[error("target {target}: {field}: {sentence}")]
     NotBuilt {
@@ -45,6 +58,7 @@ impl TargetError {
             Self::Read(ReadError::Forbidden(_)) => "Forbidden",
             Self::Source { source, .. } if source.forbidden().is_some() => "Forbidden",
             Self::Read(_) | Self::Source { .. } => "TargetNotReady",
+            Self::Address { .. } => "InvalidSpec",
             Self::NotBuilt { .. } => "NotBuilt",
         }
     }
@@ -82,6 +96,9 @@ impl OpenTarget {
         let engine = match object.spec.engine() {
             Ok(EngineSpec::Postgresql(spec)) => {
                 AnyEngine::Postgresql(Postgresql::new(settings(&acting, &object, spec).await?))
+            }
+            Ok(EngineSpec::Neo4j(spec)) => {
+                AnyEngine::Neo4j(Neo4j::new(neo4j::settings(&acting, &object, spec).await?))
             }
             // The table of what is not built refuses every other engine above; a target without one is refused by CEL.
             _ => {

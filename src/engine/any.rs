@@ -9,7 +9,7 @@ use super::{
     Canceller, Claim, Engine, EngineError, Fence, Look, Partial, Proof, PutBack, Quiet, RestoreTrial, Rows,
     ScriptFailure, Session, Stamp,
 };
-use crate::script::{HistoryRow, Script};
+use crate::script::{Dialect, HistoryRow, Script};
 
 /// Any engine that is built.
 #[derive(Clone)]
@@ -18,6 +18,24 @@ pub enum AnyEngine {
     Postgresql(Postgresql),
     /// Neo4j.
     Neo4j(Neo4j),
+}
+
+impl AnyEngine {
+    /// The language of its scripts.
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Postgresql(_) => Dialect::Postgresql,
+            Self::Neo4j(_) => Dialect::Cypher,
+        }
+    }
+
+    /// Whether a run can take a backup of it.
+    pub fn is_backed_up(&self) -> bool {
+        match self {
+            Self::Postgresql(_) => true,
+            Self::Neo4j(_) => false,
+        }
+    }
 }
 
 /// A session of any engine that is built.

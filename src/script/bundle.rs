@@ -209,6 +209,11 @@ impl Dialect {
         sql.into_iter().flatten().chain(cypher.into_iter().flatten())
     }
 
+    /// The language that the names of a source's files mean; whether it is the target's is seen later.
+    pub fn of_files<'a>(mut files: impl Iterator<Item = &'a str>) -> Self {
+        if files.any(|file| file.ends_with(".cypher")) { Dialect::Cypher } else { Dialect::Postgresql }
+    }
+
     /// The language's name, for messages.
     pub fn name(self) -> &'static str {
         match self {

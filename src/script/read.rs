@@ -33,8 +33,8 @@ pub fn read_bundle(
         Some(layout) => layout,
         None => Layout::recognise(files.keys().map(String::as_str), dialect)?,
     };
-    if let Some(found) = layout.dialect().filter(|found| *found != dialect) {
-        return Err(vec![ScriptError::OtherLanguage { layout, found, wanted: dialect }]);
+    if let Some(error) = layout.in_another_language(dialect) {
+        return Err(vec![error]);
     }
     let mut reader = Reader::new(dialect);
     for (file, bytes) in files {

@@ -65,7 +65,7 @@ async fn the_tool_goes_on_where_we_stopped() {
     let all = folder(&[ONE, TWO, THREE]);
     let said = tool(all.path(), "validate");
     assert!(
-        said.contains("OUTDATED") || said.contains("pending") || said.contains("not been applied"),
+        said.contains("Some versions have been resolved that are not applied to the default database."),
         "{said}"
     );
     let said = tool(all.path(), "migrate");
@@ -97,8 +97,10 @@ async fn we_go_on_where_the_tool_stopped() {
     let all = folder(&[ONE, TWO, THREE]);
     let said = tool(all.path(), "validate");
     assert!(said.contains(VALID), "{said}");
-    let properties =
-        crate::bed::rows("MATCH (m:__Neo4jMigration) WHERE m.version <> 'BASELINE' RETURN DISTINCT keys(m)");
+    let properties = crate::bed::rows(
+        "MATCH (m:__Neo4jMigration) WHERE m.version <> 'BASELINE' UNWIND keys(m) AS k WITH m, k ORDER BY k \
+         WITH m, collect(k) AS keys RETURN DISTINCT keys",
+    );
     assert_eq!(properties.len(), 1, "ours and theirs have the same properties: {properties:?}");
 }
 

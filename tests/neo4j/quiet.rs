@@ -91,8 +91,6 @@ async fn a_check_reads_and_can_not_write() {
     assert_eq!(read.rows, [[Some("1200".to_owned()), None, Some("['x', 1.5]".to_owned())]]);
     let many = engine.query("MATCH (a:A) RETURN a.n", minute).await.expect("reads");
     assert_eq!((many.rows.len(), many.truncated), (1000, true));
-    // A name that no test before has used.
-    let fresh = format!("CALL db.createLabel('Fresh{}')", std::process::id());
     for write in [
         "CREATE (:B)",
         "MATCH (a:A) DETACH DELETE a",

@@ -67,6 +67,12 @@ impl Layout {
         }
     }
 
+    /// Why files of this layout are nothing for a target that takes `wanted`.
+    pub fn in_another_language(self, wanted: Dialect) -> Option<ScriptError> {
+        let found = self.dialect().filter(|found| *found != wanted)?;
+        Some(ScriptError::OtherLanguage { layout: self, found, wanted })
+    }
+
     /// The word that the API uses.
     pub fn name(self) -> &'static str {
         match self {

@@ -2,13 +2,11 @@
 //! independent witness.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};
 use whimbrel::engine::neo4j::{
     Credentials, CredentialsSource, Format, History, Neo4j, Neo4jSession, Settings, Tls, TlsMode,
@@ -16,13 +14,10 @@ use whimbrel::engine::neo4j::{
 use whimbrel::engine::{Engine, EngineError, Fence, ScriptError, ScriptFailure};
 use whimbrel::script::{Dialect, Script, read_bundle};
 
-pub(crate) const HISTORY: &str = "default";
+use crate::http::request;
+pub(crate) use crate::http::{env, rows};
 
-/// A variable of the testbed.
-pub(crate) fn env(name: &str) -> String {
-    let name = format!("WHIMBREL_TEST_NEO4J_{name}");
-    std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: eval \"$(testbed/neo4j env)\""))
-}
+pub(crate) const HISTORY: &str = "default";
 
 pub(crate) fn port() -> u16 {
     env("PORT").parse().expect("a port")
@@ -153,14 +148,6 @@ pub(crate) fn error(failure: ScriptFailure) -> ScriptError {
     }
 }
 
-/// Rows of one statement in a transaction of its own.
-pub(crate) fn rows(statement: &str) -> Vec<Vec<Value>> {
-    let answer = post("/db/neo4j/tx/commit", statement);
-    assert_eq!(answer["errors"], json!([]), "{statement}");
-    let data = answer["results"][0]["data"].as_array().cloned().unwrap_or_default();
-    data.iter().map(|row| row["row"].as_array().cloned().unwrap_or_default()).collect()
-}
-
 /// The one number that a statement returns.
 pub(crate) fn count(statement: &str) -> i64 {
     rows(statement)[0][0].as_i64().expect("a number")
@@ -176,7 +163,7 @@ pub(crate) struct Open(String);
 
 impl Open {
     pub(crate) fn new(statement: &str) -> Self {
-        let answer = post("/db/neo4j/tx", statement);
+        let answer = request("/db/neo4j/tx", &json!({"statements": [{"statement": statement}]}));
         assert_eq!(answer["errors"], json!([]), "{statement}");
         let commit = answer["commit"].as_str().expect("an address").to_owned();
         let path = commit.find("/db/").expect("a path");
@@ -184,54 +171,9 @@ impl Open {
     }
 
     pub(crate) fn commit(self) {
-        let answer = request("POST", &self.0, &json!({"statements": []}));
+        let answer = request(&self.0, &json!({"statements": []}));
         assert_eq!(answer["errors"], json!([]));
     }
-}
-
-pub(crate) fn post(path: &str, statement: &str) -> Value {
-    request("POST", path, &json!({"statements": [{"statement": statement}]}))
-}
-
-/// One request on a connection of its own, so that none is left behind.
-fn request(method: &str, path: &str, body: &Value) -> Value {
-    let port: u16 = env("HTTP_PORT").parse().expect("a port");
-    let body = body.to_string();
-    let login = base64(format!("{}:{}", env("USER"), env("PASSWORD")).as_bytes());
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {login}\r\nContent-Type: application/json\r\n\
-         Accept: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("HTTP answers");
-    stream.write_all(request.as_bytes()).expect("takes the request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("answers");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("has a body");
-    let body = if head.to_lowercase().contains("transfer-encoding: chunked") {
-        dechunked(body)
-    } else {
-        body.to_owned()
-    };
-    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {answer}"))
-}
-
-fn dechunked(mut body: &str) -> String {
-    let mut whole = String::new();
-    while let Some((size, rest)) = body.split_once("\r\n") {
-        let size = usize::from_str_radix(size.trim(), 16).expect("a size");
-        if size == 0 {
-            break;
-        }
-        whole.push_str(&rest[..size]);
-        body = &rest[size + 2..];
-    }
-    whole
-}
-
-fn base64(bytes: &[u8]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 /// Waits until `holds`, at most half a minute; panics with `what` after that.

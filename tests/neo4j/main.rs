@@ -4,6 +4,7 @@ mod apply;
 mod batches;
 mod bed;
 mod enter;
+mod http;
 mod look;
 mod lost;
 mod peer;

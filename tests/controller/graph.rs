@@ -77,7 +77,9 @@ fn a_graph_is_migrated_and_taken_back() {
     let platform = crate::platform();
     let lane = &platform.0;
     rows("MATCH (n) DETACH DELETE n");
-    rows("DROP CONSTRAINT user_tenant IF EXISTS");
+    for name in rows(CONSTRAINTS) {
+        rows(&format!("DROP CONSTRAINT `{}`", name[0].as_str().expect("a name")));
+    }
     rows("UNWIND range(1, 20) AS id CREATE (:User {id: id})");
     let before = rows(STATE);
     lane.apply(&surroundings(lane).to_string());

@@ -219,11 +219,13 @@ fn accept(settings: &Settings, rows: &[Vec<Value>]) -> Result<(String, String), 
         );
         return Err(EngineError::Unsupported { at, reason });
     };
-    let port = format!(":{}", settings.port);
+    let address = format!("{}:{}", settings.host, settings.port);
     let is_writer = |row: &&Vec<Value>| row.get(6) == Some(&Value::Bool(true));
-    let here = |row: &&Vec<Value>| text(row.get(4)).ends_with(&port);
-    // In a cluster there is one row for each server; which one we speak to is known by its address only.
-    let row = rows.iter().find(here).filter(|_| rows.len() > 1).unwrap_or(first);
+    // In a cluster there is one row for each server. Which one we speak to is known by its address only, and a service's
+    // address is nobody's: then the first write finds out.
+    let here = rows.iter().find(|row| text(row.get(4)).eq_ignore_ascii_case(&address));
+    let row =
+        if rows.len() > 1 { here.or_else(|| rows.iter().find(is_writer)).unwrap_or(first) } else { first };
     if text(row.get(7)) != "online" {
         let reason = format!("the database is {} {}", text(row.get(7)), text(row.get(8)));
         return Err(EngineError::Unreachable { at, reason: reason.trim_end().to_owned() });
@@ -312,6 +314,10 @@ pub(super) fn said<T>(settings: &Settings, answer: Answer<T>) -> Result<T, Engin
 
 pub(super) fn server_said(settings: &Settings, error: ServerError) -> EngineError {
     let at = settings.at();
+    if ["NotALeader", "ForbiddenOnReadOnlyDatabase"].iter().any(|it| error.code.ends_with(it)) {
+        let reason = error.words(false).trim_end_matches('.').to_owned();
+        return EngineError::NotPrimary { at, reason };
+    }
     if error.code == "Neo.ClientError.Security.Forbidden" {
         return EngineError::Unsupported {
             at,
@@ -341,4 +347,85 @@ fn login_refused(settings: &Settings, error: ServerError) -> EngineError {
 /// A text, or nothing.
 pub(super) fn text(value: Option<&Value>) -> String {
     value.and_then(Value::as_text).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::engine::neo4j::{CredentialsError, Tls};
+
+    fn settings() -> Settings {
+        Settings {
+            target: "aether/graph".to_owned(),
+            host: "graph-1".to_owned(),
+            port: 7687,
+            database: "neo4j".to_owned(),
+            tls: Tls { mode: TlsMode::Disable, ca: None, client: None },
+            credentials: Arc::new(|| async { Err(CredentialsError("none".to_owned())) }.boxed()),
+            histories: Vec::new(),
+            identity_expect: None,
+            connect_timeout: Settings::CONNECT_TIMEOUT,
+            lock_timeout: Settings::LOCK_TIMEOUT,
+            statement_timeout: Settings::STATEMENT_TIMEOUT,
+            quiet_ignore: Vec::new(),
+            diagnostics_full: false,
+        }
+    }
+
+    /// A row of [`DATABASE`].
+    fn row(address: &str, role: &str, writer: bool, status: &str) -> Vec<Value> {
+        let text = |text: &str| Value::text(text);
+        vec![
+            text("neo4j"),
+            text("read-write"),
+            text("D8"),
+            text("2026-01-01T00:00:00Z"),
+            text(address),
+            text(role),
+            Value::Bool(writer),
+            text(status),
+            text(""),
+        ]
+    }
+
+    fn said(rows: &[Vec<Value>]) -> Result<String, String> {
+        accept(&settings(), rows).map(|(identity, _)| identity).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_follower_names_who_takes_writes() {
+        let leader = row("graph-0:7687", "primary", true, "online");
+        let follower = row("graph-1:7687", "primary", false, "online");
+        assert_eq!(
+            said(&[leader.clone(), follower]),
+            Err("aether/graph (graph-1:7687/neo4j) is not the primary: this server is a primary that follows; graph-0:7687 takes writes. Give the address of the server that takes writes.".to_owned())
+        );
+        let elsewhere = row("graph-2:7687", "secondary", false, "online");
+        assert_eq!(said(&[elsewhere, leader]), Ok("D8".to_owned()), "by a service's address nobody can tell");
+    }
+
+    #[test]
+    fn a_database_that_is_not_online_says_how_it_is() {
+        assert_eq!(
+            said(&[row("x:1", "primary", true, "starting")]),
+            Err("aether/graph (graph-1:7687/neo4j) is not reachable: the database is starting. Check host, port and network policies, and that the server runs.".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_write_that_reached_a_follower_is_no_error_of_the_script() {
+        let error = ServerError {
+            code: "Neo.ClientError.Cluster.NotALeader".to_owned(),
+            message: "No write operations are allowed directly on this database.".to_owned(),
+        };
+        let said = server_said(&settings(), error).to_string();
+        assert_eq!(
+            said,
+            "aether/graph (graph-1:7687/neo4j) is not the primary: No write operations are allowed directly on this database. Give the address of the server that takes writes."
+        );
+    }
 }

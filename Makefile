@@ -17,6 +17,7 @@ CLUSTER_UP := testbed/testbed up
 # The addresses that server tests and cluster tests read.
 WITH_POSTGRES = testbed/postgres up >/dev/null; testbed/postgres replica >/dev/null; eval "$$(testbed/postgres env)"
 WITH_MINIO = testbed/minio up >/dev/null; eval "$$(testbed/minio env)"
+WITH_NEO4J = testbed/neo4j up >/dev/null; testbed/neo4j reader >/dev/null; eval "$$(testbed/neo4j env)"
 WITH_CLUSTER = WHIMBREL_TEST_KUBECONFIG=$$($(CLUSTER_UP)); export WHIMBREL_TEST_KUBECONFIG
 # A second cluster, for tests with operators of their own: the one of the demo watches all namespaces of its cluster.
 LANES := $(shell echo "$(CURDIR) lanes" | sha256sum | cut -c1-8)
@@ -41,12 +42,13 @@ up: ## Bring the cluster up and print its kubeconfig
 	@$(CLUSTER_UP)
 
 .PHONY: down
-down: ## Take the cluster and the database server down, without a trace
-	$(call say,down: cluster and database server)
+down: ## Take the cluster and the database servers down, without a trace
+	$(call say,down: cluster and database servers)
 	@testbed/testbed down
 	@WHIMBREL_TESTBED_ID=$(LANES) testbed/testbed down
 	@testbed/postgres down
 	@testbed/minio down
+	@testbed/neo4j down
 
 ##@ To check it
 
@@ -60,7 +62,7 @@ test: test-quick test-apiserver test-cluster test-contract test-controller test-
 test-all: test test-crash ## The above, and 30 fault points, others for each commit
 
 .PHONY: test-quick
-test-quick: lint test-pure test-sim test-chart test-engine ## What needs no cluster
+test-quick: lint test-pure test-sim test-chart test-engine test-neo4j ## What needs no cluster
 
 .PHONY: lint
 lint: | target ## Formatting, clippy, shell scripts, generated files
@@ -94,6 +96,11 @@ test-engine: | target ## Engine and backup against real PostgreSQL servers and a
 	$(call say,test-engine: a real PostgreSQL; a real MinIO)
 	@$(WITH_POSTGRES); $(WITH_MINIO); $(TEST) --test engine --test backup
 
+.PHONY: test-neo4j
+test-neo4j: | target ## The engine of Neo4j against real servers, and neo4j-migrations' own command line
+	$(call say,test-neo4j: a real Neo4j)
+	@$(WITH_NEO4J); $(TEST) --test neo4j
+
 .PHONY: test-apiserver
 test-apiserver: | target ## The three kinds against a real API server: bounds, rules, texts
 	$(call say,test-apiserver: the three kinds on a real API server)
@@ -114,7 +121,7 @@ test-contract: | target ## kstatus, Argo CD, kubectl wait and the approval polic
 .PHONY: test-controller
 test-controller: | target ## Bad input and people in the middle of runs: what the operator says and does
 	$(call say,test-controller: what the operator says and does)
-	@$(WITH_LANES); $(TEST) --test controller
+	@testbed/neo4j up >/dev/null; eval "$$(testbed/neo4j env)"; $(WITH_LANES); $(TEST) --test controller
 
 .PHONY: test-crash
 test-crash: | target ## 30 fault points of the demo's acts, others for each commit

@@ -5,7 +5,7 @@
 use super::{
     plan::{ImageOwner, Layout, MigrationPlanSpec, Step},
     reference::WorkloadRef,
-    target::{DatabaseTargetSpec, Engine, Execution, HistoryFormat},
+    target::{DatabaseTargetSpec, Engine, Execution, HistoryFormat, Neo4jMethod, VerificationLevel},
 };
 use std::{collections::BTreeMap, fmt};
 
@@ -72,10 +72,11 @@ const PLAN: &[NotBuilt<MigrationPlanSpec>] = &[
         places: |plan| {
             steps(plan, "migrate.scripts.layout", |step| {
                 let layout = scripts(step).and_then(|s| s.layout);
-                layout.is_some_and(|l| !matches!(l, Layout::Flyway | Layout::UpDown))
+                let built = [Layout::Flyway, Layout::UpDown, Layout::Cypher, Layout::CypherDated];
+                layout.is_some_and(|layout| !built.contains(&layout))
             })
         },
-        sentence: "this layout is not built yet; use Flyway or UpDown",
+        sentence: "this layout is not built yet; use Flyway or UpDown, for Neo4j Cypher or CypherDated",
     },
     NotBuilt {
         places: |plan| {
@@ -91,13 +92,17 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
     NotBuilt {
         places: |target| match target.engine().map(|engine| engine.kind()) {
             // A target without one engine is InvalidSpec, which is not for this table to say.
-            Ok(Engine::Postgresql) | Err(_) => Vec::new(),
+            Ok(Engine::Postgresql | Engine::Neo4j) | Err(_) => Vec::new(),
             Ok(other) => vec![format!("spec.{other}")],
         },
-        sentence: "this engine is not built yet; postgresql is",
+        sentence: "this engine is not built yet; postgresql and neo4j are",
     },
     NotBuilt {
-        places: |target| histories(target, "format", |history| history.format != HistoryFormat::Whimbrel),
+        places: |target| {
+            histories(target, "format", |history| {
+                !matches!(history.format, HistoryFormat::Whimbrel | HistoryFormat::Neo4jMigrations)
+            })
+        },
         sentence: "histories of other tools are not built yet; use format Whimbrel on a database that has none",
     },
     NotBuilt {
@@ -107,6 +112,27 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
     NotBuilt {
         places: |target| histories(target, "table", |history| history.table.is_some()),
         sentence: "only a history of another tool has a table of its own, and those are not built yet; remove it",
+    },
+    NotBuilt {
+        places: |target| {
+            let proven = target.neo4j.is_some() && target.backup.verification != VerificationLevel::None;
+            when(proven, "spec.backup.verification")
+        },
+        sentence: "backups of neo4j are not built yet; say None, give every script an undo that keeps data, and take a dump by hand before the plan",
+    },
+    NotBuilt {
+        places: |target| {
+            let apoc = target.neo4j.as_ref().is_some_and(|it| it.backup.method == Neo4jMethod::Apoc);
+            when(apoc, "spec.neo4j.backup.method")
+        },
+        sentence: "exports by APOC are not built yet; leave method out, and export by hand before the plan",
+    },
+    NotBuilt {
+        places: |target| {
+            let certificate = target.neo4j.as_ref().and_then(|it| it.tls.client_certificate.as_ref());
+            when(certificate.is_some(), "spec.neo4j.tls.clientCertificate")
+        },
+        sentence: "logging in by certificate is not built yet for neo4j; use spec.credentials",
     },
     NotBuilt {
         places: |target| when(target.stored_in.is_some(), "spec.storedIn"),

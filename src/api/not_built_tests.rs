@@ -97,7 +97,7 @@ fn each_field_of_a_plan_that_is_not_built_is_refused_by_one_sentence() {
         (
             "",
             "migrate: {target: t, scripts: {configMap: {name: c}, layout: Goose}}",
-            step("migrate.scripts.layout: this layout is not built yet; use Flyway or UpDown"),
+            step("migrate.scripts.layout: this layout is not built yet; use Flyway or UpDown, for Neo4j Cypher or CypherDated"),
         ),
         (
             "",
@@ -111,9 +111,20 @@ fn each_field_of_a_plan_that_is_not_built_is_refused_by_one_sentence() {
 
 #[test]
 fn each_field_of_a_target_that_is_not_built_is_refused_by_one_sentence() {
-    let engine = "this engine is not built yet; postgresql is";
+    let engine = "this engine is not built yet; postgresql and neo4j are";
     for (yaml, expected) in [
-        ("neo4j: {uri: u}", format!("spec.neo4j: {engine}")),
+        (
+            "neo4j: {uri: u}",
+            "spec.backup.verification: backups of neo4j are not built yet; say None, give every script an undo that keeps data, and take a dump by hand before the plan".into(),
+        ),
+        (
+            "neo4j: {uri: u, backup: {method: Apoc}}\nbackup: {verification: None}",
+            "spec.neo4j.backup.method: exports by APOC are not built yet; leave method out, and export by hand before the plan".into(),
+        ),
+        (
+            "neo4j: {uri: u, tls: {clientCertificate: {secretRef: {name: s}}}}\nbackup: {verification: None}",
+            "spec.neo4j.tls.clientCertificate: logging in by certificate is not built yet for neo4j; use spec.credentials".into(),
+        ),
         (
             "elasticsearch: {url: u, indices: [i], backup: {repository: r}}",
             format!("spec.elasticsearch: {engine}"),

@@ -6,7 +6,7 @@ use super::sweep;
 use super::targets::{OpenTarget, dialect};
 use super::variables;
 use crate::api::plan::{ScriptSource, Work};
-use crate::api::target::{DatabaseTargetStatus, HistoryStatus};
+use crate::api::target::{DatabaseTargetStatus, HistoryFormat, HistorySpec, HistoryStatus};
 use crate::api::{self, DatabaseTarget, MigrationPlan, MigrationRun, Time, not_built};
 use crate::cluster::lease::{self, TargetKey};
 use crate::cluster::source::{self, SourceError};
@@ -242,6 +242,9 @@ async fn look_at(
         bytes: look.bytes,
         verification: target.object.spec.backup.verification,
         server: target.object.spec.server.as_ref().map(|server| workload(&server.workload(), namespace)),
+        speaks: target.engine.dialect(),
+        backed_up: target.engine.is_backed_up(),
+        of_the_peer: of_the_peer(target),
         histories: provable(name, look)?,
     })
 }
@@ -261,6 +264,13 @@ async fn left(operator: &Operator, target: &OpenTarget) -> Result<Vec<HistorySta
     };
     let old = target.object.status.clone().unwrap_or_default();
     Ok(words::target_left(&old, &facts, &Time(Timestamp::now())).histories)
+}
+
+/// The histories that neo4j-migrations reads and writes too.
+fn of_the_peer(target: &OpenTarget) -> BTreeSet<String> {
+    let Ok(engine) = target.object.spec.engine() else { return BTreeSet::new() };
+    let peers = |history: &&HistorySpec| history.format == HistoryFormat::Neo4jMigrations;
+    engine.histories().iter().filter(peers).map(|history| history.name.clone()).collect()
 }
 
 fn provable(name: &str, look: Look) -> Result<BTreeMap<String, Vec<crate::script::HistoryRow>>, Refused> {
@@ -334,7 +344,7 @@ pub(super) fn source_refused(step: &str, error: &SourceError) -> Refused {
 
 fn layout(layout: api::plan::Layout) -> Result<crate::script::Layout, String> {
     serde_json::from_value(serde_json::json!(layout.as_str()))
-        .map_err(|_| format!("layout {layout} is not one of SQL files"))
+        .map_err(|_| format!("layout {layout} is not one of files that are read here"))
 }
 
 /// Every workload that an intent names, as it is.

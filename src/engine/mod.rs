@@ -14,6 +14,7 @@ mod any;
 mod canceller;
 mod error;
 mod facts;
+pub mod neo4j;
 pub mod postgresql;
 
 pub use any::{AnyEngine, AnySession};

@@ -84,6 +84,17 @@ pub struct TargetPlan {
     pub bytes: u64,
     /// The level its backup must reach.
     pub verification: VerificationLevel,
+    /// A run takes a backup of it; else undo files are the only way back.
+    #[serde(default = "yes", skip_serializing_if = "is_so")]
+    pub backed_up: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_so(so: &bool) -> bool {
+    *so
 }
 
 /// An op of the way back, and when it is needed.

@@ -2,8 +2,8 @@
 
 use super::WorkloadRef;
 use crate::api::target::VerificationLevel;
-use crate::script::{Bundle, HistoryRow, Values};
-use std::collections::BTreeMap;
+use crate::script::{Bundle, Dialect, HistoryRow, Values};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that compile looks at.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +46,12 @@ pub struct TargetSeen {
     pub histories: BTreeMap<String, Vec<HistoryRow>>,
     /// The workload that serves it, where it runs in the cluster.
     pub server: Option<WorkloadRef>,
+    /// The language of its scripts.
+    pub speaks: Dialect,
+    /// Whether a run can take a backup of it; not of every engine that is built.
+    pub backed_up: bool,
+    /// Histories that neo4j-migrations reads too: files of that tool's names only.
+    pub of_the_peer: BTreeSet<String>,
 }
 
 /// A workload as a live GET shows it.

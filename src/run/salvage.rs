@@ -33,6 +33,7 @@ pub(super) fn salvage(record: &MigrationRunStatus, leases: &BTreeMap<String, Str
         quiet_for_ms: 0,
         bytes: 0,
         verification: VerificationLevel::None,
+        backed_up: true,
     };
     Program {
         format: FORMAT,

@@ -149,7 +149,10 @@ pub fn pending(bundle: &Bundle, rows: &[HistoryRow], policy: &Policy) -> Result<
     let mut pending = Pending::default();
     for script in &bundle.scripts {
         match &script.version {
-            None if history.last_checksum(&script.key) != Some(&script.checksum) => {
+            None if !history
+                .last_checksum(&script.key)
+                .is_some_and(|applied| script.has_checksum(applied)) =>
+            {
                 pending.repeatable.push(script.clone());
             }
             Some(version) if !history.versioned.contains_key(version) && wanted(version) => {
@@ -219,7 +222,7 @@ fn pin(to: &Version, bundle: &Bundle, history: &History<'_>) -> Option<OrderErro
 fn edited<'a>(bundle: &'a Bundle, history: &'a History<'_>) -> impl Iterator<Item = OrderError> + 'a {
     bundle.scripts.iter().filter_map(|script| {
         let row = history.versioned.get(script.version.as_ref()?)?.first()?;
-        let (applied, found) = (row.checksum.clone(), script.checksum.clone());
+        let (applied, found) = (row.checksum.clone(), script.checksum_like(&row.checksum).into_owned());
         (applied != found).then(|| OrderError::Edited { file: script.file.clone(), applied, found })
     })
 }

@@ -4,7 +4,7 @@ use super::message::activity;
 use crate::api::bounds::PREVIEW;
 use crate::api::run::MigrationRunStatus as Record;
 use crate::program::{Kind, ONLINE, Op, Pending, Program, can_be_undone};
-use crate::script::Script;
+use crate::script::{Dialect, Script};
 
 /// The ops in order, one line each, without bodies; what does not fit is counted.
 pub(super) fn preview(program: &Program, record: &Record) -> String {
@@ -51,7 +51,7 @@ fn lines(program: &Program, group: usize, op: &Op) -> Vec<String> {
     lines
 }
 
-/// A secret that is put into SQL unquoted: whoever can write it writes the script.
+/// A secret that is put into a script unquoted: whoever can write it writes the script.
 fn bare(script: &Script) -> String {
     let undo = script.undo.iter().map(|undo| (&undo.file, &undo.body));
     let texts = std::iter::once((&script.file, &script.body)).chain(undo);
@@ -60,6 +60,9 @@ fn bare(script: &Script) -> String {
     });
     match found.collect::<Vec<_>>().join(", ") {
         places if places.is_empty() => places,
+        places if script.dialect == Dialect::Cypher => {
+            format!("; a bare secret at {places}: write ${{…:cypher}} or ${{…:label}}")
+        }
         places => format!("; a bare secret at {places}: write ${{…:literal}} or ${{…:ident}}"),
     }
 }
@@ -77,6 +80,8 @@ fn undo_of(script: &Script) -> &'static str {
 enum Restore<'r> {
     /// The plan does not want it.
     NotWanted,
+    /// No backup is taken.
+    NoBackup,
     /// Trial finds it out before anything is touched.
     NotTried,
     /// It could.
@@ -88,6 +93,7 @@ enum Restore<'r> {
 fn restore<'r>(program: &Program, record: &'r Record, target: &str) -> Restore<'r> {
     match record.restore_trials.get(target).map(String::as_str) {
         _ if !program.on_failure.may_restore() => Restore::NotWanted,
+        _ if program.targets.get(target).is_some_and(|it| !it.backed_up) => Restore::NoBackup,
         _ if program.backs_up_online() => Restore::Manual(ONLINE),
         None => Restore::NotTried,
         Some("") => Restore::Possible,
@@ -100,6 +106,7 @@ fn way_back_of(program: &Program, record: &Record, target: &str) -> String {
     let undo = program.on_failure.may_undo() && scripts(program, target).all(can_be_undone);
     let otherwise = match restore(program, record, target) {
         Restore::NotWanted => return by_undo_or_hand(undo),
+        Restore::NoBackup => "a person: no backup of it is taken".to_owned(),
         Restore::NotTried => {
             "restore of its backup, if that can be done: tried before anything is touched".to_owned()
         }
@@ -128,7 +135,8 @@ pub(super) fn point_of_no_return(program: &Program, record: &Record) -> Option<S
     };
     let without = |script: &Script| !can_be_undone(script);
     let (by_hand, by_itself): (Vec<&str>, Vec<&str>) = targets.iter().partition(|target| {
-        matches!(restore(program, record, target), Restore::NotWanted | Restore::Manual(_))
+        let how = restore(program, record, target);
+        matches!(how, Restore::NotWanted | Restore::NoBackup | Restore::Manual(_))
     });
     let stuck = files(&without, &by_hand);
     if !stuck.is_empty() {

@@ -3,6 +3,9 @@
 //! Each file in `refused/` is something that can't work. Its head says which reason and which sentence the plan must show,
 //! or how the API server refuses it; nothing may be changed by it.
 
+mod graph;
+#[path = "../neo4j/http.rs"]
+mod http;
 #[path = "../tools/kubectl.rs"]
 mod kubectl;
 #[path = "../lane/mod.rs"]

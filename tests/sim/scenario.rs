@@ -3,7 +3,7 @@
 
 use super::stored::{Behaviour, Database};
 use super::world::{Bugs, Scenario, State, Workload};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use whimbrel::api::target::VerificationLevel;
 use whimbrel::check::Expect;
 use whimbrel::program::{
@@ -205,6 +205,9 @@ fn of_intent(intent: &Intent, undo: Undo, third: Third, bugs: Bugs) -> State {
         verification: VerificationLevel::Structure,
         histories: BTreeMap::from([("default".into(), history.clone())]),
         server: None,
+        speaks: Dialect::Postgresql,
+        backed_up: true,
+        of_the_peer: BTreeSet::new(),
     };
     let flags = BTreeMap::from([("old".to_owned(), "1".to_owned())]);
     let seen = Seen {

@@ -5,6 +5,7 @@ use super::super::{
 };
 use super::pending::Work;
 use crate::api::target::VerificationLevel;
+use crate::script::Script;
 use std::collections::BTreeMap;
 
 /// A dependent that no step rolls out has this long to become ready.
@@ -127,7 +128,7 @@ impl<'a> Parts<'a> {
         let window = self.intent.windows.then(|| op("window", Kind::Gate(Gate::Window)));
         vec![
             checks.collect(),
-            self.per_target("trial", |target| Kind::Trial { target }),
+            self.per_backup("trial", |target| Kind::Trial { target }),
             gate.into_iter().collect(),
             window.into_iter().collect(),
             vec![op("claim", Kind::Claim)],
@@ -143,14 +144,15 @@ impl<'a> Parts<'a> {
         let verified = self.applied.iter().filter_map(|name| {
             let level = self.targets.get(name)?.verification;
             let kind = Kind::VerifyBackup { target: name.clone(), level };
-            (level > VerificationLevel::None).then(|| op(&format!("verify-backup/{name}"), kind))
+            (level > VerificationLevel::None && self.targets.get(name)?.backed_up)
+                .then(|| op(&format!("verify-backup/{name}"), kind))
         });
         let silence = [
             quiesce(crons),
             quiesce(others),
             self.per_target("prove-quiet", |target| Kind::ProveQuiet { target }),
         ];
-        let backups = [self.per_target("backup", |target| Kind::Backup { target }), verified.collect()];
+        let backups = [self.per_backup("backup", |target| Kind::Backup { target }), verified.collect()];
         if self.intent.online {
             backups.into_iter().chain(silence).collect()
         } else {
@@ -160,6 +162,13 @@ impl<'a> Parts<'a> {
 
     fn per_target(&self, id: &str, kind: impl Fn(String) -> Kind) -> Vec<Op> {
         self.applied.iter().map(|name| op(&format!("{id}/{name}"), kind(name.clone()))).collect()
+    }
+
+    /// As [`Self::per_target`], for those that are backed up.
+    fn per_backup(&self, id: &str, kind: impl Fn(String) -> Kind) -> Vec<Op> {
+        let backed_up = |name: &&String| self.targets.get(*name).is_some_and(|target| target.backed_up);
+        let names = self.applied.iter().filter(backed_up);
+        names.map(|name| op(&format!("{id}/{name}"), kind(name.clone()))).collect()
     }
 
     fn step(&self, step: &Step) -> Op {
@@ -227,6 +236,7 @@ fn targets(intent: &Intent, seen: &Seen, work: &Work, applied: &[String]) -> BTr
                 quiet_for_ms: look.quiet_for_ms,
                 bytes: look.bytes,
                 verification: level,
+                backed_up: look.backed_up,
             };
             Some((name.clone(), plan))
         })
@@ -234,12 +244,20 @@ fn targets(intent: &Intent, seen: &Seen, work: &Work, applied: &[String]) -> BTr
 }
 
 /// The higher of target's and plan's, raised to Restored when only the backup could bring back what a script does.
-fn level(intent: &Intent, target: VerificationLevel, work: &Work, name: &str) -> VerificationLevel {
+pub(super) fn level(
+    intent: &Intent,
+    target: VerificationLevel,
+    work: &Work,
+    name: &str,
+) -> VerificationLevel {
     let asked = intent.verification.unwrap_or(VerificationLevel::None).max(target);
     let mut scripts = work.bundles.values().filter(|p| p.target == name).flat_map(|p| &p.scripts);
-    let risky =
-        scripts.any(|script| script.undo.is_none() || script.undo_loses_data() || script.is_irreversible());
-    if risky { VerificationLevel::Restored } else { asked }
+    if scripts.any(needs_a_backup) { VerificationLevel::Restored } else { asked }
+}
+
+/// Whether only a backup could bring back what a script does, or what its undo takes away.
+pub(super) fn needs_a_backup(script: &Script) -> bool {
+    script.undo.is_none() || script.undo_loses_data() || script.is_irreversible()
 }
 
 fn old_flags(intent: &Intent, seen: &Seen) -> BTreeMap<String, BTreeMap<String, Option<String>>> {

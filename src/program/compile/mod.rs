@@ -4,6 +4,7 @@ mod back;
 mod forward;
 mod pending;
 mod rules;
+mod unbacked;
 
 use super::{FORMAT, Intent, Op, Program, Seen, hash};
 pub use rules::Refusal;
@@ -34,6 +35,7 @@ pub fn compile(intent: &Intent, seen: &Seen, intent_hash: &str) -> Result<Compil
     if work.is_nothing() {
         return Ok(Compiled::NothingPending);
     }
+    unbacked::check(intent, seen, &work)?;
     let parts = forward::Parts::of(intent, seen, &work);
     let forward = parts.forward();
     let (back, resolve) = back::ways(&parts, &forward);

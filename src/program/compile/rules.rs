@@ -1,7 +1,7 @@
 //! What a plan may not ask for, each with where, what and how to mend it.
 
 use super::super::{Action, Intent, Seen, Step, WorkloadRef, WorkloadSeen};
-use crate::script::{OrderError, PlaceholderError};
+use crate::script::{Layout, OrderError, PlaceholderError};
 use std::collections::BTreeSet;
 
 /// Why a plan can't be run.
@@ -60,6 +60,7 @@ fn step_rules(step: &Step, seen: &Seen) -> Vec<Refusal> {
     match &step.action {
         Action::Migrate { target, history, .. } => {
             let mut refusals: Vec<Refusal> = known_target(&step.name, target, seen).into_iter().collect();
+            refusals.extend(language(&step.name, target, history, seen));
             if let Some(look) = seen.targets.get(target)
                 && !look.histories.contains_key(history)
             {
@@ -91,6 +92,21 @@ fn step_rules(step: &Step, seen: &Seen) -> Vec<Refusal> {
         }
         Action::Approve { .. } => Vec::new(),
     }
+}
+
+/// Files in another language than the target's, or with names that its history can't hold.
+fn language(step: &str, target: &str, history: &str, seen: &Seen) -> Option<Refusal> {
+    let (look, bundle) = (seen.targets.get(target)?, seen.bundles.get(step)?);
+    if let Some(error) = bundle.layout.in_another_language(look.speaks) {
+        return Some(Refusal::invalid(format!("step {step}: {error}")));
+    }
+    let fits = bundle.layout == Layout::Cypher || !look.of_the_peer.contains(history);
+    (!fits).then(|| {
+        Refusal::invalid(format!(
+            "step {step}: history {history} of target {target} is neo4j-migrations' too, which knows no files named as {}: name them V001__text.cypher, or declare a history in format Whimbrel",
+            bundle.layout
+        ))
+    })
 }
 
 fn known_target(step: &str, target: &str, seen: &Seen) -> Option<Refusal> {

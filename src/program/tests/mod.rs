@@ -9,6 +9,7 @@ mod random;
 mod rollback;
 mod shop;
 mod table;
+mod unbacked;
 mod variables;
 mod walked;
 mod world;

@@ -7,7 +7,7 @@ use crate::api::WorkloadKind;
 use crate::api::plan::MigrationPlanSpec;
 use crate::api::target::VerificationLevel;
 use crate::script::{Bundle, Dialect, read_bundle};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The namespace of everything.
 pub(super) const SHOP: &str = "shop";
@@ -114,6 +114,9 @@ fn target(name: &str) -> TargetSeen {
         verification: VerificationLevel::Structure,
         histories: BTreeMap::from([("default".to_owned(), Vec::new())]),
         server: None,
+        speaks: Dialect::Postgresql,
+        backed_up: true,
+        of_the_peer: BTreeSet::new(),
     }
 }
 

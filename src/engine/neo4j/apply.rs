@@ -1,0 +1,176 @@
+//! Applying a script: one transaction for all of it where it only changes data, else statement by statement with a cursor
+//! in the journal.
+
+use std::time::Instant;
+
+use super::session::{Neo4jSession, Of, failed};
+use crate::engine::ScriptFailure;
+use crate::script::cypher::{Does, Step, steps};
+use crate::script::{HistoryRow, Script};
+
+impl Neo4jSession {
+    pub(super) async fn apply_script(
+        &mut self,
+        history: &str,
+        kept: &Script,
+    ) -> Result<HistoryRow, ScriptFailure> {
+        self.may_run()?;
+        let script = kept.filled();
+        let (steps, databases) = steps(&script.body);
+        self.is_about_this_database(kept, &databases)?;
+        let of = Of { history, script: &script, kept, rank: 0, began: Instant::now() };
+        if steps.iter().any(|step| step.does != Does::Data) {
+            return self.apply_in_steps(of, &steps).await;
+        }
+        let of = Of { rank: self.admit(history, kept)?, ..of };
+        self.preconditions(&script).await?;
+        self.begin_held().await?;
+        self.open(of).await?;
+        for step in &steps {
+            self.still_wanted().await?;
+            self.theirs(&kept.file, &script.body, &step.statement).await?;
+        }
+        self.close(of).await?;
+        self.still_wanted().await?;
+        self.commit(&kept.file, &kept.file).await?;
+        self.settled(of).await
+    }
+
+    /// A session that was cancelled between two statements sends no more of them, and what it has sent is taken back.
+    async fn still_wanted(&mut self) -> Result<(), ScriptFailure> {
+        if !self.cancelled.asked() {
+            return Ok(());
+        }
+        self.reset().await?;
+        Err(ScriptFailure::Cancelled)
+    }
+
+    /// A `:use` with another database would have its statements run in this one.
+    pub(super) fn is_about_this_database(
+        &self,
+        script: &Script,
+        databases: &[String],
+    ) -> Result<(), ScriptFailure> {
+        let ours = self.settings.database.to_lowercase();
+        match databases.iter().find(|name| **name != ours) {
+            None => Ok(()),
+            Some(other) => Err(failed(
+                &script.file,
+                "OtherDatabase",
+                format!("it says :use {other}, and the target's database is {ours}"),
+                Some("A script is about one database: make a target of the other one, and another script."),
+            )),
+        }
+    }
+
+    async fn apply_in_steps(&mut self, of: Of<'_>, steps: &[Step]) -> Result<HistoryRow, ScriptFailure> {
+        let of = Of { rank: self.begin(of).await?, ..of };
+        if let Err(failure) = self.walk(of, steps).await {
+            return Err(self.stopped(of, failure).await);
+        }
+        self.settled(of).await
+    }
+
+    /// The rank of a script that this run has begun, now or before.
+    async fn begin(&mut self, of: Of<'_>) -> Result<u64, ScriptFailure> {
+        if let Some(at) = self.record.half(of.history, &of.kept.key) {
+            let half = &self.record.partial[at];
+            let why = match () {
+                () if half.run_uid != self.fence.run_uid => {
+                    format!("it was begun by run {} and never finished", half.run_uid)
+                }
+                () if half.checksum != of.kept.checksum => {
+                    format!(
+                        "it was begun with another text ({} then, {} now)",
+                        half.checksum, of.kept.checksum
+                    )
+                }
+                () => return Ok(self.record.halves[at].rank),
+            };
+            return Err(Self::drift(of.kept, why));
+        }
+        let of = Of { rank: self.admit(of.history, of.kept)?, ..of };
+        self.preconditions(of.script).await?;
+        self.begin_held().await?;
+        self.open(of).await?;
+        self.commit(&format!("{}: journal", of.kept.file), &of.kept.file).await?;
+        self.noted(of);
+        Ok(of.rank)
+    }
+
+    async fn walk(&mut self, of: Of<'_>, steps: &[Step]) -> Result<(), ScriptFailure> {
+        for step in
+            steps.iter().filter(|step| step.statement.number > self.done(of)).cloned().collect::<Vec<_>>()
+        {
+            match &step.does {
+                Does::Data => self.inside(of, &step).await?,
+                Does::Schema(change) => self.change(of, &step, change).await?,
+                Does::Batches { restartable } => self.batches(of, &step, *restartable).await?,
+            }
+        }
+        self.may_run()?;
+        self.begin_held().await?;
+        self.close(of).await?;
+        self.commit(&of.kept.file, &of.kept.file).await
+    }
+
+    /// How many statements are done.
+    pub(super) fn done(&self, of: Of<'_>) -> usize {
+        self.record.half(of.history, &of.kept.key).map_or(0, |at| self.record.partial[at].statement)
+    }
+
+    /// The statement that is under way outside of our transactions, and what was there before it.
+    pub(super) fn under_way(&self, of: Of<'_>) -> Option<String> {
+        let at = self.record.half(of.history, &of.kept.key)?;
+        self.record.halves[at].outside.as_ref().map(|(_, before)| before.clone())
+    }
+
+    /// Statement and cursor in one transaction.
+    async fn inside(&mut self, of: Of<'_>, step: &Step) -> Result<(), ScriptFailure> {
+        self.may_run()?;
+        let (done, next) = (self.done(of), step.statement.number);
+        self.begin_held().await?;
+        self.moves(of, done, next, None).await?;
+        self.theirs(&of.kept.file, &of.script.body, &step.statement).await?;
+        // Deleted by the statement itself, it would be found deleted here and not after the commit.
+        self.moves(of, next, next, None).await?;
+        self.commit(&of.kept.file, &of.kept.file).await?;
+        if let Some(at) = self.record.half(of.history, &of.kept.key) {
+            self.record.partial[at].statement = next;
+        }
+        Ok(())
+    }
+
+    /// A script of which nothing has happened was never begun; of any other the failure says what is there.
+    async fn stopped(&mut self, of: Of<'_>, failure: ScriptFailure) -> ScriptFailure {
+        let Some(at) = self.record.half(of.history, &of.kept.key) else { return failure };
+        let sure = matches!(
+            failure,
+            ScriptFailure::Failed(_) | ScriptFailure::Blocked(_) | ScriptFailure::Cancelled
+        );
+        if !sure || self.broken.is_some() || self.record.halves[at].outside.is_some() {
+            return failure;
+        }
+        let done = self.done(of);
+        if done == 0 {
+            return match self.forget(of).await {
+                Ok(()) => failure,
+                Err(worse) => worse,
+            };
+        }
+        match failure {
+            ScriptFailure::Failed(mut error) => {
+                let there = match done {
+                    1 => "Statement 1 of it is applied and stays.".to_owned(),
+                    done => format!("Statements 1 to {done} of it are applied and stay."),
+                };
+                error.hint = Some(match error.hint.take() {
+                    Some(hint) => format!("{} {there}", hint.trim_end()),
+                    None => there,
+                });
+                ScriptFailure::Failed(error)
+            }
+            other => other,
+        }
+    }
+}

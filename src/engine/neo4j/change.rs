@@ -1,0 +1,247 @@
+//! One change of the schema: told to the journal, made, awaited, compared with what the server lists, told again.
+//!
+//! The server answers before an index is there, says yes to IF NOT EXISTS over something else of the same name, and lists
+//! what became of it. So the list decides, whatever the answer was, and the same list is the probe after a crash.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use super::listed::{Listed, State};
+use super::session::{Neo4jSession, Of, lost};
+use super::wire::ServerError;
+use crate::engine::{ScriptError, ScriptFailure};
+use crate::script::Script;
+use crate::script::cypher::{Change, Object, Step};
+
+/// What was there before a CREATE or a DROP, for the journal.
+const THERE: &str = "there";
+const ABSENT: &str = "absent";
+
+/// How often an index that fills up is looked at.
+const POLL: Duration = Duration::from_millis(100);
+
+/// What the list says about a change.
+enum Seen {
+    Done,
+    NotDone(String),
+    /// Nobody can tell.
+    Unsure,
+}
+
+impl Neo4jSession {
+    /// One schema statement of a script that is begun.
+    pub(super) async fn change(
+        &mut self,
+        of: Of<'_>,
+        step: &Step,
+        change: &Change,
+    ) -> Result<(), ScriptFailure> {
+        let (done, next) = (self.done(of), step.statement.number);
+        if let Some(before) = self.under_way(of) {
+            // Its answer is lost; everything that could still be working on it has ended.
+            match self.seen(change, before == THERE).await? {
+                Seen::Done => return self.move_alone(of, done, next, None).await,
+                Seen::NotDone(_) => self.move_alone(of, done, done, None).await?,
+                Seen::Unsure => return Err(unknown(of.kept, step)),
+            }
+        }
+        self.may_run()?;
+        let (file, text) = (of.kept.file.as_str(), of.script.body.as_str());
+        let there = self.before(file, step, change).await?;
+        let before = if there { THERE } else { ABSENT };
+        self.move_alone(of, done, done, Some((next, before))).await?;
+        let answer = self.make(file, text, step).await?;
+        match (self.seen(change, there).await?, answer) {
+            (Seen::Done, _) => self.move_alone(of, done, next, None).await,
+            // The server said yes, and there is nothing to compare with.
+            (Seen::Unsure, Ok(())) => self.move_alone(of, done, next, None).await,
+            (Seen::Unsure | Seen::NotDone(_), Err(failure)) => {
+                self.move_alone(of, done, done, None).await?;
+                Err(failure)
+            }
+            (Seen::NotDone(why), Ok(())) => {
+                self.move_alone(of, done, done, None).await?;
+                Err(refused(file, step, "NotDone", why))
+            }
+        }
+    }
+
+    /// As [`Neo4jSession::change`] for the undo of a script: there a second time does the same, so no journal is needed.
+    pub(super) async fn change_back(
+        &mut self,
+        file: &str,
+        text: &str,
+        step: &Step,
+        change: &Change,
+    ) -> Result<(), ScriptFailure> {
+        self.may_run()?;
+        // What an earlier try has dropped is done.
+        if let Change::Drop { constraint, name, .. } = change
+            && self.named(*constraint, name).await?.is_none()
+        {
+            return Ok(());
+        }
+        let there = self.before(file, step, change).await?;
+        let answer = self.make(file, text, step).await?;
+        match (self.seen(change, there).await?, answer) {
+            (Seen::Done, _) | (Seen::Unsure, Ok(())) => Ok(()),
+            (_, Err(failure)) => Err(failure),
+            (Seen::NotDone(why), Ok(())) => Err(refused(file, step, "NotDone", why)),
+        }
+    }
+
+    /// Whether it is there, and everything that the server would refuse late or not at all.
+    async fn before(&mut self, file: &str, step: &Step, change: &Change) -> Result<bool, ScriptFailure> {
+        let object = match change {
+            Change::Create { object, .. } => object,
+            Change::Drop { constraint, name, .. } => {
+                return Ok(self.named(*constraint, name).await?.is_some());
+            }
+            Change::Other => return Ok(false),
+        };
+        if !self.connection.server.enterprise && needs_enterprise(object) {
+            let why = format!(
+                "a {} constraint needs Neo4j Enterprise Edition, and this server is Community Edition",
+                object.kind
+            );
+            return Err(refused(file, step, "EnterpriseOnly", why));
+        }
+        if let Some(name) = &object.name
+            && let Some(other) = self.bearing(name).await?
+            && !other.is(object)
+        {
+            let why = format!("{name} is {other} already, and the script wants {}", Listed::of(object));
+            return Err(ScriptFailure::from(ScriptError {
+                hint: Some("Drop that one first, or take another name.".to_owned()),
+                ..error(file, step, "OtherDefinition", why)
+            }));
+        }
+        let there = self.alike(object).await?.is_some();
+        if !there && object.constraint && is_unique(object) && !object.relationships {
+            self.duplicates(file, step, object).await?;
+        }
+        Ok(there)
+    }
+
+    /// Sends the statement in a transaction that makes sure of the fence. The inner error is the server's refusal.
+    async fn make(
+        &mut self,
+        file: &str,
+        text: &str,
+        step: &Step,
+    ) -> Result<Result<(), ScriptFailure>, ScriptFailure> {
+        self.begin_seeing().await?;
+        let query = step.statement.text(text);
+        let ran =
+            self.connection.wire.run(query, super::packstream::Value::map([]), 0).await.map_err(lost)?;
+        let refusal: ServerError = match ran {
+            Ok(_) => match self
+                .connection
+                .wire
+                .commit(&format!("{file}: {}", step.statement.number))
+                .await
+                .map_err(lost)?
+            {
+                Ok(_) => return Ok(Ok(())),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        Ok(Err(self.took_back(file, Some((text, &step.statement)), refusal).await))
+    }
+
+    /// What the list says, once an index that fills up has done so.
+    async fn seen(&mut self, change: &Change, was_there: bool) -> Result<Seen, ScriptFailure> {
+        let object = match change {
+            Change::Other => return Ok(Seen::Unsure),
+            Change::Drop { constraint, name, .. } => {
+                return Ok(match self.named(*constraint, name).await? {
+                    None => Seen::Done,
+                    Some(_) => Seen::NotDone(format!("{name} is still there")),
+                });
+            }
+            Change::Create { object, .. } => object,
+        };
+        let since = Instant::now();
+        loop {
+            let Some(found) = self.alike(object).await? else {
+                let same = self.same_under_another_name(object).await?;
+                let other = same.map_or_else(String::new, |name| {
+                    format!("; {name} does the same, so the server made none")
+                });
+                return Ok(Seen::NotDone(format!("the server lists no {}{other}", Listed::of(object))));
+            };
+            let why = match found.state {
+                State::Online => return Ok(Seen::Done),
+                State::Failed(why) => format!("its population failed: {why}"),
+                State::Populating(_) if self.cancelled.asked() => {
+                    "it was cancelled while it filled up".to_owned()
+                }
+                State::Populating(percent) if self.is_over(since) => format!(
+                    "it is at {percent:.0} % after {} s (timeouts.statement)",
+                    self.settings.statement_timeout.as_secs()
+                ),
+                State::Populating(_) => {
+                    sleep(POLL).await;
+                    continue;
+                }
+            };
+            // What we made and what will not be used is not left behind; what was there before is nobody's to drop.
+            let name = found.name.clone();
+            let left = if was_there {
+                " and was there before".to_owned()
+            } else {
+                self.drop_made(object, &name).await?
+            };
+            return Ok(Seen::NotDone(format!("{name} is no use: {why}{left}")));
+        }
+    }
+
+    fn is_over(&self, since: Instant) -> bool {
+        !self.settings.statement_timeout.is_zero() && since.elapsed() >= self.settings.statement_timeout
+    }
+
+    async fn drop_made(&mut self, object: &Object, name: &str) -> Result<String, ScriptFailure> {
+        self.begin_seeing().await?;
+        let kind = if object.constraint { "CONSTRAINT" } else { "INDEX" };
+        let drop = format!("DROP {kind} `{}` IF EXISTS", name.replace('`', "``"));
+        self.ours(&drop, super::packstream::Value::map([])).await?;
+        self.commit(&format!("drop {name}"), "").await?;
+        Ok("; it was dropped again".to_owned())
+    }
+}
+
+fn is_unique(object: &Object) -> bool {
+    matches!(object.kind.as_str(), "UNIQUENESS" | "NODE_KEY")
+}
+
+/// Community has uniqueness only.
+fn needs_enterprise(object: &Object) -> bool {
+    object.constraint && !object.kind.ends_with("UNIQUENESS")
+}
+
+fn error(file: &str, step: &Step, code: &str, message: String) -> ScriptError {
+    ScriptError {
+        code: code.to_owned(),
+        message,
+        file: file.to_owned(),
+        statement: Some(step.statement.number),
+        line: u32::try_from(step.statement.line).ok(),
+        column: u32::try_from(step.statement.column).ok(),
+        hint: None,
+    }
+}
+
+pub(super) fn refused(file: &str, step: &Step, code: &str, message: String) -> ScriptFailure {
+    ScriptFailure::from(error(file, step, code, message))
+}
+
+fn unknown(script: &Script, step: &Step) -> ScriptFailure {
+    ScriptFailure::Unknown {
+        evidence: format!(
+            "statement {} ({}:{}:{}) changes the schema in a form that nothing can be compared with, and its answer was lost",
+            step.statement.number, script.file, step.statement.line, step.statement.column
+        ),
+    }
+}

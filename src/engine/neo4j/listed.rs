@@ -1,0 +1,231 @@
+//! What `SHOW INDEXES` and `SHOW CONSTRAINTS` say.
+
+use std::fmt;
+
+use super::change::refused;
+use super::connect::text;
+use super::packstream::Value;
+use super::session::Neo4jSession;
+use crate::engine::ScriptFailure;
+use crate::script::cypher::{Object, Step};
+
+/// How far an index is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum State {
+    Online,
+    /// In percent.
+    Populating(f64),
+    /// With the server's words.
+    Failed(String),
+}
+
+/// A constraint or an index as it is listed.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Listed {
+    pub(super) constraint: bool,
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) relationships: bool,
+    pub(super) labels: Vec<String>,
+    pub(super) properties: Vec<String>,
+    pub(super) state: State,
+}
+
+/// Indexes that belong to a constraint are that constraint; its state is theirs.
+const INDEXES: &str = "SHOW INDEXES YIELD name, type, entityType, labelsOrTypes, properties, state, populationPercent, \
+    failureMessage, owningConstraint \
+    RETURN name, type, entityType, labelsOrTypes, properties, state, populationPercent, failureMessage, owningConstraint";
+const CONSTRAINTS: &str = "SHOW CONSTRAINTS YIELD name, type, entityType, labelsOrTypes, properties, ownedIndex \
+    RETURN name, type, entityType, labelsOrTypes, properties, ownedIndex";
+
+impl Listed {
+    /// As the script wants it.
+    pub(super) fn of(object: &Object) -> Self {
+        Self {
+            constraint: object.constraint,
+            name: object.name.clone().unwrap_or_default(),
+            kind: object.kind.clone(),
+            relationships: object.relationships,
+            labels: object.labels.clone(),
+            properties: object.properties.clone(),
+            state: State::Online,
+        }
+    }
+
+    /// Whether this is what the script wants, whatever it is called.
+    pub(super) fn is(&self, object: &Object) -> bool {
+        self.constraint == object.constraint
+            && self.kind == object.kind
+            && self.relationships == object.relationships
+            && self.labels == object.labels
+            && self.properties == object.properties
+    }
+}
+
+/// `the UNIQUENESS constraint on (:User {id})`
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.constraint { "constraint" } else { "index" };
+        let (labels, properties) = (self.labels.join("|"), self.properties.join(", "));
+        if self.relationships {
+            write!(f, "the {} {what} on [:{labels} {{{properties}}}]", self.kind)
+        } else {
+            write!(f, "the {} {what} on (:{labels} {{{properties}}})", self.kind)
+        }
+    }
+}
+
+/// Reads the rows of both lists.
+pub(super) fn listed(indexes: &[Vec<Value>], constraints: &[Vec<Value>]) -> Vec<Listed> {
+    let texts = |value: Option<&Value>| value.map(Value::texts).unwrap_or_default();
+    let read = |row: &Vec<Value>, constraint: bool, state: State| Listed {
+        constraint,
+        name: text(row.first()),
+        kind: text(row.get(1)),
+        relationships: text(row.get(2)) == "RELATIONSHIP",
+        labels: texts(row.get(3)),
+        properties: texts(row.get(4)),
+        state,
+    };
+    let state = |row: &Vec<Value>| match (text(row.get(5)).as_str(), row.get(6)) {
+        ("ONLINE", _) => State::Online,
+        ("FAILED", _) => {
+            let why = text(row.get(7));
+            State::Failed(why.split_whitespace().take(40).collect::<Vec<_>>().join(" "))
+        }
+        (_, Some(Value::Float(percent))) => State::Populating(*percent),
+        _ => State::Populating(0.0),
+    };
+    let owned = |row: &Vec<Value>| {
+        let index = indexes.iter().find(|index| text(index.first()) == text(row.get(5)));
+        index.map_or(State::Online, state)
+    };
+    let own = indexes.iter().filter(|row| text(row.get(8)).is_empty());
+    own.map(|row| read(row, false, state(row)))
+        .chain(constraints.iter().map(|row| read(row, true, owned(row))))
+        .collect()
+}
+
+impl Neo4jSession {
+    async fn listed(&mut self) -> Result<Vec<Listed>, ScriptFailure> {
+        let lost = |error: crate::engine::EngineError| ScriptFailure::Lost { reason: error.to_string() };
+        let indexes = self.connection.read(&self.settings, INDEXES, Value::map([])).await.map_err(lost)?;
+        let constraints =
+            self.connection.read(&self.settings, CONSTRAINTS, Value::map([])).await.map_err(lost)?;
+        Ok(listed(&indexes.rows, &constraints.rows))
+    }
+
+    /// Whatever has this name: constraints and indexes share their names.
+    pub(super) async fn bearing(&mut self, name: &str) -> Result<Option<Listed>, ScriptFailure> {
+        Ok(self.listed().await?.into_iter().find(|one| one.name == name))
+    }
+
+    /// The constraint, or the index, of this name.
+    pub(super) async fn named(
+        &mut self,
+        constraint: bool,
+        name: &str,
+    ) -> Result<Option<Listed>, ScriptFailure> {
+        Ok(self.bearing(name).await?.filter(|one| one.constraint == constraint))
+    }
+
+    /// What is exactly as the script wants it, name and all where it gives one.
+    pub(super) async fn alike(&mut self, object: &Object) -> Result<Option<Listed>, ScriptFailure> {
+        let wanted =
+            |one: &Listed| object.name.as_ref().is_none_or(|name| one.name == *name) && one.is(object);
+        Ok(self.listed().await?.into_iter().find(wanted))
+    }
+
+    pub(super) async fn same_under_another_name(
+        &mut self,
+        object: &Object,
+    ) -> Result<Option<String>, ScriptFailure> {
+        Ok(self.listed().await?.into_iter().find(|one| one.is(object)).map(|one| one.name))
+    }
+
+    /// Refuses a constraint that the data violate, with how many nodes do and which, before the server is asked: it would
+    /// name two of them, and their values.
+    pub(super) async fn duplicates(
+        &mut self,
+        file: &str,
+        step: &Step,
+        object: &Object,
+    ) -> Result<(), ScriptFailure> {
+        let quoted = |name: &String| format!("`{}`", name.replace('`', "``"));
+        let Some(label) = object.labels.first().map(quoted) else { return Ok(()) };
+        let properties: Vec<String> =
+            object.properties.iter().map(|name| format!("n.{}", quoted(name))).collect();
+        let all: Vec<String> = properties.iter().map(|name| format!("{name} IS NOT NULL")).collect();
+        let query = format!(
+            "MATCH (n:{label}) WHERE {} WITH [{}] AS value, collect(elementId(n)) AS nodes WHERE size(nodes) > 1 \
+             RETURN count(*), sum(size(nodes)), collect(nodes[..3])[..3]",
+            all.join(" AND "),
+            properties.join(", "),
+        );
+        let found = self.connection.read(&self.settings, &query, Value::map([])).await;
+        let found = found.map_err(|error| ScriptFailure::Lost { reason: error.to_string() })?;
+        let row = found.rows.first().cloned().unwrap_or_default();
+        let (values, nodes) = (super::history::number(row.first()), super::history::number(row.get(1)));
+        if values == 0 {
+            return Ok(());
+        }
+        let examples = match row.get(2) {
+            Some(Value::List(groups)) => {
+                groups.iter().map(|group| group.texts().join(" and ")).collect::<Vec<_>>().join("; ")
+            }
+            _ => String::new(),
+        };
+        let (value, values) =
+            if values == 1 { ("value", "1".to_owned()) } else { ("values", values.to_string()) };
+        Err(refused(
+            file,
+            step,
+            "Duplicates",
+            format!(
+                "{values} {value} of {} stand on more than one :{} node, {nodes} nodes in all: {examples}",
+                object.properties.join(", "),
+                object.labels.join("|")
+            ),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_a_constraint_is_that_of_its_index() {
+        let list = |names: &[&str]| Value::List(names.iter().map(|name| Value::text(*name)).collect());
+        let index = |name: &str, state: &str, owner: Value| {
+            vec![
+                Value::text(name),
+                Value::text("RANGE"),
+                Value::text("NODE"),
+                list(&["A"]),
+                list(&["x"]),
+                Value::text(state),
+                Value::Float(40.0),
+                Value::text("too long"),
+                owner,
+            ]
+        };
+        let constraint = vec![
+            Value::text("c"),
+            Value::text("UNIQUENESS"),
+            Value::text("NODE"),
+            list(&["A"]),
+            list(&["x"]),
+            Value::text("c"),
+        ];
+        let rows = [index("c", "POPULATING", Value::text("c")), index("i", "FAILED", Value::Null)];
+        let listed = listed(&rows, &[constraint]);
+        let seen: Vec<_> =
+            listed.iter().map(|one| (one.name.as_str(), one.constraint, one.state.clone())).collect();
+        assert_eq!(
+            seen,
+            [("i", false, State::Failed("too long".to_owned())), ("c", true, State::Populating(40.0))]
+        );
+        assert_eq!(listed[1].to_string(), "the UNIQUENESS constraint on (:A {x})");
+    }
+}

@@ -1,0 +1,87 @@
+//! Neo4j 5.
+//!
+//! Data and their entry in the journal are one transaction that holds the fence to its end; a change of the schema can be
+//! in none with data, so it is told to the journal before and after, and the server's own list says whether it happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::connect::{Lineage, connect};
+use self::name::Purpose;
+use super::{Engine, EngineError, Fence, Look, Proof, Quiet, Rows};
+
+mod ambiguity;
+mod apply;
+mod assert;
+mod batches;
+mod cancel;
+mod change;
+mod check;
+mod connect;
+mod enter;
+mod fence;
+mod history;
+mod incumbents;
+mod journal;
+mod listed;
+mod look;
+mod mark;
+mod name;
+mod packstream;
+mod peer;
+mod proof;
+mod quiet;
+mod schema;
+mod session;
+mod settings;
+mod undo;
+mod wire;
+mod words;
+
+pub use session::Neo4jSession;
+pub use settings::{
+    ClientCertificate, Credentials, CredentialsError, CredentialsSource, Format, History, Ignore, Settings,
+    Tls, TlsMode,
+};
+
+/// One Neo4j database. Cheap to clone; clones share what they know of its lineage.
+#[derive(Clone)]
+pub struct Neo4j {
+    settings: Arc<Settings>,
+    lineage: Arc<Lineage>,
+}
+
+impl Neo4j {
+    /// Connects nowhere yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings: Arc::new(settings), lineage: Arc::default() }
+    }
+}
+
+impl Engine for Neo4j {
+    type Session = Neo4jSession;
+
+    async fn look(&self) -> Result<Look, EngineError> {
+        let mut connection = connect(&self.settings, &self.lineage, Purpose::Look).await?;
+        look::look(&mut connection, &self.settings).await
+    }
+
+    async fn enter(&self, fence: &Fence) -> Result<Neo4jSession, EngineError> {
+        enter::enter(&self.settings, &self.lineage, fence).await
+    }
+
+    async fn quiet(&self, fence: &Fence) -> Result<Quiet, EngineError> {
+        let mut connection = connect(&self.settings, &self.lineage, Purpose::Watch(fence)).await?;
+        quiet::sample(&mut connection, &self.settings).await
+    }
+
+    async fn proof(&self) -> Result<Proof, EngineError> {
+        let mut connection = connect(&self.settings, &self.lineage, Purpose::Look).await?;
+        proof::proof(&mut connection, &self.settings).await
+    }
+
+    async fn query(&self, statement: &str, timeout: Duration) -> Result<Rows, EngineError> {
+        let mut connection = connect(&self.settings, &self.lineage, Purpose::Look).await?;
+        check::query(&mut connection, &self.settings, statement, timeout).await
+    }
+}

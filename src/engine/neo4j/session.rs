@@ -1,0 +1,324 @@
+//! The session that holds the fence: applies scripts and takes them back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::time::timeout;
+
+use super::cancel::{Cancelled, canceller};
+use super::connect::Connection;
+use super::fence::{self, HOLD, Pass, SEE};
+use super::history::Record;
+use super::packstream::Value;
+use super::settings::{Format, Settings};
+use super::wire::{ALL_ROWS, Lost, NO_ROWS, ServerError, Set};
+use crate::engine::{
+    BlockedBy, Canceller, Claim, EngineError, Fence, Partial, ScriptError, ScriptFailure, Session,
+};
+use crate::script::cypher::{peer_checksum, raw_version};
+use crate::script::split::Statement;
+use crate::script::{HistoryRow, Kind, Script};
+
+/// A connection that holds the fence of one Neo4j database.
+pub struct Neo4jSession {
+    pub(super) settings: Arc<Settings>,
+    pub(super) connection: Connection,
+    pub(super) fence: Fence,
+    pub(super) pass: Pass,
+    pub(super) record: Record,
+    pub(super) cancelled: Cancelled,
+    /// Why nothing more can be done here: what an earlier script said is still true, and only that.
+    pub(super) broken: Option<ScriptFailure>,
+}
+
+/// Which script of which history, at which rank of the journal, and since when.
+#[derive(Clone, Copy)]
+pub(super) struct Of<'a> {
+    pub(super) history: &'a str,
+    /// Filled.
+    pub(super) script: &'a Script,
+    /// As it is kept: what its checksum is about.
+    pub(super) kept: &'a Script,
+    pub(super) rank: u64,
+    pub(super) began: Instant,
+}
+
+impl Neo4jSession {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        connection: Connection,
+        fence: Fence,
+        pass: Pass,
+        record: Record,
+    ) -> Self {
+        let cancelled = Cancelled::default();
+        Self { settings, connection, fence, pass, record, cancelled, broken: None }
+    }
+
+    /// Whether this session may still run something for a script.
+    pub(super) fn may_run(&self) -> Result<(), ScriptFailure> {
+        match &self.broken {
+            Some(broken) => Err(broken.clone()),
+            None if self.cancelled.asked() => Err(ScriptFailure::Cancelled),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins a transaction that holds the fence to its end, and makes sure that the fence is ours.
+    pub(super) async fn begin_held(&mut self) -> Result<(), ScriptFailure> {
+        self.begin_with(HOLD).await
+    }
+
+    /// Begins a transaction that may change the schema, and with it write nothing else: it only reads the fence.
+    pub(super) async fn begin_seeing(&mut self) -> Result<(), ScriptFailure> {
+        self.begin_with(SEE).await
+    }
+
+    async fn begin_with(&mut self, query: &str) -> Result<(), ScriptFailure> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
+        let begin = self.connection.writing(&self.settings, self.settings.statement_timeout);
+        match self.connection.wire.begin(&begin).await.map_err(lost)? {
+            Ok(_) => {}
+            Err(error) => return Err(self.took_back("", None, error).await),
+        }
+        let seen = match self.connection.wire.run(query, Value::map([]), ALL_ROWS).await.map_err(lost)? {
+            Ok(set) => set,
+            Err(error) => return Err(self.took_back("", None, error).await),
+        };
+        let verdict = match fence::row(&self.settings, &seen) {
+            Err(error) => Err(ScriptFailure::Lost { reason: error.to_string() }),
+            Ok(row) if row.seen.token > self.pass.token => {
+                Err(ScriptFailure::Overtaken { token: row.seen.token })
+            }
+            Ok(row) if row.seen.token != self.pass.token || row.entry != self.pass.entry => {
+                Err(ScriptFailure::LockLost)
+            }
+            Ok(_) => Ok(()),
+        };
+        if let Err(failure) = verdict {
+            self.broken = Some(failure.clone());
+            self.reset().await?;
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    /// Runs one of our own statements in the transaction that is open.
+    pub(super) async fn ours(&mut self, query: &str, parameters: Value) -> Result<Set, ScriptFailure> {
+        match self.connection.wire.run(query, parameters, ALL_ROWS).await.map_err(lost)? {
+            Ok(set) => Ok(set),
+            Err(error) => Err(self.took_back("", None, error).await),
+        }
+    }
+
+    /// Runs a statement of a script in the transaction that is open; a refusal takes all of it back.
+    pub(super) async fn theirs(
+        &mut self,
+        file: &str,
+        text: &str,
+        statement: &Statement,
+    ) -> Result<(), ScriptFailure> {
+        let query = statement.text(text);
+        match self.connection.wire.run(query, Value::map([]), NO_ROWS).await.map_err(lost)? {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.took_back(file, Some((text, statement)), error).await),
+        }
+    }
+
+    /// Ends the transaction. Whoever gets no answer, or one that leaves it open, must read what came of it.
+    pub(super) async fn commit(&mut self, what: &str, file: &str) -> Result<(), ScriptFailure> {
+        match self.connection.wire.commit(what).await.map_err(lost)? {
+            Ok(_) => Ok(()),
+            Err(error) if error.code.contains("TransactionCommitFailed") => {
+                let reason = format!("{} ({})", error.words(false), error.code);
+                self.broken = Some(ScriptFailure::Lost { reason: reason.clone() });
+                Err(ScriptFailure::Lost { reason })
+            }
+            Err(error) => Err(self.took_back(file, None, error).await),
+        }
+    }
+
+    /// Takes the open transaction back, whatever is in it.
+    pub(super) async fn reset(&mut self) -> Result<(), ScriptFailure> {
+        self.connection.wire.reset().await.map_err(lost)
+    }
+
+    /// The transaction was refused: it is taken back, and the failure says why.
+    pub(super) async fn took_back(
+        &mut self,
+        file: &str,
+        at: Option<(&str, &Statement)>,
+        error: ServerError,
+    ) -> ScriptFailure {
+        if let Err(gone) = self.reset().await {
+            self.broken = Some(gone.clone());
+            return gone;
+        }
+        self.refused(file, at, &error)
+    }
+
+    /// What a refusal means, once nothing of the transaction is left.
+    pub(super) fn refused(
+        &self,
+        file: &str,
+        at: Option<(&str, &Statement)>,
+        error: &ServerError,
+    ) -> ScriptFailure {
+        let ended = error.code.contains("Terminated") || error.code.ends_with("LockClientStopped");
+        if self.cancelled.asked() && ended {
+            return ScriptFailure::Cancelled;
+        }
+        if passes(error) {
+            let what = format!("{} ({}); whoever it was is gone by now", error.words(false), error.code);
+            return ScriptFailure::Blocked(BlockedBy { what, since: None, sql: None, pid: None });
+        }
+        let place = at.map(|(text, statement)| place(text, statement, error));
+        ScriptFailure::from(ScriptError {
+            hint: hint(error, self.connection.server.enterprise),
+            message: error.words(self.settings.diagnostics_full),
+            code: error.code.clone(),
+            file: file.to_owned(),
+            statement: at.map(|(_, statement)| statement.number),
+            line: place.map(|(line, _)| line),
+            column: place.map(|(_, column)| column),
+        })
+    }
+
+    pub(super) fn drift(script: &Script, message: String) -> ScriptFailure {
+        failed(&script.file, DRIFT, message, None)
+    }
+
+    /// The rank of the script's next journal entry, unless the history says that it must not run.
+    pub(super) fn admit(&self, history: &str, script: &Script) -> Result<u64, ScriptFailure> {
+        let Some(rows) = self.record.histories.get(history) else {
+            return Err(Self::drift(script, format!("history {history} is not declared")));
+        };
+        if script.kind == Kind::Versioned && rows.iter().any(|row| row.key == script.key) {
+            return Err(Self::drift(script, "it is applied already".to_owned()));
+        }
+        if let Some(at) = self.record.half(history, &script.key) {
+            let half = &self.record.partial[at];
+            let message = format!("it was begun by run {} and never finished", half.run_uid);
+            return Err(Self::drift(script, message));
+        }
+        if self.is_peers(history) && raw_version(&script.file).is_none() {
+            return Err(failed(
+                &script.file,
+                "HistoryFormat",
+                "a history of neo4j-migrations holds files of that tool's names only".to_owned(),
+                Some("Name the file V001__text.cypher, or declare a history in Whimbrel's format."),
+            ));
+        }
+        Ok(self.record.next_rank.get(history).copied().unwrap_or(1))
+    }
+
+    pub(super) fn is_peers(&self, history: &str) -> bool {
+        self.settings.format(history) == Some(Format::Neo4jMigrations)
+    }
+
+    /// The row of an applied script, as the history will say it when it is read again.
+    pub(super) fn row(&self, of: Of<'_>) -> HistoryRow {
+        if !self.is_peers(of.history) {
+            return HistoryRow::of(of.kept, of.rank);
+        }
+        let rank = self.record.histories.get(of.history).map_or(0, Vec::len) as u64 + 1;
+        HistoryRow { checksum: peer_checksum(&of.kept.body), ..HistoryRow::of(of.kept, rank) }
+    }
+}
+
+/// The code of a history that is not as the driver believed.
+pub(super) const DRIFT: &str = "HistoryDrift";
+
+pub(super) fn lost(lost: Lost) -> ScriptFailure {
+    ScriptFailure::Lost { reason: lost.reason }
+}
+
+/// A failure that is about no statement.
+pub(super) fn failed(file: &str, code: &str, message: String, hint: Option<&str>) -> ScriptFailure {
+    ScriptFailure::from(ScriptError {
+        code: code.to_owned(),
+        message,
+        file: file.to_owned(),
+        statement: None,
+        line: None,
+        column: None,
+        hint: hint.map(str::to_owned),
+    })
+}
+
+/// Another transaction was in the way. `MemoryPoolOutOfMemory` is transient by name only: it will be so again.
+fn passes(error: &ServerError) -> bool {
+    ["DeadlockDetected", "LockClientStopped", "LockAcquisitionTimeout", "OutdatedSnapshot"]
+        .iter()
+        .any(|it| error.code.ends_with(it))
+}
+
+/// What would help, for errors whose text does not say it.
+fn hint(error: &ServerError, enterprise: bool) -> Option<String> {
+    let says = |word: &str| error.code.contains(word) || error.message.contains(word);
+    let ours = match () {
+        () if !enterprise && says("Enterprise Edition") => {
+            "The server is Community Edition, which has no such thing."
+        }
+        () if !enterprise && says("UnsupportedAdministrationCommand") => {
+            "The server is Community Edition, which has no such command."
+        }
+        () if says("TransactionStartFailed") => {
+            "CALL { … } IN TRANSACTIONS can't run inside a transaction: write it as a statement of its own."
+        }
+        () if says("ForbiddenDueToTransactionType") => "Schema and data go into two scripts.",
+        () if says("MemoryPoolOutOfMemory") => "Do it in batches: CALL { … } IN TRANSACTIONS.",
+        () if says("TransactionTimedOut") => "Raise timeouts.statement, or do it in batches.",
+        () => return None,
+    };
+    Some(ours.to_owned())
+}
+
+/// Where in the file an error is: the server counts within the statement.
+fn place(text: &str, statement: &Statement, error: &ServerError) -> (u32, u32) {
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let Some((line, column)) = error.position() else {
+        return (number(statement.line), number(statement.column));
+    };
+    // Beyond its end something is missing, and the end is all there is to point at.
+    let lines = statement.text(text).lines().count();
+    let column = if line == 1 { statement.column + column - 1 } else { column };
+    (number(statement.line + line.min(lines) - 1), number(column))
+}
+
+impl Session for Neo4jSession {
+    fn histories(&self) -> &BTreeMap<String, Vec<HistoryRow>> {
+        &self.record.histories
+    }
+
+    fn lineage(&self) -> &str {
+        &self.connection.server.lineage
+    }
+
+    fn partial(&self) -> &[Partial] {
+        &self.record.partial
+    }
+
+    async fn apply(&mut self, history: &str, script: &Script) -> Result<HistoryRow, ScriptFailure> {
+        self.apply_script(history, script).await
+    }
+
+    async fn undo(&mut self, history: &str, script: &Script) -> Result<(), ScriptFailure> {
+        self.undo_script(history, script).await
+    }
+
+    fn canceller(&self) -> Canceller {
+        canceller(self.settings.clone(), &self.connection, &self.fence, self.cancelled.clone())
+    }
+
+    async fn leave(self, claim: Claim) -> Result<(), EngineError> {
+        let Self { settings, mut connection, pass, .. } = self;
+        let said = fence::farewell(&mut connection, &settings, &pass, claim).await;
+        // The lock is free and the claim written; a server that is slow to hang up changes nothing of that.
+        let _ = timeout(settings.connect_timeout, connection.wire.goodbye()).await;
+        said
+    }
+}

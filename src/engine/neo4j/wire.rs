@@ -1,0 +1,418 @@
+//! Our own thin session over Bolt 5: messages out, answers in, nothing sent a second time.
+//!
+//! neo4rs replays a statement whose answer was lost, and can't put metadata on a transaction; the driver that does
+//! neither runs on threads of its own. What is needed is small: eight messages, and to know of each whether it was
+//! answered. Generic over the stream, so that tests can cut it anywhere.
+
+use std::collections::BTreeMap;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::packstream::Value;
+use crate::fault::Point;
+
+/// The connection went in the middle of something. A type of its own: only this leads to the ambiguity rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub(super) struct Lost {
+    pub(super) reason: String,
+}
+
+impl Lost {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
+impl From<std::io::Error> for Lost {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// What the server refuses, in its own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ServerError {
+    /// `Neo.ClientError.Statement.SyntaxError` and the like.
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+/// The rows of a statement.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Set {
+    pub(super) columns: Vec<String>,
+    pub(super) rows: Vec<Vec<Value>>,
+    /// More rows came than were to be kept.
+    pub(super) truncated: bool,
+    /// Of a statement without a transaction of ours: the last transaction that it saw.
+    pub(super) bookmark: Option<String>,
+}
+
+/// An answer, or the server's refusal; lost if neither came.
+pub(super) type Answer<T> = Result<Result<T, ServerError>, Lost>;
+
+/// What a transaction is begun with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Begin {
+    pub(super) database: String,
+    /// `whimbrel` in its metadata, seen in SHOW TRANSACTIONS.
+    pub(super) name: String,
+    /// Milliseconds; zero is for ever, whatever the server's default is.
+    pub(super) timeout: u64,
+    pub(super) read_only: bool,
+}
+
+impl Begin {
+    fn extra(&self) -> Value {
+        let mut extra = BTreeMap::from([
+            ("db".to_owned(), Value::text(self.database.as_str())),
+            ("tx_metadata".to_owned(), Value::map([("whimbrel", Value::text(self.name.as_str()))])),
+            ("tx_timeout".to_owned(), Value::number(self.timeout)),
+        ]);
+        if self.read_only {
+            extra.insert("mode".to_owned(), Value::text("r"));
+        }
+        Value::Map(extra)
+    }
+}
+
+/// What a script's own statements return is of no interest.
+pub(super) const NO_ROWS: usize = 0;
+/// More than any query of ours returns; only a bound against a server gone mad.
+pub(super) const ALL_ROWS: usize = 1_000_000;
+
+const HELLO: u8 = 0x01;
+const GOODBYE: u8 = 0x02;
+const RESET: u8 = 0x0f;
+const RUN: u8 = 0x10;
+const BEGIN: u8 = 0x11;
+const COMMIT: u8 = 0x12;
+const ROLLBACK: u8 = 0x13;
+const PULL: u8 = 0x3f;
+const LOGON: u8 = 0x6a;
+
+const SUCCESS: u8 = 0x70;
+const RECORD: u8 = 0x71;
+const IGNORED: u8 = 0x7e;
+const FAILURE: u8 = 0x7f;
+
+/// The magic number, then Bolt 5.4 down to 5.1, and nothing else: before 5.1 logging in is another exchange.
+const HANDSHAKE: [u8; 20] = [0x60, 0x60, 0xb0, 0x17, 0, 3, 4, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const CHUNK: usize = 0xffff;
+/// The most bytes of one message that are read: a value of a user's graph may be long, the machine's memory is not.
+const MOST_BYTES: usize = 256 << 20;
+
+/// What the other side is, by its first four bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Greeting {
+    /// Bolt 5.
+    Bolt,
+    /// A Bolt server that speaks none of our versions.
+    OtherVersion,
+    /// Something else.
+    Stranger,
+}
+
+pub(super) struct Wire<S> {
+    stream: S,
+    /// Messages were sent and their answers have not all been read: whoever gave up in between knows nothing any more.
+    busy: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, busy: false }
+    }
+
+    /// Agrees on a version.
+    pub(super) async fn greet(&mut self) -> Result<Greeting, Lost> {
+        self.stream.write_all(&HANDSHAKE).await?;
+        self.stream.flush().await?;
+        let mut answer = [0; 4];
+        self.stream.read_exact(&mut answer).await?;
+        Ok(match answer {
+            [0, 0, 1..=4, 5] => Greeting::Bolt,
+            [0, 0, _, 0..=9] => Greeting::OtherVersion,
+            _ => Greeting::Stranger,
+        })
+    }
+
+    /// Names ourselves; the server says what it is (`server`, `connection_id`).
+    pub(super) async fn hello(&mut self, user_agent: &str) -> Answer<Value> {
+        let extra = Value::map([
+            ("user_agent", Value::text(user_agent)),
+            (
+                "bolt_agent",
+                Value::map([("product", Value::text(concat!("whimbrel/", env!("CARGO_PKG_VERSION"))))]),
+            ),
+            ("notifications_minimum_severity", Value::text("OFF")),
+        ]);
+        self.ask(HELLO, vec![extra]).await
+    }
+
+    pub(super) async fn logon(&mut self, user: &str, password: &str) -> Answer<Value> {
+        let token = Value::map([
+            ("scheme", Value::text("basic")),
+            ("principal", Value::text(user)),
+            ("credentials", Value::text(password)),
+        ]);
+        self.ask(LOGON, vec![token]).await
+    }
+
+    pub(super) async fn begin(&mut self, begin: &Begin) -> Answer<Value> {
+        self.ask(BEGIN, vec![begin.extra()]).await
+    }
+
+    /// Runs one statement inside the transaction that was begun.
+    pub(super) async fn run(&mut self, query: &str, parameters: Value, keep: usize) -> Answer<Set> {
+        self.statement(query, parameters, Value::map([]), keep).await
+    }
+
+    /// Runs one statement in a transaction of its own, which the server begins and ends. Under a name: if the process may
+    /// die around it or without its answer, it does so here.
+    pub(super) async fn alone(&mut self, what: &str, query: &str, begin: &Begin, keep: usize) -> Answer<Set> {
+        let point = Point::of_message(what);
+        let running = self.statement(query, Value::map([]), begin.extra(), keep);
+        let done = point.around(running, Lost::new).await;
+        self.busy |= done.is_err();
+        done
+    }
+
+    /// Ends the transaction and makes it durable; gives its bookmark.
+    pub(super) async fn commit(&mut self, what: &str) -> Answer<Option<String>> {
+        let done = Point::of_message(what).around(self.ask(COMMIT, Vec::new()), Lost::new).await;
+        self.busy |= done.is_err();
+        Ok(done?.map(|summary| summary.entry("bookmark").and_then(Value::as_text).map(str::to_owned)))
+    }
+
+    /// As [`Wire::commit`] for what was only read.
+    pub(super) async fn end(&mut self) -> Answer<Option<String>> {
+        let done = self.ask(COMMIT, Vec::new()).await?;
+        Ok(done.map(|summary| summary.entry("bookmark").and_then(Value::as_text).map(str::to_owned)))
+    }
+
+    pub(super) async fn rollback(&mut self) -> Answer<Value> {
+        self.ask(ROLLBACK, Vec::new()).await
+    }
+
+    /// Takes a refused transaction back and makes the connection usable again.
+    pub(super) async fn reset(&mut self) -> Result<(), Lost> {
+        match self.ask(RESET, Vec::new()).await? {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Lost::new(format!("{} ({})", error.message, error.code))),
+        }
+    }
+
+    /// Says goodbye and waits until the server has closed.
+    pub(super) async fn goodbye(mut self) {
+        let mut message = Vec::new();
+        frame(&Value::Struct(GOODBYE, Vec::new()), &mut message);
+        if self.stream.write_all(&message).await.is_ok() && self.stream.flush().await.is_ok() {
+            let mut rest = [0; 256];
+            while matches!(self.stream.read(&mut rest).await, Ok(n) if n > 0) {}
+        }
+    }
+
+    async fn ask(&mut self, tag: u8, fields: Vec<Value>) -> Answer<Value> {
+        self.start()?;
+        let mut message = Vec::new();
+        frame(&Value::Struct(tag, fields), &mut message);
+        self.send(&message).await?;
+        let answer = self.summary().await?;
+        self.busy = false;
+        Ok(answer)
+    }
+
+    /// RUN and PULL in one go. A refused RUN leaves the PULL ignored, and both are read.
+    async fn statement(&mut self, query: &str, parameters: Value, extra: Value, keep: usize) -> Answer<Set> {
+        self.start()?;
+        let mut message = Vec::with_capacity(query.len() + 64);
+        frame(&Value::Struct(RUN, vec![Value::text(query), parameters, extra]), &mut message);
+        frame(&Value::Struct(PULL, vec![Value::map([("n", Value::Int(-1))])]), &mut message);
+        self.send(&message).await?;
+        let mut set = Set::default();
+        let begun = self.summary().await?;
+        if let Ok(summary) = &begun {
+            set.columns = summary.entry("fields").map(Value::texts).unwrap_or_default();
+        }
+        let ended = loop {
+            match self.message().await? {
+                (RECORD, mut fields) => match fields.pop() {
+                    Some(Value::List(row)) if set.rows.len() < keep => set.rows.push(row),
+                    _ => set.truncated = true,
+                },
+                (tag, fields) => break summary(tag, fields)?,
+            }
+        };
+        self.busy = false;
+        Ok(begun.and(ended).map(|summary| {
+            set.bookmark = summary.entry("bookmark").and_then(Value::as_text).map(str::to_owned);
+            set
+        }))
+    }
+
+    fn start(&mut self) -> Result<(), Lost> {
+        if self.busy {
+            return Err(Lost::new("an earlier message was abandoned before its answer was read"));
+        }
+        self.busy = true;
+        Ok(())
+    }
+
+    async fn summary(&mut self) -> Answer<Value> {
+        let (tag, fields) = self.message().await?;
+        summary(tag, fields)
+    }
+
+    async fn send(&mut self, message: &[u8]) -> Result<(), Lost> {
+        self.stream.write_all(message).await?;
+        Ok(self.stream.flush().await?)
+    }
+
+    /// The next whole message; empty chunks between two only keep the connection awake.
+    async fn message(&mut self) -> Result<(u8, Vec<Value>), Lost> {
+        let closed = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => Lost::new("the server closed the connection"),
+            _ => Lost::from(error),
+        };
+        let mut message = Vec::new();
+        loop {
+            let size = usize::from(self.stream.read_u16().await.map_err(closed)?);
+            if size == 0 && !message.is_empty() {
+                break;
+            }
+            if message.len() + size > MOST_BYTES {
+                return Err(Lost::new("the server's message is longer than 256 MiB"));
+            }
+            let from = message.len();
+            message.resize(from + size, 0);
+            self.stream.read_exact(&mut message[from..]).await.map_err(closed)?;
+        }
+        match Value::decode(&message) {
+            Some(Value::Struct(tag, fields)) => Ok((tag, fields)),
+            _ => Err(Lost::new("the server's message can't be read")),
+        }
+    }
+}
+
+fn summary(tag: u8, mut fields: Vec<Value>) -> Answer<Value> {
+    let metadata = fields.pop().unwrap_or(Value::Null);
+    match tag {
+        SUCCESS => Ok(Ok(metadata)),
+        FAILURE => {
+            let word =
+                |key: &str| metadata.entry(key).and_then(Value::as_text).unwrap_or_default().to_owned();
+            Ok(Err(ServerError { code: word("code"), message: word("message") }))
+        }
+        // Only ever behind a refusal, which is the error that counts.
+        IGNORED => Ok(Err(ServerError::default())),
+        _ => Err(Lost::new(format!("the server's message {tag:#04x} is not expected here"))),
+    }
+}
+
+/// A message in chunks, ended by an empty one.
+fn frame(message: &Value, out: &mut Vec<u8>) {
+    let mut bytes = Vec::new();
+    message.encode(&mut bytes);
+    for chunk in bytes.chunks(CHUNK) {
+        out.extend(u16::try_from(chunk.len()).unwrap_or(u16::MAX).to_be_bytes());
+        out.extend(chunk);
+    }
+    out.extend([0, 0]);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    /// A server that has said all this before it is asked.
+    async fn with(answers: &[Value]) -> Wire<tokio::io::DuplexStream> {
+        let (ours, mut theirs) = duplex(1 << 20);
+        let mut said = Vec::new();
+        answers.iter().for_each(|answer| frame(answer, &mut said));
+        theirs.write_all(&said).await.unwrap();
+        // Writes must not fail once everything is said.
+        tokio::spawn(async move {
+            let mut sink = [0; 1024];
+            while matches!(theirs.read(&mut sink).await, Ok(n) if n > 0) {}
+        });
+        Wire::new(ours)
+    }
+
+    fn success(metadata: Value) -> Value {
+        Value::Struct(SUCCESS, vec![metadata])
+    }
+
+    fn failure(code: &str) -> Value {
+        Value::Struct(FAILURE, vec![Value::map([("code", Value::text(code)), ("message", Value::text("m"))])])
+    }
+
+    fn record(number: i64) -> Value {
+        Value::Struct(RECORD, vec![Value::List(vec![Value::Int(number)])])
+    }
+
+    #[tokio::test]
+    async fn rows_are_kept_up_to_the_bound() {
+        let fields = success(Value::map([("fields", Value::List(vec![Value::text("n")]))]));
+        let mut wire = with(&[fields, record(1), record(2), record(3), success(Value::map([]))]).await;
+        let set = wire.run("RETURN n", Value::map([]), 2).await.unwrap().unwrap();
+        assert_eq!((set.columns, set.rows.len(), set.truncated), (vec!["n".to_owned()], 2, true));
+    }
+
+    #[tokio::test]
+    async fn a_refused_statement_is_the_error_and_not_what_was_ignored_behind_it() {
+        let ignored = Value::Struct(IGNORED, Vec::new());
+        let mut wire = with(&[failure("Neo.X"), ignored, success(Value::map([]))]).await;
+        let error = wire.run("x", Value::map([]), NO_ROWS).await.unwrap().unwrap_err();
+        assert_eq!(error.code, "Neo.X");
+        wire.reset().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_error_in_the_middle_of_the_rows_is_an_error() {
+        let mut wire = with(&[success(Value::map([])), record(1), failure("Neo.Late")]).await;
+        let error = wire.run("x", Value::map([]), ALL_ROWS).await.unwrap().unwrap_err();
+        assert_eq!(error.code, "Neo.Late");
+    }
+
+    #[tokio::test]
+    async fn long_texts_travel_in_chunks_and_empty_chunks_are_skipped() {
+        let text = Value::text("x".repeat(200_000));
+        let mut bytes = vec![0, 0, 0, 0];
+        frame(&success(Value::map([("t", text.clone())])), &mut bytes);
+        let (ours, mut theirs) = duplex(1 << 20);
+        theirs.write_all(&bytes).await.unwrap();
+        let mut wire = Wire::new(ours);
+        let (tag, fields) = wire.message().await.unwrap();
+        assert_eq!((tag, fields[0].entry("t")), (SUCCESS, Some(&text)));
+    }
+
+    #[tokio::test]
+    async fn after_an_abandoned_answer_nothing_more_is_sent() {
+        let (ours, _theirs) = duplex(1 << 10);
+        let mut wire = Wire::new(ours);
+        {
+            let asking = wire.rollback();
+            tokio::pin!(asking);
+            assert!(futures::poll!(&mut asking).is_pending());
+        }
+        let lost = wire.rollback().await.unwrap_err();
+        assert_eq!(lost.reason, "an earlier message was abandoned before its answer was read");
+    }
+
+    #[tokio::test]
+    async fn versions() {
+        for (answer, greeting) in [
+            ([0, 0, 4, 5], Greeting::Bolt),
+            ([0, 0, 0, 0], Greeting::OtherVersion),
+            (*b"HTTP", Greeting::Stranger),
+        ] {
+            let (ours, mut theirs) = duplex(1 << 10);
+            theirs.write_all(&answer).await.unwrap();
+            assert_eq!(Wire::new(ours).greet().await.unwrap(), greeting);
+        }
+    }
+}

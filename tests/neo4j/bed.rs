@@ -1,0 +1,186 @@
+//! The one database of a Community server, empty at the beginning of each test, and the server's HTTP interface as the
+//! independent witness.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use serde_json::json;
+use tokio::sync::{Mutex, MutexGuard};
+use whimbrel::engine::neo4j::{
+    Credentials, CredentialsSource, Format, History, Neo4j, Neo4jSession, Settings, Tls, TlsMode,
+};
+use whimbrel::engine::{Engine, EngineError, Fence, ScriptError, ScriptFailure};
+use whimbrel::script::{Dialect, Script, read_bundle};
+
+use crate::http::request;
+pub(crate) use crate::http::{env, rows};
+
+pub(crate) const HISTORY: &str = "default";
+
+pub(crate) fn port() -> u16 {
+    env("PORT").parse().expect("a port")
+}
+
+/// One test at a time: Community has one database.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+pub(crate) struct Bed {
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Bed {
+    /// The database, without a node, a constraint or an index, whatever the test before it left.
+    pub(crate) async fn new() -> Self {
+        let alone = ALONE.lock().await;
+        for row in rows(
+            "SHOW TRANSACTIONS YIELD transactionId, currentQuery WHERE NOT currentQuery STARTS WITH 'SHOW' RETURN transactionId",
+        ) {
+            rows(&format!("TERMINATE TRANSACTIONS {}", row[0]));
+        }
+        rows("MATCH (n) DETACH DELETE n");
+        for (what, all) in [
+            ("CONSTRAINT", "SHOW CONSTRAINTS YIELD name RETURN name"),
+            ("INDEX", "SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP' RETURN name"),
+        ] {
+            for row in rows(all) {
+                rows(&format!("DROP {what} `{}` IF EXISTS", row[0].as_str().expect("a name")));
+            }
+        }
+        Self { _alone: alone }
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            target: "test/graph".to_owned(),
+            host: "localhost".to_owned(),
+            port: port(),
+            database: "neo4j".to_owned(),
+            tls: Tls {
+                mode: TlsMode::VerifyFull,
+                ca: Some(std::fs::read(env("CA")).expect("the CA is readable")),
+                client: None,
+            },
+            credentials: credentials(&env("USER"), &env("PASSWORD")),
+            histories: vec![History { name: HISTORY.to_owned(), format: Format::Whimbrel }],
+            identity_expect: None,
+            // The tests' own machine may be busy.
+            connect_timeout: Duration::from_secs(60),
+            lock_timeout: Settings::LOCK_TIMEOUT,
+            statement_timeout: Settings::STATEMENT_TIMEOUT,
+            quiet_ignore: Vec::new(),
+            diagnostics_full: false,
+        }
+    }
+
+    /// As [`Bed::settings`], without TLS, for tests that cut the stream.
+    pub(crate) fn plain(&self, port: u16) -> Settings {
+        let tls = Tls { mode: TlsMode::Disable, ca: None, client: None };
+        Settings { tls, port, host: "127.0.0.1".to_owned(), ..self.settings() }
+    }
+
+    /// The history of neo4j-migrations.
+    pub(crate) fn peers(&self) -> Settings {
+        let histories = vec![History { name: HISTORY.to_owned(), format: Format::Neo4jMigrations }];
+        Settings { histories, ..self.settings() }
+    }
+
+    pub(crate) fn engine(&self) -> Neo4j {
+        Neo4j::new(self.settings())
+    }
+
+    pub(crate) async fn enter(&self, token: u64) -> Neo4jSession {
+        enter(&self.engine(), token).await
+    }
+}
+
+pub(crate) fn fence(token: u64) -> Fence {
+    Fence {
+        target: "test/graph".to_owned(),
+        run_uid: "0f5d7a1c-88aa-4a63-9b65-000000000001".to_owned(),
+        run: 1,
+        plan: "test/release".to_owned(),
+        cluster: "c1".to_owned(),
+        token,
+    }
+}
+
+/// Enters as soon as nobody is in the way.
+pub(crate) async fn enter(engine: &Neo4j, token: u64) -> Neo4jSession {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        match engine.enter(&fence(token)).await {
+            Ok(session) => return session,
+            Err(EngineError::Busy { by, .. }) => {
+                assert!(tokio::time::Instant::now() < deadline, "{by}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+pub(crate) fn credentials(user: &str, password: &str) -> CredentialsSource {
+    let credentials = Credentials { user: user.to_owned(), password: password.to_owned() };
+    Arc::new(move || {
+        let credentials = credentials.clone();
+        async move { Ok(credentials) }.boxed()
+    })
+}
+
+/// Scripts as the source of a user would give them.
+pub(crate) fn scripts(files: &[(&str, &str)]) -> Vec<Script> {
+    let files: BTreeMap<String, Vec<u8>> =
+        files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect();
+    read_bundle(files, None, Dialect::Cypher).expect("a good bundle").scripts
+}
+
+pub(crate) fn script(body: &str) -> Script {
+    scripts(&[("V1__a.cypher", body)]).remove(0)
+}
+
+/// What is wrong with a script, which must be known to be not applied.
+pub(crate) fn error(failure: ScriptFailure) -> ScriptError {
+    match failure {
+        ScriptFailure::Failed(error) => *error,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The one number that a statement returns.
+pub(crate) fn count(statement: &str) -> i64 {
+    rows(statement)[0][0].as_i64().expect("a number")
+}
+
+/// All texts of the first column.
+pub(crate) fn texts(statement: &str) -> Vec<String> {
+    rows(statement).into_iter().map(|row| row[0].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// A transaction that stays open, with one statement done in it.
+pub(crate) struct Open(String);
+
+impl Open {
+    pub(crate) fn new(statement: &str) -> Self {
+        let answer = request("/db/neo4j/tx", &json!({"statements": [{"statement": statement}]}));
+        assert_eq!(answer["errors"], json!([]), "{statement}");
+        let commit = answer["commit"].as_str().expect("an address").to_owned();
+        let path = commit.find("/db/").expect("a path");
+        Self(commit[path..].to_owned())
+    }
+
+    pub(crate) fn commit(self) {
+        let answer = request(&self.0, &json!({"statements": []}));
+        assert_eq!(answer["errors"], json!([]));
+    }
+}
+
+/// Waits until `holds`, at most half a minute; panics with `what` after that.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(tokio::time::Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -16,6 +16,7 @@ TEST := cargo test --quiet --features $(FEATURES)
 CLUSTER_UP := testbed/testbed up
 # The addresses that server tests and cluster tests read.
 WITH_POSTGRES = testbed/postgres up >/dev/null; testbed/postgres replica >/dev/null; eval "$$(testbed/postgres env)"
+WITH_SEARCH = testbed/search up; testbed/search up elasticsearch; eval "$$(testbed/search env)"
 WITH_CLUSTER = WHIMBREL_TEST_KUBECONFIG=$$($(CLUSTER_UP)); export WHIMBREL_TEST_KUBECONFIG
 # A second cluster, for tests with operators of their own: the one of the demo watches all namespaces of its cluster.
 LANES := $(shell echo "$(CURDIR) lanes" | sha256sum | cut -c1-8)
@@ -40,11 +41,12 @@ up: ## Bring the cluster up and print its kubeconfig
 	@$(CLUSTER_UP)
 
 .PHONY: down
-down: ## Take the cluster and the database server down, without a trace
-	$(call say,down: cluster and database server)
+down: ## Take the cluster and the database servers down, without a trace
+	$(call say,down: cluster and database servers)
 	@testbed/testbed down
 	@WHIMBREL_TESTBED_ID=$(LANES) testbed/testbed down
 	@testbed/postgres down
+	@testbed/search down
 
 ##@ To check it
 
@@ -58,7 +60,7 @@ test: test-quick test-apiserver test-cluster test-contract test-controller test-
 test-all: test test-crash ## The above, and 30 fault points, others for each commit
 
 .PHONY: test-quick
-test-quick: lint test-pure test-sim test-chart test-engine ## What needs no cluster
+test-quick: lint test-pure test-sim test-chart test-engine test-search ## What needs no cluster
 
 .PHONY: lint
 lint: | target ## Formatting, clippy, shell scripts, generated files
@@ -91,6 +93,11 @@ test-chart: | target ## The chart as Helm renders it, the kustomize bases, alert
 test-engine: | target ## Engine and backup against real PostgreSQL servers
 	$(call say,test-engine: a real PostgreSQL)
 	@$(WITH_POSTGRES); $(TEST) --test engine --test backup
+
+.PHONY: test-search
+test-search: | target ## The engine against real OpenSearch and Elasticsearch servers
+	$(call say,test-search: a real OpenSearch; a real Elasticsearch)
+	@$(WITH_SEARCH); $(TEST) --test search
 
 .PHONY: test-apiserver
 test-apiserver: | target ## The three kinds against a real API server: bounds, rules, texts

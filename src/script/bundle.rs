@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 use super::lint::{self, Class, Finding, Use};
-use super::{Executable, Layout, Values, Version};
+use super::{Executable, Layout, Values, Version, cypher};
 
 /// The ordered scripts of one step, from one source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +75,8 @@ pub enum Kind {
 pub enum Dialect {
     /// SQL as PostgreSQL 13 to 18 read it.
     Postgresql,
+    /// Cypher as Neo4j 5 reads it.
+    Cypher,
 }
 
 /// What an author says in `-- whimbrel: ...` comments.
@@ -87,12 +89,19 @@ pub struct Directives {
     pub undo_keeps_data: bool,
     /// `undo partial-ok`, in an undo file: it also takes back a script that stopped half way.
     pub undo_partial_ok: bool,
-    /// `no-transaction`: statement by statement, those that the server refuses in a transaction outside of one.
+    /// `no-transaction`: statement by statement, those that the server refuses in a transaction outside of one. In Cypher
+    /// nobody says it: it is so where a script changes the schema or commits batches.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_transaction: bool,
     /// `mixed: true`, beside `no-transaction`: the author knows that statements of both kinds are in it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mixed: bool,
+    /// `restartable`, in Cypher: batches that were cut may run again from the start.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restartable: bool,
+    /// `probe <query>`, in Cypher: its first value before and after is told where batches were cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
 }
 
 /// The isolation level of a script's transaction.
@@ -137,6 +146,7 @@ impl Script {
     pub fn executable(&self) -> Executable<'_> {
         match self.dialect {
             Dialect::Postgresql => Executable::of(&self.body),
+            Dialect::Cypher => Executable::whole(&self.body),
         }
     }
 
@@ -177,8 +187,18 @@ impl Script {
 
 impl Dialect {
     fn lint(self, text: &str, used: Use) -> impl Iterator<Item = Finding> {
+        let (sql, cypher) = match self {
+            Dialect::Postgresql => (Some(lint::lint(text, used)), None),
+            Dialect::Cypher => (None, Some(cypher::lint(text, used))),
+        };
+        sql.into_iter().flatten().chain(cypher.into_iter().flatten())
+    }
+
+    /// The language's name, for messages.
+    pub fn name(self) -> &'static str {
         match self {
-            Dialect::Postgresql => lint::lint(text, used),
+            Dialect::Postgresql => "SQL",
+            Dialect::Cypher => "Cypher",
         }
     }
 }

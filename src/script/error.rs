@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use super::cypher::CypherFault;
 use super::directives::KNOWN;
 use super::refuse::Refusal;
 use super::split::{Found, Opener, place};
-use super::{Layout, MAX_FILE_BYTES, Version};
+use super::{Dialect, Layout, MAX_FILE_BYTES, Version};
 
 /// A place in the user's file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +59,32 @@ pub enum ScriptError {
         file: String,
         /// The names that would do.
         shapes: String,
+    },
+    /// Files in another language than the target's.
+    #[error("the files are named as {layout}, which is {}, and the target takes {}: name them {}", found.name(), wanted.name(), Layout::shapes_in(*wanted))]
+    OtherLanguage {
+        /// How they are named.
+        layout: Layout,
+        /// The language of that layout.
+        found: Dialect,
+        /// The target's.
+        wanted: Dialect,
+    },
+    /// A file that neo4j-migrations runs around its own work.
+    #[error(
+        "{file} is a callback of neo4j-migrations, which nothing here would run: make a script or a step of the plan of it, and take it out of the source"
+    )]
+    Callback {
+        /// The user's file name.
+        file: String,
+    },
+    /// What a script in Cypher may not hold.
+    #[error("{at}: {fault}")]
+    Cypher {
+        /// Where.
+        at: Place,
+        /// What, and the way out.
+        fault: CypherFault,
     },
     /// Two layouts in one source.
     #[error("{first_file} is named as {first}, {second_file} as {second}: use one layout in one source")]
@@ -216,6 +243,9 @@ impl ScriptError {
             ScriptError::EmptyBundle => "EmptyBundle",
             ScriptError::LayoutNotBuilt { .. } => "LayoutNotBuilt",
             ScriptError::UnknownFile { .. } => "UnknownFile",
+            ScriptError::OtherLanguage { .. } => "OtherLanguage",
+            ScriptError::Callback { .. } => "Callback",
+            ScriptError::Cypher { fault, .. } => fault.code(),
             ScriptError::MixedLayouts { .. } => "MixedLayouts",
             ScriptError::DuplicateVersion { .. } => "DuplicateVersion",
             ScriptError::DuplicateRepeatable { .. } => "DuplicateRepeatable",

@@ -42,16 +42,19 @@ impl<'a> Executable<'a> {
                     copy.rows.start..copy.end
                 }
                 Ok(_) => continue,
-                Err(_) => {
-                    let all = 0..text.len();
-                    return Executable { parts: vec![all], ..Executable::empty(text) };
-                }
+                Err(_) => return Executable::whole(text),
             };
             parts.push(sent..left_out.start);
             sent = left_out.end;
         }
         parts.push(sent..text.len());
         Executable { text, parts, copies, before: 0, alone: false }
+    }
+
+    /// All of a text, as one part.
+    pub fn whole(text: &'a str) -> Self {
+        let all = 0..text.len();
+        Executable { parts: vec![all], ..Executable::empty(text) }
     }
 
     fn empty(text: &'a str) -> Self {

@@ -8,6 +8,7 @@
 mod bad_input;
 mod bundle;
 mod checksum;
+pub mod cypher;
 mod directives;
 mod error;
 mod executable;

@@ -6,7 +6,8 @@ use super::checksum::{checksum, digest};
 use super::directives::Role;
 use super::layout::Name;
 use super::{
-    Bundle, Dialect, Directives, Kind, Layout, Place, Script, ScriptError, Undo, Values, Version, refuse,
+    Bundle, Dialect, Directives, Kind, Layout, Place, Script, ScriptError, Undo, Values, Version, cypher,
+    refuse,
 };
 
 /// The most bytes that one script may have: 4 MiB. A ConfigMap holds 1 MiB; more than this in one transaction is
@@ -30,8 +31,11 @@ pub fn read_bundle(
     }
     let layout = match layout {
         Some(layout) => layout,
-        None => Layout::recognise(files.keys().map(String::as_str))?,
+        None => Layout::recognise(files.keys().map(String::as_str), dialect)?,
     };
+    if let Some(found) = layout.dialect().filter(|found| *found != dialect) {
+        return Err(vec![ScriptError::OtherLanguage { layout, found, wanted: dialect }]);
+    }
     let mut reader = Reader::new(dialect);
     for (file, bytes) in files {
         if let Err(error) = reader.take(layout, file, bytes) {
@@ -134,6 +138,7 @@ impl Reader {
     fn examine(&mut self, file: &str, body: &str, role: Role) -> Directives {
         match self.dialect {
             Dialect::Postgresql => refuse::examine(file, body, role, &mut self.errors),
+            Dialect::Cypher => cypher::examine(file, body, role, &mut self.errors),
         }
     }
 

@@ -1,10 +1,11 @@
-//! Values that stand in a step's texts as `${name}`, `${name:literal}` or `${name:ident}`.
+//! Values that stand in a step's texts as `${name}`, `${name:literal}`, `${name:ident}` and the like.
 //!
 //! - Filled everywhere in a text, in comments and in dollar-quoted bodies too, as Flyway fills its placeholders; what was
 //!   filled in is not looked at again.
 //! - Only what has this shape is a placeholder. A `${name}` that shall stay is written `${dollar}{name}`, with a variable
 //!   `dollar` whose value is `$`.
-//! - `literal` and `ident` quote as PostgreSQL reads it; a bare `${name}` is put in as it is.
+//! - `literal` and `ident` quote as PostgreSQL reads it, `cypher` (a string) and `label` (a name) as Neo4j does; a bare
+//!   `${name}` is put in as it is, and so is `${nm:name}`, as neo4j-migrations writes it.
 //!
 //! A text without variables is never looked at. Values are in no checksum, and none that came from a Secret is shown.
 
@@ -58,7 +59,9 @@ pub enum PlaceholderError {
         known: String,
     },
     /// No way of quoting.
-    #[error("line {line}: {placeholder}: a value is quoted as literal or as ident, or not at all")]
+    #[error(
+        "line {line}: {placeholder}: a value is quoted as literal or as ident, in Cypher as cypher or as label, or not at all"
+    )]
     Form {
         /// Line in the text, from 1.
         line: usize,
@@ -72,6 +75,10 @@ enum Form<'t> {
     Bare,
     Literal,
     Ident,
+    /// A string of Cypher.
+    Cypher,
+    /// A name of Cypher.
+    Label,
     Other(&'t str),
 }
 
@@ -128,7 +135,7 @@ impl Values {
                         Some(PlaceholderError::Unknown { line, placeholder, known: known() })
                     }
                     Form::Other(_) => Some(PlaceholderError::Form { line, placeholder }),
-                    Form::Bare | Form::Literal | Form::Ident => None,
+                    _ => None,
                 }
             })
             .collect()
@@ -166,6 +173,7 @@ impl Values {
             secrets.push((value.text.replace('\'', "''"), name));
             secrets.push((value.text.replace('"', "\"\""), name));
             secrets.push((value.text.replace('\\', "\\\\").replace('\'', "''"), name));
+            secrets.push((value.text.replace('\\', "\\\\").replace('\'', "\\'"), name));
             // A server quotes the line at which it stumbled.
             secrets
                 .extend(value.text.lines().filter(|line| line.len() > 3).map(|line| (line.to_owned(), name)));
@@ -201,6 +209,8 @@ impl Values {
             Form::Bare => Some(value.clone()),
             Form::Literal => Some(literal(value)),
             Form::Ident => Some(format!("\"{}\"", value.replace('"', "\"\""))),
+            Form::Cypher => Some(cypher(value)),
+            Form::Label => Some(format!("`{}`", value.replace('`', "``"))),
             Form::Other(_) => None,
         }
     }
@@ -226,10 +236,16 @@ fn read(text: &str, at: usize) -> Option<Placeholder<'_>> {
         let form = match form {
             "literal" => Form::Literal,
             "ident" => Form::Ident,
+            "cypher" => Form::Cypher,
+            "label" => Form::Label,
             other => Form::Other(other),
         };
         (name, form)
     });
+    let (name, form) = match inside.strip_prefix("nm:") {
+        Some(name) => (name, Form::Bare),
+        None => (name, form),
+    };
     let word = |text: &str| {
         let mut chars = text.chars();
         chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
@@ -246,6 +262,11 @@ fn literal(value: &str) -> String {
         true => format!(" E'{}'", quotes.replace('\\', "\\\\")),
         false => format!("'{quotes}'"),
     }
+}
+
+/// As Cypher reads it: a backslash takes the quote behind it into the string.
+fn cypher(value: &str) -> String {
+    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 #[cfg(test)]
@@ -274,6 +295,8 @@ mod tests {
                 "do $$ begin perform '${schema}'; end $$ -- ${schema}",
                 "do $$ begin perform 'shop'; end $$ -- shop",
             ),
+            ("create (:${odd:label} {a: ${password:cypher}})", r#"create (:`a"b` {a: 'it\'s a \\ secret'})"#),
+            ("match (n:${nm:schema})", "match (n:shop)"),
             ("select '${dollar}{schema}'", "select '${schema}'"),
             (r#"select $${"a": 1}$$, '$1', ${schema}"#, r#"select $${"a": 1}$$, '$1', shop"#),
             ("select $${schema}$$", "select $shop$$"),
@@ -293,7 +316,7 @@ mod tests {
             said,
             [
                 format!("line 2: ${{nobody}} is no variable of {known}"),
-                "line 2: ${schema:quoted}: a value is quoted as literal or as ident, or not at all".into(),
+                "line 2: ${schema:quoted}: a value is quoted as literal or as ident, in Cypher as cypher or as label, or not at all".into(),
                 format!("line 2: ${{flyway:timestamp}} is no variable of {known}"),
             ]
         );

@@ -1,5 +1,7 @@
 //! Layouts: how a file name says what a script is. The one door for all of them.
 
+mod cypher;
+mod cypher_dated;
 mod flyway;
 mod not_built;
 mod up_down;
@@ -9,7 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ScriptError, Version};
+use super::{Dialect, ScriptError, Version};
 
 /// How the files of a source are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,9 +24,9 @@ pub enum Layout {
     NumberUpDown,
     /// `1_text.sql` with up and down parts. Not built yet.
     Goose,
-    /// `V001__text.cypher`. Not built yet.
+    /// `V001__text.cypher`, `U001__text.cypher`, `R1__text.cypher` (neo4j-migrations)
     Cypher,
-    /// `2026-01-31-001-text.cypher`. Not built yet.
+    /// `2026-01-31-001-text.cypher`, `2026-01-31-001-text-down.cypher`
     CypherDated,
     /// `.http` requests. Not built yet.
     Http,
@@ -47,14 +49,23 @@ impl Layout {
     pub const ALL: [Layout; 9] = [
         Layout::Flyway,
         Layout::UpDown,
-        Layout::NumberUpDown,
-        Layout::Goose,
         Layout::Cypher,
         Layout::CypherDated,
+        Layout::NumberUpDown,
+        Layout::Goose,
         Layout::Http,
         Layout::Redis,
         Layout::Ops,
     ];
+
+    /// The language of the files, of a built layout.
+    pub fn dialect(self) -> Option<Dialect> {
+        match self {
+            Layout::Flyway | Layout::UpDown => Some(Dialect::Postgresql),
+            Layout::Cypher | Layout::CypherDated => Some(Dialect::Cypher),
+            _ => None,
+        }
+    }
 
     /// The word that the API uses.
     pub fn name(self) -> &'static str {
@@ -76,14 +87,30 @@ impl Layout {
         match self {
             Layout::Flyway => Some(flyway::SHAPES),
             Layout::UpDown => Some(up_down::SHAPES),
+            Layout::Cypher => Some(cypher::SHAPES),
+            Layout::CypherDated => Some(cypher_dated::SHAPES),
             _ => None,
         }
     }
 
     /// The names of all built layouts, for messages.
     pub(super) fn shapes_of_built() -> String {
+        Self::shapes_where(|_| true)
+    }
+
+    /// The names of the built layouts of a language, for messages.
+    pub(super) fn shapes_in(dialect: Dialect) -> String {
+        Self::shapes_where(|layout| layout.dialect() == Some(dialect))
+    }
+
+    fn shapes_where(wanted: impl Fn(Layout) -> bool) -> String {
         let one = |layout: Layout| Some(format!("{} ({layout})", layout.shapes()?));
-        Layout::ALL.into_iter().filter_map(one).collect::<Vec<_>>().join(" or ")
+        Layout::ALL
+            .into_iter()
+            .filter(|layout| wanted(*layout))
+            .filter_map(one)
+            .collect::<Vec<_>>()
+            .join(" or ")
     }
 
     /// What `file` is in this layout.
@@ -91,9 +118,14 @@ impl Layout {
     /// # Errors
     /// [`ScriptError::LayoutNotBuilt`] and [`ScriptError::UnknownFile`].
     pub(super) fn read(self, file: &str) -> Result<Name, ScriptError> {
+        if cypher::is_callback(file) {
+            return Err(ScriptError::Callback { file: file.to_owned() });
+        }
         let name = match self {
             Layout::Flyway => flyway::read(file),
             Layout::UpDown => up_down::read(file),
+            Layout::Cypher => cypher::read(file),
+            Layout::CypherDated => cypher_dated::read(file),
             _ => return Err(ScriptError::LayoutNotBuilt { layout: self, file: None }),
         };
         let shapes = || self.shapes().map(str::to_owned).unwrap_or_else(Layout::shapes_of_built);
@@ -106,17 +138,24 @@ impl Layout {
         Layout::ALL.into_iter().find(built).or_else(|| not_built::of_file(file))
     }
 
-    /// The one layout of all the files.
+    /// The one layout of all the files; names that none knows are answered with those of `dialect`.
     ///
     /// # Errors
     /// Files no layout knows, two layouts, or a layout that is not built.
-    pub(super) fn recognise<'a>(files: impl Iterator<Item = &'a str>) -> Result<Layout, Vec<ScriptError>> {
+    pub(super) fn recognise<'a>(
+        files: impl Iterator<Item = &'a str>,
+        dialect: Dialect,
+    ) -> Result<Layout, Vec<ScriptError>> {
         let mut first: Option<(Layout, &str)> = None;
         let mut errors = Vec::new();
         for file in files {
+            if cypher::is_callback(file) {
+                errors.push(ScriptError::Callback { file: file.to_owned() });
+                continue;
+            }
             match (Layout::of_file(file), first) {
                 (None, _) => {
-                    let (file, shapes) = (file.to_owned(), Layout::shapes_of_built());
+                    let (file, shapes) = (file.to_owned(), Layout::shapes_in(dialect));
                     errors.push(ScriptError::UnknownFile { file, shapes });
                 }
                 (Some(layout), None) => first = Some((layout, file)),

@@ -4,9 +4,7 @@ use super::Layout;
 
 pub(super) fn of_file(file: &str) -> Option<Layout> {
     let ends = |ends: &[&str]| ends.iter().any(|end| file.ends_with(end));
-    if ends(&[".cypher"]) {
-        Some(if dated(file) { Layout::CypherDated } else { Layout::Cypher })
-    } else if ends(&[".http"]) {
+    if ends(&[".http"]) {
         Some(Layout::Http)
     } else if ends(&[".redis", ".redis.yaml"]) {
         Some(Layout::Redis)
@@ -17,14 +15,6 @@ pub(super) fn of_file(file: &str) -> Option<Layout> {
     } else {
         None
     }
-}
-
-/// `2025-01-15-001-...`
-fn dated(file: &str) -> bool {
-    let parts: Vec<&str> = file.splitn(5, '-').collect();
-    let digits =
-        |(part, count): (&&str, usize)| part.len() == count && part.bytes().all(|b| b.is_ascii_digit());
-    parts.len() == 5 && parts.iter().zip([4, 2, 2, 3]).all(digits)
 }
 
 /// `1_...`

@@ -112,6 +112,12 @@ pub struct Unclosed {
 pub enum Opener {
     /// `'`, `E'` and their kin
     Text,
+    /// `"` around a string, in Cypher
+    DoubleText,
+    /// A backtick, in Cypher
+    Backtick,
+    /// `/*`, in Cypher
+    Block,
     /// `"`
     Identifier,
     /// `$tag$`, with its dollars
@@ -130,6 +136,9 @@ impl fmt::Display for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Opener::Text => f.write_str("a string (') is never closed"),
+            Opener::DoubleText => f.write_str("a string (\") is never closed"),
+            Opener::Backtick => f.write_str("a name in backticks is never closed"),
+            Opener::Block => f.write_str("a comment (/*) is never closed"),
             Opener::Identifier => f.write_str("a quoted identifier (\") is never closed"),
             Opener::Dollar(tag) => write!(f, "the string {tag} is never closed by another {tag}"),
             Opener::Comment => f.write_str("a comment (/*) is never closed; comments nest"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::postgresql::{Postgresql, PostgresqlSession};
+use super::search::{Search, SearchSession};
 use super::{
     Canceller, Claim, Engine, EngineError, Fence, Look, Partial, Proof, PutBack, Quiet, RestoreTrial, Rows,
     ScriptFailure, Session, Stamp,
@@ -15,12 +16,16 @@ use crate::script::{HistoryRow, Script};
 pub enum AnyEngine {
     /// PostgreSQL.
     Postgresql(Postgresql),
+    /// Elasticsearch and OpenSearch.
+    Search(Search),
 }
 
 /// A session of any engine that is built.
 pub enum AnySession {
     /// PostgreSQL.
     Postgresql(PostgresqlSession),
+    /// Elasticsearch and OpenSearch.
+    Search(SearchSession),
 }
 
 impl AnyEngine {
@@ -28,6 +33,8 @@ impl AnyEngine {
     pub fn restored(&self, identity: &str) {
         match self {
             Self::Postgresql(engine) => engine.restored(identity),
+            // Its cluster keeps its uuid, whatever is restored in it.
+            Self::Search(_) => {}
         }
     }
 }
@@ -38,48 +45,56 @@ impl Engine for AnyEngine {
     async fn look(&self) -> Result<Look, EngineError> {
         match self {
             Self::Postgresql(engine) => engine.look().await,
+            Self::Search(engine) => engine.look().await,
         }
     }
 
     async fn enter(&self, fence: &Fence) -> Result<AnySession, EngineError> {
         match self {
             Self::Postgresql(engine) => Ok(AnySession::Postgresql(engine.enter(fence).await?)),
+            Self::Search(engine) => Ok(AnySession::Search(engine.enter(fence).await?)),
         }
     }
 
     async fn quiet(&self, fence: &Fence) -> Result<Quiet, EngineError> {
         match self {
             Self::Postgresql(engine) => engine.quiet(fence).await,
+            Self::Search(engine) => engine.quiet(fence).await,
         }
     }
 
     async fn proof(&self) -> Result<Proof, EngineError> {
         match self {
             Self::Postgresql(engine) => engine.proof().await,
+            Self::Search(engine) => engine.proof().await,
         }
     }
 
     async fn query(&self, statement: &str, timeout: Duration) -> Result<Rows, EngineError> {
         match self {
             Self::Postgresql(engine) => engine.query(statement, timeout).await,
+            Self::Search(engine) => engine.query(statement, timeout).await,
         }
     }
 
     async fn try_restore(&self, fence: &Fence) -> Result<RestoreTrial, EngineError> {
         match self {
             Self::Postgresql(engine) => engine.try_restore(fence).await,
+            Self::Search(engine) => engine.try_restore(fence).await,
         }
     }
 
     async fn put_back(&self, fence: &Fence, stamp: &Stamp) -> Result<PutBack, EngineError> {
         match self {
             Self::Postgresql(engine) => engine.put_back(fence, stamp).await,
+            Self::Search(engine) => engine.put_back(fence, stamp).await,
         }
     }
 
     async fn drop_aside(&self, fence: &Fence, run: u64) -> Result<Vec<String>, EngineError> {
         match self {
             Self::Postgresql(engine) => engine.drop_aside(fence, run).await,
+            Self::Search(engine) => engine.drop_aside(fence, run).await,
         }
     }
 }
@@ -88,42 +103,49 @@ impl Session for AnySession {
     fn histories(&self) -> &BTreeMap<String, Vec<HistoryRow>> {
         match self {
             Self::Postgresql(session) => session.histories(),
+            Self::Search(session) => session.histories(),
         }
     }
 
     fn lineage(&self) -> &str {
         match self {
             Self::Postgresql(session) => session.lineage(),
+            Self::Search(session) => session.lineage(),
         }
     }
 
     fn partial(&self) -> &[Partial] {
         match self {
             Self::Postgresql(session) => session.partial(),
+            Self::Search(session) => session.partial(),
         }
     }
 
     async fn apply(&mut self, history: &str, script: &Script) -> Result<HistoryRow, ScriptFailure> {
         match self {
             Self::Postgresql(session) => session.apply(history, script).await,
+            Self::Search(session) => session.apply(history, script).await,
         }
     }
 
     async fn undo(&mut self, history: &str, script: &Script) -> Result<(), ScriptFailure> {
         match self {
             Self::Postgresql(session) => session.undo(history, script).await,
+            Self::Search(session) => session.undo(history, script).await,
         }
     }
 
     fn canceller(&self) -> Canceller {
         match self {
             Self::Postgresql(session) => session.canceller(),
+            Self::Search(session) => session.canceller(),
         }
     }
 
     async fn leave(self, claim: Claim) -> Result<(), EngineError> {
         match self {
             Self::Postgresql(session) => session.leave(claim).await,
+            Self::Search(session) => session.leave(claim).await,
         }
     }
 }

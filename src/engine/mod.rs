@@ -15,6 +15,7 @@ mod canceller;
 mod error;
 mod facts;
 pub mod postgresql;
+pub mod search;
 
 pub use any::{AnyEngine, AnySession};
 pub use canceller::Canceller;

@@ -36,7 +36,7 @@ mod session;
 mod sessions;
 mod settings;
 mod steps;
-mod tls;
+pub(in crate::engine) mod tls;
 mod undo;
 mod verdict;
 mod wire;

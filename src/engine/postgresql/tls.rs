@@ -12,13 +12,13 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use super::settings::{Tls, TlsMode};
 
 /// A reason and what to change, both parts of [`crate::engine::EngineError::Tls`].
-pub(super) struct TlsFault {
-    pub(super) reason: String,
-    pub(super) fix: String,
+pub(in crate::engine) struct TlsFault {
+    pub(in crate::engine) reason: String,
+    pub(in crate::engine) fix: String,
 }
 
 impl TlsFault {
-    pub(super) fn new(reason: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(in crate::engine) fn new(reason: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { reason: reason.into(), fix: fix.into() }
     }
 }
@@ -26,7 +26,7 @@ impl TlsFault {
 const CA_FIX: &str = "Put the certificate that signed the server's into tls.ca.";
 
 /// The settings as rustls wants them.
-pub(super) fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, TlsFault> {
+pub(in crate::engine) fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, TlsFault> {
     let provider = Arc::new(ring::default_provider());
     let roots = Arc::new(roots(tls)?);
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
@@ -87,7 +87,7 @@ fn roots(tls: &Tls) -> Result<RootCertStore, TlsFault> {
 }
 
 /// What went wrong in a handshake with `host`, with the way out.
-pub(super) fn handshake_fault(error: &std::io::Error, host: &str) -> TlsFault {
+pub(in crate::engine) fn handshake_fault(error: &std::io::Error, host: &str) -> TlsFault {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match tls {
         Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {

@@ -107,7 +107,7 @@ search_main() {
 opensearch_locale() { echo -Djava.locale.providers=SPI,CLDR; }
 elasticsearch_locale() { echo -Djava.locale.providers=SPI,COMPAT; }
 
-# search_settings PLACE PORT: the disk of a laptop is often fuller than the server likes.
+# search_settings PLACE PORT: the disk of a laptop is often fuller than the server likes; what is too large must be small enough for a test.
 search_settings() {
   cat <<EOT
 cluster.name: testbed
@@ -121,6 +121,7 @@ path.logs: $1/logs
 path.repo: ["$1/snapshots"]
 cluster.routing.allocation.disk.threshold_enabled: false
 node.store.allow_mmap: false
+http.max_content_length: 2mb
 EOT
 }
 

@@ -45,7 +45,7 @@ artifact() {
   mkdir -p "$1"
   sed -e "s/GROUP/$2/; s/ARTIFACT/$3/; s/VERSION/$4/; s/TYPE/$5/; s/MODULE/$3-$5/" "$TESTBED/servers/module.pom" >"$1/pom.xml"
   mvn --quiet --batch-mode --no-transfer-progress --file "$1/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
-    -DoutputDirectory="$1/lib" -DincludeScope=runtime | sed $'s/\e\\[[0-9;]*m//g; /^$/d' >&2
+    -DoutputDirectory="$1/lib" -DincludeScope=runtime 2>&1 | sed $'s/\e\\[[0-9;]*m//g; /^$/d' >&2
 }
 
 # server GROUP NAME VERSION FOLDER: the server of a zip, put into the folder.

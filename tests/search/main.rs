@@ -1,0 +1,12 @@
+//! The search engine against real servers: `testbed/search`. One test at a time, since a cluster has one fence.
+
+mod apply;
+mod bed;
+mod elasticsearch;
+mod fence;
+mod lost;
+mod peer;
+mod refused;
+mod seen;
+mod tasks;
+mod wire;

@@ -112,7 +112,7 @@ async fn a_check_asks() {
                 .collect::<Vec<_>>(),
         )
     };
-    assert_eq!(ask("GET /users/_count?q=n:>1").await.unwrap(), ["2"]);
+    assert_eq!(ask("GET /users/_count?q=n:%3E1").await.unwrap(), ["2"]);
     assert_eq!(
         ask("POST /users/_search\n{\"sort\":[{\"n\":\"desc\"}],\"size\":2}").await.unwrap(),
         ["3,3", "2,2"]

@@ -127,9 +127,9 @@ test-crash: | target ## 30 fault points of the demo's acts, others for each comm
 	@export WHIMBREL_CRASH_SAMPLE=$${WHIMBREL_CRASH_SAMPLE:-30} WHIMBREL_CRASH_SEED=$$(git rev-parse HEAD); $(CRASH)
 
 .PHONY: crash
-crash: | target ## Every fault point of the demo's acts but the fourth: hours; SHARD=2/5, ONLY='act2 abort-after@17'
+crash: | target ## Every fault point of the demo's acts but the fourth: hours, goes on where it was stopped; ONLY=act1,act2
 	$(call say,crash: every fault point)
-	@$(CRASH)
+	@if git diff --quiet HEAD; then export WHIMBREL_CRASH_DONE=$(CURDIR)/target/crash-$$(git rev-parse HEAD); fi; $(CRASH)
 
 .PHONY: test-e2e
 test-e2e: | target ## The six acts of the demo on a fresh cluster, from `helm install` to the last byte
@@ -149,13 +149,19 @@ deny: ## Licences, advisories and sources of all dependencies
 ##@ To measure it
 
 .PHONY: bench
-bench: bench-scripts bench-downtime bench-budget ## All of bench/: ratios and counts, printed and never asserted
+bench: bench-scripts bench-restore bench-downtime bench-budget ## All of bench/: ratios and counts, printed and never asserted
 
 .PHONY: bench-scripts
 bench-scripts: | target ## 1,000 small scripts: the engine beside one psql session
 	$(call say,bench-scripts: compiled as the image is; minutes the first time)
 	@testbed/postgres up >/dev/null; eval "$$(testbed/postgres env)"; \
 	  cargo bench --quiet --profile image --features $(FEATURES) --bench scripts
+
+.PHONY: bench-restore
+bench-restore: | target ## 2 GiB put back from a backup: Whimbrel beside pg_restore alone
+	$(call say,bench-restore: compiled as the image is; minutes the first time)
+	@testbed/postgres up >/dev/null; eval "$$(testbed/postgres env)"; \
+	  cargo bench --quiet --profile image --features $(FEATURES) --bench restore
 
 .PHONY: bench-downtime
 bench-downtime: ## Downtime of act 1: Whimbrel beside a shell script of the same steps

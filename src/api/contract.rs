@@ -108,6 +108,7 @@ pub const fn legal(type_: ConditionType, status: Status) -> &'static [Reason] {
         (T::HistoryInSync, False) => &[R::HistoryDrift, R::HistoryLost],
         (T::RestoreTested, True) => &[R::Restored, R::NotRequired],
         (T::BackupFresh | T::RestoreTested, False) => &[R::Failed, R::Pending],
+        (T::Retained, False) => &[R::Failed, R::Forbidden, R::TargetNotReady],
 
         (_, True) => DONE,
         (_, Unknown) => NOT_REACHED,

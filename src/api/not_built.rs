@@ -129,10 +129,6 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
         sentence: "storage in a bucket is not built yet; use volumeClaim",
     },
     NotBuilt {
-        places: |target| when(target.backup.retention.is_some(), "spec.backup.retention"),
-        sentence: "no backup is ever deleted yet; remove retention and watch the volume",
-    },
-    NotBuilt {
         places: |target| when(target.drift.is_some(), "spec.drift"),
         sentence: "looking for drift between runs is not built yet; every run looks before it begins",
     },

@@ -154,10 +154,6 @@ fn each_field_of_a_target_that_is_not_built_is_refused_by_one_sentence() {
             "spec.backup.storage.s3: storage in a bucket is not built yet; use volumeClaim".into(),
         ),
         (
-            &format!("{PG}\nbackup: {{retention: {{keepLast: 5}}}}"),
-            "spec.backup.retention: no backup is ever deleted yet; remove retention and watch the volume".into(),
-        ),
-        (
             &format!("{PG}\ndrift: {{every: 1h}}"),
             "spec.drift: looking for drift between runs is not built yet; every run looks before it begins".into(),
         ),

@@ -57,6 +57,8 @@ words! {
         BackupFresh,
         /// A backup was restored for a test.
         RestoreTested,
+        /// What is kept is what retention says.
+        Retained,
     }
 }
 
@@ -229,5 +231,11 @@ words! {
         BudgetExceeded,
         /// A webhook was not told.
         NotificationFailed,
+        /// Retention deleted a backup.
+        BackupDeleted,
+        /// Retention dropped what a restore had put aside.
+        AsideDropped,
+        /// Something whose time was over could not be deleted.
+        RetentionBlocked,
     }
 }

@@ -4,6 +4,7 @@ mod backup;
 mod engine;
 mod guard;
 mod history;
+mod retained;
 mod server_engines;
 mod service_engines;
 mod status;
@@ -12,6 +13,7 @@ pub use backup::{Retention, S3Storage, Storage, TargetBackup, VerificationLevel,
 pub use engine::{Engine, EngineSpec};
 pub use guard::{Drift, Execution, Identity, Quiet, QuietIgnore, Server, StoredIn, Timeouts, Tls, TlsMode};
 pub use history::{HistoryFormat, HistorySpec};
+pub use retained::{AsideStatus, Deleted, Pruning, TargetBackupStatus};
 pub use server_engines::{
     Neo4j, Neo4jBackup, Neo4jMethod, Postgresql, PostgresqlBackup, PostgresqlMethod, Redis, RedisBackup,
     RedisHistoryIn, RedisMethod,
@@ -21,10 +23,7 @@ pub use service_engines::{
     KafkaMethod, Keycloak, KeycloakBackup, KeycloakMethod, Qdrant, QdrantBackup, S3, S3Backup, S3Method,
     Sasl, SaslMechanism, SnapshotMethod,
 };
-pub use status::{
-    DatabaseTargetStatus, EngineStatus, FailedIntent, HistoryStatus, Measured, TargetBackupStatus,
-    TargetClaim,
-};
+pub use status::{DatabaseTargetStatus, EngineStatus, FailedIntent, HistoryStatus, Measured, TargetClaim};
 
 use super::{Diagnostics, bounds::NAME, error::ApiError, reference::WholeSecret};
 use kube::{CustomResource, KubeSchema};

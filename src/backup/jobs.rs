@@ -1,6 +1,6 @@
 //! The Jobs that take, verify and restore a backup. Pure.
 
-use super::Level;
+use super::{Level, Told};
 use crate::{
     api::{
         pod::Pod,
@@ -18,7 +18,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// What a scratch server needs beside the database itself: its own files, and the log that a restore writes.
 const SCRATCH_EXTRA: u64 = 2 << 30;
@@ -111,6 +111,26 @@ pub fn job_for_verify(input: &BackupJob<'_>, path: &str, level: Level, database_
     input.build(arguments, volumes, vec![mount("scratch", "/scratch", false)], true, room, 0)
 }
 
+/// How long the Job of a prune is kept once it has ended: whoever reads its result may be down for a night. Then it is made
+/// again, and finds that everything is gone.
+const RESULT_KEPT: i32 = 24 * 3600;
+
+/// The Job that deletes backups and aborted attempts; it needs no credentials and no network. Its result is
+/// `{"prune": `[`super::Pruned`]`}`.
+pub fn job_for_prune(input: &BackupJob<'_>, told: &[Told], over: &BTreeMap<String, u64>) -> Job {
+    let mut arguments = vec!["prune".to_owned()];
+    arguments.push(format!("--backups={}", folder(input.storage)));
+    arguments.push(format!("--target={}", input.key.target));
+    arguments.extend(told.iter().map(|told| format!("--delete={told}")));
+    arguments.extend(over.iter().map(|(uid, first)| format!("--over={uid}/{first}")));
+    let mounts = vec![mount("backups", BACKUPS, false)];
+    let mut job = input.finish(arguments, vec![claim(input.storage)], mounts, 0, RETRIES);
+    if let Some(spec) = &mut job.spec {
+        spec.ttl_seconds_after_finished = Some(RESULT_KEPT);
+    }
+    job
+}
+
 impl BackupJob<'_> {
     /// A Job that speaks to the database.
     fn build_connected(
@@ -165,6 +185,17 @@ impl BackupJob<'_> {
         ];
         arguments.extend(flags.map(|(name, value)| format!("--{name}={value}")));
         mounts.push(mount("backups", BACKUPS, read_only));
+        self.finish(arguments, volumes, mounts, node_disk, retries)
+    }
+
+    fn finish(
+        &self,
+        arguments: Vec<String>,
+        volumes: Vec<Volume>,
+        mounts: Vec<VolumeMount>,
+        node_disk: u64,
+        retries: i32,
+    ) -> Job {
         WorkerJob {
             key: self.key,
             namespace: self.namespace,
@@ -322,6 +353,16 @@ mod tests {
             Level::Restored,
             5 << 30,
         );
+        insta::assert_snapshot!(serde_saphyr::to_string(&job).unwrap());
+    }
+
+    #[test]
+    fn the_prune_job() {
+        let storage = parse(json!({"name": "backups", "path": "tas-shared"}));
+        let (key, pod) = (key(), Pod::default());
+        let told = "ab12/9b7f/6/aether-platform/6/tas-shared-1".parse().unwrap();
+        let over = [("9b7f".to_owned(), 7)].into();
+        let job = job_for_prune(&input(&key, &storage, &pod), &[told], &over);
         insta::assert_snapshot!(serde_saphyr::to_string(&job).unwrap());
     }
 

@@ -14,6 +14,8 @@ use std::{
 pub(super) const FORMAT: u32 = 2;
 /// Name of the file in a backup's folder.
 pub(super) const FILE_NAME: &str = "manifest.json";
+/// What it is called until it is complete.
+pub(super) const UNFINISHED: &str = "manifest.json.unfinished";
 /// Name of the folder beside it that the dump is in.
 pub(super) const DATA: &str = "data";
 
@@ -87,7 +89,7 @@ impl Manifest {
     /// Writes the manifest into the backup's folder so that it is there completely or not at all, and stays there
     /// through a power cut: this is what makes the folder a backup.
     pub(super) fn commit(&self, folder: &Path) -> Result<String, BackupError> {
-        let unfinished = folder.join("manifest.json.unfinished");
+        let unfinished = folder.join(UNFINISHED);
         let text = serde_json::to_vec_pretty(self).expect("a manifest has only strings and numbers");
         let write = || {
             let mut file = File::create_new(&unfinished)?;

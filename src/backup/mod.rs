@@ -1,17 +1,20 @@
 //! Backups that prove themselves: taken from one snapshot, finished by a manifest, verified before any data is changed.
 //!
-//! [`take`], [`verify`] and [`restore`] run inside Jobs with nothing but the engine's own tools; [`job_for_backup`],
-//! [`job_for_verify`] and [`job_for_restore`] make those Jobs.
+//! [`take`], [`verify`], [`restore`] and [`prune`] run inside Jobs with nothing but the engine's own tools;
+//! [`job_for_backup`] and its neighbours make those Jobs. [`fates`] says which backups stay, and why.
 
+mod attempt;
 mod beside;
 mod by_hand;
 mod connection;
 mod error;
 mod files;
 mod jobs;
+mod keep;
 mod level;
 mod manifest;
 mod probe;
+mod prune;
 mod restore;
 mod retain;
 mod roles;
@@ -19,16 +22,21 @@ mod scratch;
 mod session;
 mod take;
 mod tool;
+mod tree;
 mod verify;
 
 pub use by_hand::{ByHand, restore_by_hand};
 pub use connection::{Connection, TlsMode};
 pub use error::{BackupError, EXIT_FAILED, EXIT_NEVER_AGAIN, EXIT_OVERTAKEN};
 pub use files::FileDigest;
-pub use jobs::{BackupJob, BackupSource, BackupToRestore, job_for_backup, job_for_restore, job_for_verify};
+pub use jobs::{
+    BackupJob, BackupSource, BackupToRestore, job_for_backup, job_for_prune, job_for_restore, job_for_verify,
+};
+pub use keep::{Fate, aside_until, fates};
 pub use level::Level;
 pub use manifest::{Manifest, Of, Source};
 pub use probe::{Probes, TableProbe};
+pub use prune::{Found, Prune, Pruned, Told, prune};
 pub use restore::{Restore, Restored, restore};
 pub use retain::{Summary, summary};
 pub use roles::{Membership, Role};

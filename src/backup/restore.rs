@@ -2,18 +2,22 @@
 //! swap in. The original is only looked at.
 
 use super::{
-    BackupError, Connection, Manifest, Of,
+    BackupError, Connection, Manifest, Of, Probes,
     beside::{Found, Server},
     manifest::DATA,
-    probe, take,
+    probe,
+    session::Session,
+    take,
     tool::{self, Running},
     verify,
 };
 use crate::engine::postgresql::{Label, Stage};
+use futures::future::{Either, join, select};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
     path::{Path, PathBuf},
+    pin::pin,
     process::Stdio,
 };
 
@@ -94,12 +98,26 @@ pub async fn restore(
             take::refuse_if_overtaken(&mut original, restore.epoch).await?;
             drop(original);
             let data = restore.backups.join(&restore.path).join(DATA);
-            verify::artifact(&data, &manifest).await?;
             if leftover {
                 server.drop_copy().await?;
             }
             server.make(&manifest).await?;
-            if let Err(error) = fill(restore, &manifest, &data, &mut server, &mut progress).await {
+            // Services are down while this runs: the files are compared with the manifest while they are read. A copy of
+            // damaged ones is dropped like any other that is not complete, and the damage is what is said.
+            let done = {
+                let sound = pin!(verify::artifact(&data, &manifest));
+                let filled = pin!(fill(restore, &manifest, &data, &mut server, &mut progress));
+                match select(sound, filled).await {
+                    Either::Left((Ok(()), filled)) => filled.await,
+                    Either::Left((damaged, _)) => damaged,
+                    Either::Right((filled, sound)) => sound.await.and(filled),
+                }
+            };
+            let done = match done {
+                Ok(()) => server.complete(&manifest).await,
+                failed => failed,
+            };
+            if let Err(error) = done {
                 // It takes room, and is of no use. If this fails the next attempt does it.
                 let _ = server.drop_copy().await;
                 return Err(error);
@@ -136,7 +154,7 @@ impl Restore {
     }
 }
 
-/// Contents, probes, statistics, settings: in this order, because settings may keep a session from reading.
+/// Contents, then probes and statistics. Settings come last, not here: they may keep a session from reading.
 async fn fill(
     restore: &Restore,
     manifest: &Manifest,
@@ -158,17 +176,16 @@ async fn fill(
             }
         })
         .await?;
-    progress(tables, tables, "comparing with the snapshot");
-    let mut copy = server.inside(&name).await?;
-    probe::prepare(&mut copy).await?;
-    let differences = manifest.probes.differences(&probe::read(&mut copy).await?);
-    if !differences.is_empty() {
-        return Err(BackupError::Different(differences));
-    }
-    progress(tables, tables, "ANALYZE");
-    copy.run("ANALYZE").await?;
-    drop(copy);
-    server.complete(manifest).await
+    progress(tables, tables, "comparing with the snapshot, ANALYZE");
+    let (mut copy, mut other) = (server.inside(&name).await?, server.inside(&name).await?);
+    let (read, analysed) = join(read(&mut copy), other.run("ANALYZE")).await;
+    let differences = manifest.probes.differences(&read?);
+    if differences.is_empty() { analysed } else { Err(BackupError::Different(differences)) }
+}
+
+async fn read(copy: &mut Session) -> Result<Probes, BackupError> {
+    probe::prepare(copy).await?;
+    probe::read(copy).await
 }
 
 /// The same system identifier means the same roles and tablespaces, also after a failover.

@@ -1,4 +1,4 @@
-//! What is kept. Nothing is deleted yet: what is there is counted, so that nobody learns of it from a full volume.
+//! What is there is counted at each backup, so that nobody learns of it from a full volume.
 
 use super::{Manifest, files};
 use jiff::Timestamp;

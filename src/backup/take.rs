@@ -2,6 +2,7 @@
 
 use super::{
     BackupError, Connection, Manifest, Of, Probes, Source, Summary,
+    attempt::Attempt,
     connection::Opened,
     files,
     manifest::{DATA, FORMAT},
@@ -13,7 +14,6 @@ use crate::engine::postgresql::Properties;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
-    fs,
     io::ErrorKind,
     path::{Path, PathBuf},
     process::Stdio,
@@ -236,47 +236,5 @@ fn or_disk_full(error: BackupError, take: &Take, folder: &Path, source: &Source)
         written: files::bytes_below(folder),
         database: source.bytes,
         path: take.backups.display().to_string(),
-    }
-}
-
-/// The folder of this attempt, removed again unless it is kept.
-struct Attempt {
-    path: PathBuf,
-    kept: bool,
-}
-
-impl Attempt {
-    /// Makes a folder that nobody used before: `<target>-<attempt>`, and when a pod of the same Job was here already,
-    /// which may still be writing, `<target>-<attempt>-2` and so on.
-    fn make(take: &Take) -> Result<Self, BackupError> {
-        let parent = take.backups.join(&take.run_folder);
-        fs::create_dir_all(&parent).map_err(BackupError::file(&parent))?;
-        let name = format!("{}-{}", take.of.target, take.attempt);
-        let mut path = parent.join(&name);
-        let mut earlier = 1;
-        loop {
-            match fs::create_dir(&path) {
-                Ok(()) => return Ok(Self { path, kept: false }),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    earlier += 1;
-                    path = parent.join(format!("{name}-{earlier}"));
-                }
-                Err(error) => return Err(BackupError::file(&path)(error)),
-            }
-        }
-    }
-
-    fn keep(mut self, backups: &Path) -> String {
-        self.kept = true;
-        self.path.strip_prefix(backups).expect("it was made below").to_string_lossy().into_owned()
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        if !self.kept {
-            // Best effort: without a manifest it counts for nothing, it only takes room.
-            let _ = fs::remove_dir_all(&self.path);
-        }
     }
 }

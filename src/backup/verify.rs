@@ -61,18 +61,20 @@ pub async fn verify(verify: &Verify, mut progress: impl FnMut(Level)) -> Result<
     let begun = Timestamp::now();
     let (manifest, sha256) = Manifest::of(&verify.backups, &verify.path, &verify.of)?;
     let data = verify.backups.join(&verify.path).join(DATA);
-    progress(Level::Artifact);
-    artifact(&data, &manifest).await?;
     let mut restore_seconds = None;
-    if verify.level >= Level::Structure {
-        progress(Level::Structure);
-        structure(&data, &manifest).await?;
-    }
     if verify.level >= Level::Restored {
+        // Services are down while this runs: the server is made while the files are read. If they are damaged it is
+        // dropped, and that stops it.
+        let read = read(&data, &manifest, verify.level, &mut progress);
+        let (read, server) = futures::future::join(read, Scratch::start(&verify.scratch)).await;
+        read?;
         progress(Level::Restored);
+        let server = server?;
         let begun = Timestamp::now();
-        let done = restored(&data, &manifest, &verify.scratch, verify.jobs).await?;
+        let done = restored(&server, &data, &manifest, verify.jobs).await?;
         restore_seconds = Some(seconds_between(begun, done));
+    } else {
+        read(&data, &manifest, verify.level, &mut progress).await?;
     }
     Ok(Verified {
         path: verify.path.display().to_string(),
@@ -83,6 +85,22 @@ pub async fn verify(verify: &Verify, mut progress: impl FnMut(Level)) -> Result<
         took_seconds: seconds_between(begun, Timestamp::now()),
         restore_seconds,
     })
+}
+
+/// What can be proven by reading the files.
+async fn read(
+    data: &Path,
+    manifest: &Manifest,
+    level: Level,
+    progress: &mut impl FnMut(Level),
+) -> Result<(), BackupError> {
+    progress(Level::Artifact);
+    artifact(data, manifest).await?;
+    if level >= Level::Structure {
+        progress(Level::Structure);
+        structure(data, manifest).await?;
+    }
+    Ok(())
 }
 
 /// Every file is there, as long as it was, and with the same bytes.
@@ -122,12 +140,11 @@ fn plain(name: &str) -> String {
 /// A server of the same image gets the database back and must hold what the snapshot held. Gives the time at which the
 /// restore itself was done.
 async fn restored(
+    server: &Scratch,
     data: &Path,
     manifest: &Manifest,
-    scratch: &Path,
     jobs: u32,
 ) -> Result<Timestamp, BackupError> {
-    let server = Scratch::start(scratch).await?;
     server.furnish(manifest).await?;
     let source = &manifest.source;
     let mut restore = tool::command("pg_restore", &server.environment(&source.database, &source.role))?;

@@ -3,7 +3,9 @@
 //! Flags say what to do; credentials come from mounted files. What became of it is written to the termination message,
 //! progress to standard output, and the exit code says whether another try could help.
 
-use crate::backup::{self, BackupError, Connection, EXIT_FAILED, Level, Of, Restore, Take, Verify};
+use crate::backup::{
+    self, BackupError, Connection, EXIT_FAILED, Level, Of, Prune, Restore, Take, Told, Verify,
+};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::{
@@ -35,6 +37,8 @@ enum Work {
     Verify(VerifyArgs),
     /// Restores a verified backup beside its database
     Restore(RestoreArgs),
+    /// Deletes backups, and what aborted attempts have left
+    Prune(PruneArgs),
 }
 
 #[derive(Debug, Args)]
@@ -92,6 +96,31 @@ struct RestoreArgs {
     epoch: u64,
 }
 
+#[derive(Debug, Args)]
+struct PruneArgs {
+    /// Folder of all backups of this storage
+    #[arg(long)]
+    backups: PathBuf,
+    /// Name of the target
+    #[arg(long)]
+    target: String,
+    /// A backup to be deleted, as <sha256 of its manifest>/<plan uid>/<run>/<path>
+    #[arg(long)]
+    delete: Vec<Told>,
+    /// Runs that are over, as <plan uid>/<first number that is not>
+    #[arg(long, value_parser = over)]
+    over: Vec<(String, u64)>,
+    /// File for the result as JSON
+    #[arg(long, default_value = "/dev/termination-log")]
+    result: PathBuf,
+}
+
+fn over(text: &str) -> Result<(String, u64), String> {
+    let (uid, first) = text.split_once('/').ok_or("it is <plan uid>/<number>")?;
+    let first = first.parse().map_err(|_| format!("{first} is not the number of a run"))?;
+    Ok((uid.to_owned(), first))
+}
+
 /// What all have.
 #[derive(Debug, Args)]
 struct Place {
@@ -143,6 +172,10 @@ pub(super) fn run(args: WorkerArgs) -> ExitCode {
         Work::Restore(args) => {
             let result = args.place.result.clone();
             finish(&result, "restore", block_on(restore(args)))
+        }
+        Work::Prune(args) => {
+            let result = args.result.clone();
+            finish(&result, "prune", block_on(prune(args)))
         }
     }
 }
@@ -197,6 +230,17 @@ async fn restore(args: RestoreArgs) -> Result<Value, BackupError> {
     };
     let restored = backup::restore(&restore, progress).await?;
     Ok(json!(restored))
+}
+
+async fn prune(args: PruneArgs) -> Result<Value, BackupError> {
+    let prune = Prune {
+        backups: args.backups,
+        target: args.target,
+        told: args.delete,
+        over: args.over.into_iter().collect(),
+    };
+    let pruned = tokio::task::spawn_blocking(move || backup::prune(&prune));
+    Ok(json!(pruned.await.map_err(|_| BackupError::Stopped)??))
 }
 
 /// The same line that users' own Jobs write.

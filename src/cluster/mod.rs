@@ -5,6 +5,7 @@
 
 mod account;
 mod client;
+mod clock;
 mod counted;
 pub mod events;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod write;
 
 pub use account::Account;
 pub use client::{Acting, ApiServer, ConnectError};
+pub use clock::api_server_time;
 pub use counted::Answered;
 pub use forbidden::Forbidden;
 pub use holder::{Holder, NoHolder};

@@ -60,11 +60,8 @@ pub(super) fn workload(error: WorkloadError) -> ClusterError {
         WorkloadError::Read(_) | WorkloadError::Write(_) => "",
         WorkloadError::ClaimLost { .. } => "ClaimLost",
         WorkloadError::Leftover { .. } | WorkloadError::BadOriginal { .. } => "Leftover",
-        WorkloadError::Controlled { .. } => "Controlled",
-        WorkloadError::VolumesWouldGo { .. } | WorkloadError::WokenByScaler { .. } => "GuardBlocked",
-        WorkloadError::NoContainer { .. }
-        | WorkloadError::ScalerDecides { .. }
-        | WorkloadError::Selector { .. } => "InvalidSpec",
+        WorkloadError::VolumesWouldGo { .. } => "GuardBlocked",
+        WorkloadError::NoContainer { .. } | WorkloadError::Selector { .. } => "InvalidSpec",
     };
     match error {
         WorkloadError::Read(error) => read(error),

@@ -347,6 +347,7 @@ pub(super) fn seen(of: &WorkloadRef, found: &Workload, not_ready: Option<String>
         suspend: found.suspend.unwrap_or(false),
         claimed_by: found.annotations.get(hands::CLAIMED_BY).cloned(),
         hpa_min: None,
+        controlled_by: found.controller.clone(),
         deletes_volumes: found.drops_volumes,
         not_ready,
         scaled_by: hands::replicas_owners(&found.managed_fields).into_iter().next(),

@@ -4,11 +4,13 @@
 //! - [`watched`]: the runs of a plan whose driver is at work; [`verbs`]: people are told of verbs that do nothing;
 //! - [`notifying`]: webhooks; [`variables`]: values for scripts and checks;
 //! - [`looking`]: what compile is shown; [`targets`]: a target opened;
+//! - [`retention`], [`aside`]: what nothing keeps any more goes;
 //! - [`sweep`]: what runs leave behind that are over; [`terminating`]: a namespace that goes;
 //! - [`drivers`], [`world`], [`answers`], [`known`], [`signals`], [`telling`], [`waking`]: the drivers, what they act on, what
 //!   answers mean to them, what they need not ask twice, what they hear, what they tell, and what wakes them.
 
 mod answers;
+mod aside;
 mod drivers;
 mod known;
 mod looking;
@@ -16,6 +18,7 @@ mod merge;
 mod notifying;
 mod operator;
 mod plan;
+mod retention;
 mod signals;
 mod start;
 mod sweep;

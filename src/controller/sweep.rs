@@ -182,7 +182,10 @@ fn is_projected(run: &MigrationRun, runs: &[MigrationRun], targets: &[DatabaseTa
         let known = target.status.clone().unwrap_or_default();
         let mut backups = said.backups.iter().filter(|backup| backup.target == name);
         let backups = known.backups.len() >= BACKUPS_KEPT
-            || backups.all(|backup| known.backups.iter().any(|it| it.path == backup.path));
+            || backups.all(|backup| {
+                known.backups.iter().any(|it| it.path == backup.path)
+                    || known.deleted.iter().any(|it| it.what == backup.path && it.id == backup.sha256)
+            });
         let failed = known.failed.len() >= FAILED_KEPT
             || !is_last_word(run, runs)
             || known.failed.iter().any(|it| it.intent_hash == run.spec.intent_hash);
@@ -302,7 +305,7 @@ mod tests {
     }
 
     fn target(runs: &[MigrationRun]) -> DatabaseTarget {
-        let facts = crate::words::TargetFacts { name: "tas", generation: 1, runs, claim: None };
+        let facts = crate::words::TargetFacts { name: "tas", generation: 1, runs, plans: &[], claim: None };
         let at = Time("2026-11-20T03:00:00Z".parse().unwrap());
         let status = crate::words::target_left(&Default::default(), &facts, &at);
         let spec = json!({"postgresql": {"host": "db", "database": "tas"}});

@@ -2,14 +2,14 @@
 //! behind on it.
 
 use super::operator::{FINALIZER, Operator};
-use super::sweep;
 use super::targets::{OpenTarget, TargetError};
 use super::verbs::tell_ignored;
+use super::{retention, sweep};
 use crate::api::condition::{self, Status};
 use crate::api::target::{
     DatabaseTargetStatus, EngineStatus, HistoryFormat, HistoryStatus, TargetClaim, VerificationLevel,
 };
-use crate::api::{ConditionType, DatabaseTarget, EventReason, MigrationRun, Reason, Time};
+use crate::api::{ConditionType, DatabaseTarget, EventReason, MigrationPlan, MigrationRun, Reason, Time};
 use crate::cluster::events::{Severity, Transition};
 use crate::cluster::{FIELD_MANAGER, Holder, ReadError, SwapError, WriteError, lease, list_all, record};
 use crate::engine::{Engine, EngineError, Look};
@@ -48,6 +48,7 @@ pub(super) async fn reconcile(target: Arc<DatabaseTarget>, operator: Arc<Operato
     let namespace = target.metadata.namespace.as_deref().unwrap_or_default();
     let old = target.status.clone().unwrap_or_default();
     let runs: Vec<MigrationRun> = list_all(operator.own(), namespace, "").await?;
+    let plans: Vec<MigrationPlan> = list_all(operator.own(), namespace, "").await?;
     let (claim, holder) = claim(&operator, &target, &old, &runs).await?.unzip();
     // What another run has claimed is not connected to.
     let found = match claim.is_some() || is_ready(&target, &old) {
@@ -62,6 +63,7 @@ pub(super) async fn reconcile(target: Arc<DatabaseTarget>, operator: Arc<Operato
         name: target.metadata.name.as_deref().unwrap_or_default(),
         generation: target.metadata.generation.unwrap_or_default(),
         runs: &runs,
+        plans: &plans,
         claim,
     };
     new = words::target_left(&new, &facts, &Time(Timestamp::now()));
@@ -74,12 +76,15 @@ pub(super) async fn reconcile(target: Arc<DatabaseTarget>, operator: Arc<Operato
     if holder.is_some_and(|holder| sweep::holds(&holder, &runs).is_none()) {
         sweep_left(&operator, &target).await;
     }
-    Ok(match found.is_none_or(|found| found.is_ok()) {
-        false => Action::requeue(LOOK_AGAIN),
-        true if held && target.metadata.deletion_timestamp.is_some() => Action::requeue(LOOK_AGAIN),
-        true if held => Action::requeue(sweep::EVERY),
-        true => Action::await_change(),
-    })
+    let kept =
+        if retention::concerns(&target, &new) { retention::tend(&operator, &target).await? } else { None };
+    let looks = match found.is_none_or(|found| found.is_ok()) {
+        false => Some(LOOK_AGAIN),
+        true if held && target.metadata.deletion_timestamp.is_some() => Some(LOOK_AGAIN),
+        true if held => Some(sweep::EVERY),
+        true => None,
+    };
+    Ok(looks.into_iter().chain(kept).min().map_or_else(Action::await_change, Action::requeue))
 }
 
 /// A target in use stays until its run has ended. True: it is in use, and stays.
@@ -105,7 +110,11 @@ async fn keep(
 }
 
 /// The run that may need a target. One that has claimed nothing yet may need any.
-fn user<'r>(runs: &'r [MigrationRun], target: &str, claimed: bool) -> Option<Option<&'r MigrationRun>> {
+pub(super) fn user<'r>(
+    runs: &'r [MigrationRun],
+    target: &str,
+    claimed: bool,
+) -> Option<Option<&'r MigrationRun>> {
     let unknown = |run: &MigrationRun| run.status.as_ref().is_none_or(|s| s.watermarks.is_empty());
     let needs = |run: &&MigrationRun| words::is_live(run) && (words::touches(run, target) || unknown(run));
     match runs.iter().find(needs) {
@@ -154,7 +163,7 @@ pub(super) fn again(target: Arc<DatabaseTarget>, error: &Error, _: Arc<Operator>
 }
 
 /// The target, as events regard it.
-fn reference(target: &DatabaseTarget) -> ObjectReference {
+pub(super) fn reference(target: &DatabaseTarget) -> ObjectReference {
     ObjectReference {
         api_version: Some("whimbrel.dev/v1alpha1".into()),
         kind: Some("DatabaseTarget".into()),
@@ -236,7 +245,7 @@ impl Trouble {
 }
 
 /// The run that holds the target, by its Lease.
-async fn claim(
+pub(super) async fn claim(
     operator: &Operator,
     target: &DatabaseTarget,
     old: &DatabaseTargetStatus,

@@ -28,17 +28,6 @@ pub enum AnySession {
     Search(SearchSession),
 }
 
-impl AnyEngine {
-    /// Tells a fresh value what a restore of ours made of the database: see [`PutBack::identity`].
-    pub fn restored(&self, identity: &str) {
-        match self {
-            Self::Postgresql(engine) => engine.restored(identity),
-            // Its cluster keeps its uuid, whatever is restored in it.
-            Self::Search(_) => {}
-        }
-    }
-}
-
 impl Engine for AnyEngine {
     type Session = AnySession;
 

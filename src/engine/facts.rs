@@ -142,8 +142,6 @@ pub struct Stamp {
 pub struct PutBack {
     /// As [`Look::identity`]: the copy is another database than the one that it replaced.
     pub identity: String,
-    /// As [`Look::lineage`].
-    pub lineage: String,
     /// The identity of the database that was replaced.
     pub replaced: String,
     /// The name under which the replaced one is kept, closed to connections.

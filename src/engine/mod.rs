@@ -78,8 +78,8 @@ pub trait Engine: Send + Sync + 'static {
         async { Err(EngineError::NotRestorable { at, reason }) }
     }
 
-    /// Drops what run number `run` put aside or restored beside and never swapped in, if it says by itself that it is
-    /// ours; gives the names of what was dropped.
+    /// Drops what the fence's run, which has number `run` and is over, put aside or restored beside and never swapped in, if
+    /// it says by itself that it is that run's; gives the names of what was dropped.
     fn drop_aside(&self, _: &Fence, _: u64) -> impl Future<Output = Result<Vec<String>, EngineError>> + Send {
         async { Ok(Vec::new()) }
     }

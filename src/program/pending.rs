@@ -91,7 +91,7 @@ impl Pending {
         let mine = &rows[self.base_count..];
         for row in mine {
             let expected = scripts.next();
-            if expected.is_none_or(|script| script.key != row.key || !row.is_of(script)) {
+            if expected.is_none_or(|script| script.key != row.key || !script.has_checksum(&row.checksum)) {
                 return Err(Drift::Foreign {
                     target: self.target.clone(),
                     history: self.history.clone(),

@@ -67,6 +67,8 @@ pub struct WorkloadSeen {
     pub claimed_by: Option<String>,
     /// The least that its HorizontalPodAutoscaler keeps it at.
     pub hpa_min: Option<i32>,
+    /// Kind and name of another controller that owns it, and would undo every change.
+    pub controlled_by: Option<String>,
     /// A StatefulSet that deletes its volumes when it is scaled down.
     pub deletes_volumes: bool,
     /// None when every pod of the newest revision is ready and no other is left; else why not, in one sentence.

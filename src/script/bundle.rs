@@ -144,6 +144,21 @@ impl Script {
         Cow::Owned(filled)
     }
 
+    /// Whether the history's checksum is that of this text: ours, or the one that another tool writes in its own history.
+    pub fn has_checksum(&self, applied: &str) -> bool {
+        self.checksum_like(applied) == applied
+    }
+
+    /// The checksum of this text in the form in which the history has `applied`.
+    pub fn checksum_like(&self, applied: &str) -> Cow<'_, str> {
+        match self.dialect {
+            Dialect::Http if !applied.starts_with("sha256:") => {
+                Cow::Owned(format!("{}{}", http::JAVA, http::java_hash(&self.body)))
+            }
+            _ => Cow::Borrowed(&self.checksum),
+        }
+    }
+
     /// What is sent to the server, of a script that is filled.
     pub fn executable(&self) -> Executable<'_> {
         match self.dialect {

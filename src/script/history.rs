@@ -25,11 +25,6 @@ pub struct HistoryRow {
 }
 
 impl HistoryRow {
-    /// Whether the row was written for the text of `script` as it is now.
-    pub fn is_of(&self, script: &Script) -> bool {
-        script.has_checksum(&self.checksum)
-    }
-
     /// The row that applying `script` writes.
     pub fn of(script: &Script, installed_rank: u64) -> Self {
         HistoryRow {

@@ -149,7 +149,10 @@ pub fn pending(bundle: &Bundle, rows: &[HistoryRow], policy: &Policy) -> Result<
     let mut pending = Pending::default();
     for script in &bundle.scripts {
         match &script.version {
-            None if !history.last_run(&script.key).is_some_and(|row| row.is_of(script)) => {
+            None if !history
+                .last_checksum(&script.key)
+                .is_some_and(|applied| script.has_checksum(applied)) =>
+            {
                 pending.repeatable.push(script.clone());
             }
             Some(version) if !history.versioned.contains_key(version) && wanted(version) => {
@@ -192,8 +195,8 @@ impl<'a> History<'a> {
         self.versioned.last_key_value().and_then(|(version, rows)| Some((*version, *rows.first()?)))
     }
 
-    fn last_run(&self, key: &str) -> Option<&'a HistoryRow> {
-        self.repeatable.get(key).copied()
+    fn last_checksum(&self, key: &str) -> Option<&'a String> {
+        self.repeatable.get(key).map(|row| &row.checksum)
     }
 
     fn duplicates(&self) -> Vec<OrderError> {
@@ -219,10 +222,8 @@ fn pin(to: &Version, bundle: &Bundle, history: &History<'_>) -> Option<OrderErro
 fn edited<'a>(bundle: &'a Bundle, history: &'a History<'_>) -> impl Iterator<Item = OrderError> + 'a {
     bundle.scripts.iter().filter_map(|script| {
         let row = history.versioned.get(script.version.as_ref()?)?.first()?;
-        let found = script.checksum_like(&row.checksum);
-        let edited =
-            || OrderError::Edited { file: script.file.clone(), applied: row.checksum.clone(), found };
-        (!row.is_of(script)).then(edited)
+        let (applied, found) = (row.checksum.clone(), script.checksum_like(&row.checksum).into_owned());
+        (applied != found).then(|| OrderError::Edited { file: script.file.clone(), applied, found })
     })
 }
 

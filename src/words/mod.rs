@@ -3,7 +3,7 @@
 //! - [`PlanFacts`], [`RunFacts`]: what is known besides the run's own report;
 //! - [`plan_status`], [`waiting`], [`stalled`], [`nothing_pending`]: `MigrationPlan.status`, made anew from the facts;
 //! - [`run_status`]: what people read in the run's record;
-//! - [`target_left`]: what runs left behind on a target;
+//! - [`target_left`]: what runs left behind on a target; [`what`], [`gone`]: what retention says of it;
 //! - [`transitions`]: what is told once, when it happens; [`notice`]: what a webhook is sent of it; [`measures`]: what is
 //!   counted;
 //! - [`ignored_on_plan`], [`ignored_on_target`]: what people asked for and do not get;
@@ -29,6 +29,7 @@ mod preview;
 mod preview_tests;
 #[cfg(test)]
 mod reasons_tests;
+mod retained;
 mod run_status;
 mod status;
 mod steps;
@@ -44,6 +45,7 @@ pub use events::{Related, Told, Transition, transitions};
 pub use facts::{PlanFacts, RunFacts};
 pub use measures::{Measure, Person, measures};
 pub use notice::{is_old, notice};
+pub use retained::{gone, what};
 pub use run_status::run_status;
 pub use status::{differs, plan_status};
 pub use target::{

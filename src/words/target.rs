@@ -4,19 +4,21 @@
 //! A projection of the run records, made anew at each look. What a run said that has been pruned since is in the old
 //! status and stays there.
 
+use super::retained;
 use crate::api::condition::{self, Status};
 use crate::api::run::{BackupRecord, OpRecord, OpState};
 use crate::api::target::{
     DatabaseTargetStatus, FailedIntent, HistoryFormat, HistoryStatus, Measured, TargetBackupStatus,
     TargetClaim, VerificationLevel,
 };
-use crate::api::{ConditionType, Duration, MigrationRun, Outcome, Reason, Time};
+use crate::api::{ConditionType, Duration, MigrationPlan, MigrationRun, Outcome, Reason, Time};
+use jiff::Timestamp;
 use std::cmp::Reverse;
 
 /// The most failed intents and backups that a target keeps; the API's bounds.
 pub const FAILED_KEPT: usize = 10;
 /// See [`FAILED_KEPT`].
-pub const BACKUPS_KEPT: usize = 20;
+pub const BACKUPS_KEPT: usize = 100;
 
 /// A target, as far as its status needs it.
 pub struct TargetFacts<'a> {
@@ -26,6 +28,8 @@ pub struct TargetFacts<'a> {
     pub generation: i64,
     /// The runs of its namespace.
     pub runs: &'a [MigrationRun],
+    /// The plans of its namespace.
+    pub plans: &'a [MigrationPlan],
     /// The run that holds it.
     pub claim: Option<TargetClaim>,
 }
@@ -35,7 +39,8 @@ pub fn target_left(old: &DatabaseTargetStatus, target: &TargetFacts<'_>, now: &T
     let mut new = old.clone();
     new.claim = target.claim.clone();
     new.failed = failed(old, target);
-    new.backups = backups(old, target);
+    new.backups = backups(old, target, now.0);
+    new.aside = retained::aside(old, target);
     new.measured = measured(target).or_else(|| old.measured.clone());
     histories(&mut new, target);
     identity(&mut new, target);
@@ -101,36 +106,56 @@ fn failed(old: &DatabaseTargetStatus, target: &TargetFacts<'_>) -> Vec<FailedInt
     all
 }
 
-fn backups(old: &DatabaseTargetStatus, target: &TargetFacts<'_>) -> Vec<TargetBackupStatus> {
+fn backups(old: &DatabaseTargetStatus, target: &TargetFacts<'_>, now: Timestamp) -> Vec<TargetBackupStatus> {
+    let gone =
+        |path: &str, sha256: &str| old.deleted.iter().any(|gone| gone.what == path && gone.id == sha256);
     let mut all = old.backups.clone();
+    // A status that was read before the deletion may have been written after it.
+    all.retain(|known| !gone(&known.path, &known.sha256));
     for backup in &mut all {
         backup.pinned_by = None;
     }
     // A run that takes another one back has that one's backups in its record.
     for run in target.runs.iter().filter(|run| run.spec.rolls_back.is_none()) {
         let of_run = run.status.iter().flat_map(|status| &status.backups);
-        for backup in of_run.filter(|backup| backup.target == target.name) {
-            all.retain(|known| known.path != backup.path);
-            all.push(entry(run, backup));
+        let pin = retained::pin(run, target.runs, target.plans, now);
+        for backup in of_run
+            .filter(|backup| backup.target == target.name)
+            .filter(|backup| !gone(&backup.path, &backup.sha256))
+        {
+            let before = all.iter().position(|known| known.path == backup.path).map(|it| all.remove(it));
+            let not_deleted = before.filter(|it| it.sha256 == backup.sha256).and_then(|it| it.not_deleted);
+            all.push(entry(run, backup, pin.clone(), not_deleted));
         }
     }
     all.sort_by_key(|backup| Reverse(backup.at.0));
-    // What a live run may need is never the one that gives way.
-    let (pinned, free): (Vec<_>, Vec<_>) = all.into_iter().partition(|backup| backup.pinned_by.is_some());
+    // What a run may need is never the one that gives way, nor what is being deleted.
+    let goes = |backup: &TargetBackupStatus| {
+        old.pruning.as_ref().is_some_and(|pruning| pruning.paths.contains(&backup.path))
+    };
+    let (pinned, free): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|backup| backup.pinned_by.is_some() || goes(backup));
     let mut kept: Vec<_> = pinned.into_iter().chain(free).take(BACKUPS_KEPT).collect();
     kept.sort_by_key(|backup| Reverse(backup.at.0));
     kept
 }
 
-fn entry(run: &MigrationRun, backup: &BackupRecord) -> TargetBackupStatus {
+fn entry(
+    run: &MigrationRun,
+    backup: &BackupRecord,
+    pinned_by: Option<String>,
+    not_deleted: Option<String>,
+) -> TargetBackupStatus {
     TargetBackupStatus {
         run: name(run),
+        plan_uid: Some(run.spec.plan.uid.clone()),
         path: backup.path.clone(),
         at: backup.at.clone(),
         level: backup.level,
         bytes: backup.bytes,
         sha256: backup.sha256.clone(),
-        pinned_by: is_live(run).then(|| name(run)),
+        pinned_by,
+        not_deleted,
     }
 }
 
@@ -260,7 +285,9 @@ mod tests {
     }
 
     fn project(old: &DatabaseTargetStatus, runs: &[MigrationRun]) -> DatabaseTargetStatus {
-        let target = TargetFacts { name: "tas", generation: 1, runs, claim: None };
+        let plan = json!({"metadata": {"name": "shop"}, "spec": {"rollbackWindow": "0s", "stages": []}});
+        let plans = [serde_json::from_value(plan).unwrap()];
+        let target = TargetFacts { name: "tas", generation: 1, runs, plans: &plans, claim: None };
         target_left(old, &target, &serde_json::from_value(json!(at(59))).unwrap())
     }
 
@@ -315,8 +342,10 @@ mod tests {
     #[test]
     fn more_backups_than_fit_never_push_a_pinned_one_out() {
         let mut oldest = ended_run(1, "a", "Held", 9);
-        let mut runs: Vec<_> =
-            (10..40).map(|n| ended_run(n, "b", "Succeeded", n.unsigned_abs() as u32)).collect();
+        let many = (0..4).flat_map(|hundred| (10..40).map(move |minute| (100 * hundred + minute, minute)));
+        let mut runs: Vec<_> = many
+            .map(|(n, minute): (i64, i64)| ended_run(n, "b", "Succeeded", minute.unsigned_abs() as u32))
+            .collect();
         runs.push(oldest.clone());
         let status = project(&DatabaseTargetStatus::default(), &runs);
         assert_eq!(status.backups.len(), BACKUPS_KEPT);

@@ -59,34 +59,6 @@ pub enum WorkloadError {
         /// The names there are.
         there: String,
     },
-    /// Another controller owns it and would undo what we do.
-    #[error(
-        "{what} belongs to {owner}, which would undo every change; name {owner} to its own operator instead"
-    )]
-    Controlled {
-        /// The workload.
-        what: WorkloadKey,
-        /// Kind and name of the owner.
-        owner: String,
-    },
-    /// Its autoscaler takes 0 for an ordinary count and would wake it.
-    #[error(
-        "{what} is scaled by HorizontalPodAutoscaler {scaler}, whose minReplicas is 0: it would start the workload again in the middle of the run; set minReplicas to 1 or more"
-    )]
-    WokenByScaler {
-        /// The workload.
-        what: WorkloadKey,
-        /// The autoscaler.
-        scaler: String,
-    },
-    /// A replica count was asked for where an autoscaler decides it.
-    #[error("{what} is scaled by HorizontalPodAutoscaler {scaler}: replicas can't be set by a rollout step")]
-    ScalerDecides {
-        /// The workload.
-        what: WorkloadKey,
-        /// The autoscaler.
-        scaler: String,
-    },
     /// Its pods can't be told from others.
     #[error("{what} has a selector that can't be read: {why}")]
     Selector {

@@ -1,6 +1,6 @@
 //! Autoscalers: they pause themselves at zero replicas, and must find at least their minimum afterwards.
 
-use super::{Workload, WorkloadKey};
+use super::WorkloadKey;
 use crate::cluster::{Acting, ReadError, list_all};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
@@ -45,22 +45,6 @@ pub fn scaler_of(key: &WorkloadKey, all: &[HorizontalPodAutoscaler]) -> Option<S
     })
 }
 
-/// How many replicas a workload is given back with: what its step says or what it had, but at least the autoscaler's
-/// minimum. A workload that was at zero before the run stays there: its autoscaler was switched off that way.
-pub fn replicas_to_give_back(step: Option<i32>, original: i32, scaler: Option<&Scaler>) -> i32 {
-    let wanted = step.unwrap_or(original);
-    match scaler {
-        Some(scaler) if wanted > 0 => wanted.max(scaler.min),
-        _ => wanted,
-    }
-}
-
-/// Whether the autoscaler would wake the workload in the middle of a run: with a minimum of 0 it takes zero for an
-/// ordinary count, else it pauses itself there.
-pub(super) fn would_wake(workload: &Workload, scaler: &Scaler) -> bool {
-    scaler.min == 0 && workload.replicas.is_some()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,14 +62,5 @@ mod tests {
         let key = fixture::deployment("").key;
         assert_eq!(scaler_of(&key, &found), Some(Scaler { name: "web-scaler".into(), min: 2, max: 9 }));
         assert_eq!(scaler_of(&key, &found[..1]), None);
-    }
-
-    #[test]
-    fn at_least_its_minimum_comes_back() {
-        let scaler = Scaler { name: "s".into(), min: 4, max: 9 };
-        assert_eq!(replicas_to_give_back(None, 3, Some(&scaler)), 4);
-        assert_eq!(replicas_to_give_back(None, 6, Some(&scaler)), 6);
-        assert_eq!(replicas_to_give_back(Some(2), 6, None), 2);
-        assert_eq!(replicas_to_give_back(None, 0, Some(&scaler)), 0, "it was off before the run");
     }
 }

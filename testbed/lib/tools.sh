@@ -1,6 +1,6 @@
 # Tools the tests use, each built once and found in the cache.
 
-TOOLS=(kubectl helm kubeconform schemas kstatus argohealth)
+TOOLS=(kubectl helm kubeconform schemas kstatus argohealth whimbrel)
 HELM_VERSION=v3.22.0
 KUBECONFORM_VERSION=v0.8.0
 
@@ -14,6 +14,11 @@ tool() {
     schemas)
       folder=$(schemas)
       echo "$folder/{{ .Group }}/{{ .ResourceKind }}_{{ .ResourceAPIVersion }}.json"
+      return
+      ;;
+    # The very program that is in the image.
+    whimbrel)
+      whimbrel_program
       return
       ;;
     kstatus | argohealth) folder=$(go_program "$1" "$TESTBED/tools/$1") ;;

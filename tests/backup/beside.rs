@@ -108,7 +108,8 @@ fn the_copy_is_what_the_original_was() {
     );
     let done = world.restore(&taken);
     assert!(
-        done.output.contains("whimbrel: progress 1/2 ") && done.output.contains("2/2 ANALYZE"),
+        done.output.contains("whimbrel: progress 1/2 ")
+            && done.output.contains("2/2 comparing with the snapshot, ANALYZE"),
         "{}",
         done.output
     );

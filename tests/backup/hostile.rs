@@ -86,10 +86,10 @@ fn a_full_volume_is_said_with_numbers_and_leaves_nothing() {
 }
 
 /// Somebody who holds a table, so that a dump stands still in the middle.
-struct Holder(Child);
+pub(crate) struct Holder(Child);
 
 impl Holder {
-    fn of(database: &str, table: &str) -> Self {
+    pub(crate) fn of(database: &str, table: &str) -> Self {
         let mut child = psql(database)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -116,7 +116,7 @@ impl Drop for Holder {
     }
 }
 
-fn waiting_dumps(world: &World) -> String {
+pub(crate) fn waiting_dumps(world: &World) -> String {
     let name = &world.database;
     sql(
         "postgres",
@@ -126,7 +126,7 @@ fn waiting_dumps(world: &World) -> String {
     )
 }
 
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let status = Command::new("kill")
         .args([name, &child.id().to_string()])
         .status()

@@ -5,5 +5,6 @@ mod beside;
 mod by_hand;
 mod hostile;
 mod ladder;
+mod prune;
 mod put_back;
 mod world;

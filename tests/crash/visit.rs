@@ -1,6 +1,7 @@
 //! Which points are visited, and in which order.
 
 use crate::act::{ACTS, Act};
+use crate::before::Before;
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,6 +18,35 @@ pub(crate) struct Visit {
     pub(crate) point: usize,
 }
 
+/// What `ONLY` asks for: visits, acts, or modes of acts, between commas; all if it is not set.
+#[derive(Debug)]
+pub(crate) struct Only(Vec<String>);
+
+impl Only {
+    pub(crate) fn asked() -> Self {
+        let text = std::env::var("ONLY").unwrap_or_default();
+        Self(text.split(',').map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// The acts that it speaks of.
+    pub(crate) fn acts(&self) -> impl Iterator<Item = &'static Act> {
+        let asked = |act: &&Act| {
+            let is = |name: &String| name.split(' ').next() == Some(act.name);
+            self.0.is_empty() || self.0.iter().any(is)
+        };
+        ACTS.iter().filter(asked)
+    }
+
+    fn names(&self, visit: &Visit) -> bool {
+        let name = visit.to_string();
+        let is = |asked: &String| {
+            name.strip_prefix(asked.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '@']))
+        };
+        self.0.is_empty() || self.0.iter().any(is)
+    }
+}
+
 impl fmt::Display for Visit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}@{}", self.act.name, self.mode, self.point)
@@ -27,32 +57,41 @@ impl fmt::Display for Visit {
 pub(crate) struct Visits {
     left: Mutex<VecDeque<Visit>>,
     total: usize,
+    before: usize,
 }
 
 impl Visits {
-    /// As the environment says, of all points in all modes. `points` counts those of an act.
-    pub(crate) fn choose(points: impl Fn(&Act) -> usize) -> Self {
-        let only = std::env::var("ONLY").ok().filter(|it| !it.is_empty());
+    /// As the environment says, of all points in all modes; those that were made before are left out. `points` counts
+    /// those of an act.
+    pub(crate) fn choose(points: impl Fn(&Act) -> usize, before: &Before) -> Self {
+        let only = Only::asked();
         let mut all = Vec::new();
-        for act in ACTS {
+        for act in only.acts() {
             for mode in MODES {
                 all.extend((1..=points(act)).map(|point| Visit { act, mode, point }));
             }
         }
-        all.retain(|visit| only.as_ref().is_none_or(|only| *only == visit.to_string()));
-        assert!(!all.is_empty(), "ONLY={only:?} names no point");
+        all.retain(|visit| only.names(visit));
+        assert!(!all.is_empty(), "{only:?} names no point");
         // Any order meets each point; a mixed one says early what is wrong, and a sample of it is a fair one.
         all.shuffle(&mut StdRng::seed_from_u64(seed()));
         if let Some((shard, of)) = shard() {
             all = all.into_iter().skip(shard - 1).step_by(of).collect();
         }
         all.truncate(number_of("WHIMBREL_CRASH_SAMPLE").unwrap_or(usize::MAX));
-        Self { total: all.len(), left: Mutex::new(all.into()) }
+        let wanted = all.len();
+        all.retain(|visit| !before.made(visit));
+        Self { total: all.len(), before: wanted - all.len(), left: Mutex::new(all.into()) }
     }
 
     /// How many there are in all.
     pub(crate) fn total(&self) -> usize {
         self.total
+    }
+
+    /// How many more were asked for, and were made before.
+    pub(crate) fn before(&self) -> usize {
+        self.before
     }
 
     /// The next one, and which it is.

@@ -23,7 +23,7 @@ async fn what_it_applied_is_applied_and_what_we_apply_it_reads() {
     let look = engine.look().await.expect("a look");
     assert_eq!(look.foreign_tables, Vec::<String>::new());
     let rows = &look.histories[HISTORY];
-    assert!(rows.len() == 1 && rows[0].is_of(&all[0]), "{rows:?}");
+    assert!(rows.len() == 1 && all[0].has_checksum(&rows[0].checksum), "{rows:?}");
 
     let mut session = enter(&engine, &bed.fence(1)).await;
     // As the library looks for a lock: it sees ours.
@@ -48,7 +48,7 @@ async fn what_it_applied_is_applied_and_what_we_apply_it_reads() {
     let rows = engine.look().await.expect("a look").histories.remove(HISTORY).unwrap_or_default();
     assert!(rows[1].checksum.starts_with("sha256:"), "what we wrote has our own checksum: {rows:?}");
     let edited = scripts(&[("V001.00__a.http", "PUT /edited\n")]);
-    assert!(!rows[0].is_of(&edited[0]));
+    assert!(!edited[0].has_checksum(&rows[0].checksum));
 }
 
 #[tokio::test]

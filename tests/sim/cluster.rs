@@ -337,6 +337,7 @@ fn seen(of: &WorkloadRef, w: &Workload, broken: &[String]) -> WorkloadSeen {
         suspend: w.suspend,
         claimed_by: w.claimed_by.clone(),
         hpa_min: None,
+        controlled_by: None,
         deletes_volumes: false,
         not_ready,
         scaled_by: Some("kubectl".into()),

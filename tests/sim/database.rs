@@ -158,12 +158,7 @@ impl SimEngine {
         if db.token > fence.token {
             return Err(EngineError::Overtaken { at: "sim".into(), token: db.token });
         }
-        let put = PutBack {
-            identity: "sim/2".into(),
-            lineage: "sim/2".into(),
-            replaced: "sim/1".into(),
-            aside: "wb_r1".into(),
-        };
+        let put = PutBack { identity: "sim/2".into(), replaced: "sim/1".into(), aside: "wb_r1".into() };
         if db.aside.is_some() {
             return Ok(put);
         }

@@ -157,6 +157,7 @@ fn live(of: &WorkloadRef, w: &Workload) -> WorkloadSeen {
         suspend: w.suspend,
         claimed_by: None,
         hpa_min: None,
+        controlled_by: None,
         deletes_volumes: false,
         not_ready: None,
         scaled_by: None,

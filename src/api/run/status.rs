@@ -173,7 +173,7 @@ words! {
 pub struct RestoreRecord {
     /// The target.
     pub target: String,
-    /// Name of the database that was there before; kept, and deleted by nobody but retention.
+    /// Name of the database that was there before; kept, and dropped by nobody but retention.
     #[schemars(length(max = NAME))]
     pub aside: String,
     /// What made the database this one before.

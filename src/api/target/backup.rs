@@ -123,16 +123,16 @@ pub(crate) fn us_east_1() -> String {
     "us-east-1".into()
 }
 
-/// What is kept: a backup stays if either rule says so.
+/// What is kept: a backup stays if either rule says so, and always while a run may need it or no newer one proves as much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.keepLast) || has(self.keepFor)").message("retention needs keepLast or keepFor"))]
 pub struct Retention {
     /// The newest this many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
+    #[schemars(range(min = 1, max = 50))]
     pub keep_last: Option<u32>,
-    /// All that are younger.
+    /// All that are younger; what restores put aside is kept as long, by default for a week.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_for: Option<Duration>,
 }

@@ -1,6 +1,10 @@
 //! What is known of a target: its engine, its histories' watermarks, who holds it, its backups.
 
-use super::{backup::VerificationLevel, engine::Engine, history::HistoryFormat};
+use super::{
+    engine::Engine,
+    history::HistoryFormat,
+    retained::{AsideStatus, Deleted, Pruning, TargetBackupStatus},
+};
 use crate::api::{
     bounds::HASH,
     condition::Condition,
@@ -33,12 +37,26 @@ pub struct DatabaseTargetStatus {
     pub failed: Vec<FailedIntent>,
     /// Backups, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20))]
+    #[schemars(length(max = 100))]
     pub backups: Vec<TargetBackupStatus>,
+    /// What restores have put aside, newest first; dropped by retention alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub aside: Vec<AsideStatus>,
+    /// The deletion of backups that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pruning: Option<Pruning>,
+    /// When the last one ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pruned_at: Option<Time>,
+    /// What retention has deleted, newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub deleted: Vec<Deleted>,
     /// How long things took here, for estimates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
-    /// Ready, Reachable, Authenticated, IdentityConfirmed, HistoryInSync, BackupFresh, RestoreTested, Stalled.
+    /// Ready, Reachable, Authenticated, IdentityConfirmed, HistoryInSync, BackupFresh, RestoreTested, Retained, Stalled.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::api::condition::schema")]
     pub conditions: Vec<Condition>,
@@ -53,6 +71,10 @@ impl Default for DatabaseTargetStatus {
             claim: None,
             failed: Vec::new(),
             backups: Vec::new(),
+            aside: Vec::new(),
+            pruning: None,
+            pruned_at: None,
+            deleted: Vec::new(),
             measured: None,
             conditions: Vec::new(),
         }
@@ -125,30 +147,6 @@ pub struct FailedIntent {
     pub outcome: Outcome,
     /// When.
     pub at: Time,
-}
-
-/// One backup of a target.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TargetBackupStatus {
-    /// Name of the run that took it.
-    pub run: String,
-    /// Where it lies in the target's storage.
-    #[schemars(length(max = 1024))]
-    pub path: String,
-    /// When it was complete.
-    pub at: Time,
-    /// What it has proven.
-    pub level: VerificationLevel,
-    /// Its size in bytes.
-    pub bytes: i64,
-    /// SHA-256 of its manifest.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = HASH))]
-    pub sha256: String,
-    /// Why it may not be deleted, such as the name of a run; absent is: it may.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pinned_by: Option<String>,
 }
 
 /// How long things took on this target the last time.

@@ -123,11 +123,6 @@ impl Server {
     pub(super) fn system(&self) -> &str {
         self.identity.split('/').next().unwrap_or_default()
     }
-
-    /// The lineage of another database of this server.
-    pub(super) fn lineage_of(&self, identity: &str) -> String {
-        format!("{identity}/{}", timeline(&self.lineage).unwrap_or_default())
-    }
 }
 
 /// Probes after 15 s, five seconds apart, three times: a half-open session ends within half a minute, on both sides.

@@ -61,11 +61,6 @@ impl Postgresql {
     pub fn new(settings: Settings) -> Self {
         Self { settings: Arc::new(settings), lineage: Arc::default() }
     }
-
-    /// The database has had this identity since a restore of ours, whatever the settings expect.
-    pub fn restored(&self, identity: &str) {
-        self.lineage.restored(identity);
-    }
 }
 
 impl Engine for Postgresql {

@@ -11,7 +11,8 @@ use serde_json::json;
 use super::client::Client;
 use super::store::{Version, Wrote};
 use crate::engine::{BlockedBy, EngineError};
-use crate::script::{HistoryRow, JAVA, Kind, Script};
+use crate::script::http::JAVA;
+use crate::script::{HistoryRow, Kind, Script};
 
 /// The id of the library's own lock entry; it passes over versions below 1.
 const LOCK: &str = "0.1";

@@ -11,7 +11,8 @@ use super::peer::Protocol;
 use super::settings::Kept;
 use super::store::{INDEX, Version};
 use crate::engine::{EngineError, Partial};
-use crate::script::{HistoryRow, JAVA, Kind};
+use crate::script::http::JAVA;
+use crate::script::{HistoryRow, Kind};
 
 /// Where a script stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

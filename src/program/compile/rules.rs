@@ -1,6 +1,6 @@
 //! What a plan may not ask for, each with where, what and how to mend it.
 
-use super::super::{Action, Intent, Seen, Step, WorkloadRef};
+use super::super::{Action, Intent, Seen, Step, WorkloadRef, WorkloadSeen};
 use crate::script::{OrderError, PlaceholderError};
 use std::collections::BTreeSet;
 
@@ -111,7 +111,7 @@ fn rollout<'a>(
     let Some(live) = seen.workloads.get(workload) else {
         return vec![Refusal::invalid(format!("step {name}: {workload} is not there"))];
     };
-    let mut refusals = Vec::new();
+    let mut refusals: Vec<Refusal> = controlled(&format!("step {name}"), live).into_iter().collect();
     for container in containers.filter(|container| !live.images.contains_key(*container)) {
         let there = live.images.keys().cloned().collect::<Vec<_>>().join(", ");
         refusals.push(Refusal::invalid(format!(
@@ -134,6 +134,16 @@ fn rollout<'a>(
     refusals
 }
 
+/// What another controller owns comes back to what that one wants, in the middle of a run.
+fn controlled(place: &str, live: &WorkloadSeen) -> Option<Refusal> {
+    let owner = live.controlled_by.as_ref()?;
+    let of = &live.of;
+    let message = format!(
+        "{place}: {of} belongs to {owner}, whose controller would undo every change of it; have that controller scale it and roll it out, and take it out of the plan"
+    );
+    Some(Refusal { reason: "GuardBlocked", message })
+}
+
 fn dependents(intent: &Intent, seen: &Seen) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     let mut once = BTreeSet::new();
@@ -145,6 +155,7 @@ fn dependents(intent: &Intent, seen: &Seen) -> Vec<Refusal> {
             refusals.push(Refusal::invalid(format!("dependents: {of} is not there")));
             continue;
         };
+        refusals.extend(controlled("dependents", live));
         if live.deletes_volumes {
             refusals.push(Refusal {
                 reason: "GuardBlocked",

@@ -1,7 +1,7 @@
 //! What compile makes of scripts: what is pending, how far a backup must be proven, and where a history stands.
 
 use super::super::{Compiled, Drift, Kind, Program};
-use super::shop::{KEEPS, LATER, bundle, compiled, program, program_in, seen};
+use super::shop::{KEEPS, LATER, bundle, compiled, deployment, program, program_in, seen};
 use crate::api::target::VerificationLevel;
 use crate::script::HistoryRow;
 
@@ -131,4 +131,26 @@ fn a_row_of_somebody_else_is_drift_wherever_it_stands() {
     seen.targets.get_mut("orders").unwrap().histories.insert("default".into(), rows(&[KEEPS], 1));
     let rest = program_in(TWO, &seen);
     assert!(matches!(rest.applied("second", &[]), Err(Drift::Base { there: 0, then: 1, .. })));
+}
+
+#[test]
+fn a_workload_of_another_controller_is_left_to_that_one() {
+    let plan = r#"
+dependents: [{kind: Deployment, name: api}]
+stages: [{name: Services, steps: [{name: web, rollout: {kind: Deployment, name: web, images: {app: "web:2"}}}]}]
+"#;
+    let mut owned = seen(plan);
+    for name in ["api", "web"] {
+        owned.workloads.get_mut(&deployment(name)).unwrap().controlled_by = Some("Shop main".into());
+    }
+    let refusals = compiled(plan, &owned).unwrap_err();
+    assert!(refusals.iter().all(|refusal| refusal.reason == "GuardBlocked"), "{refusals:?}");
+    let mut texts: Vec<_> = refusals.into_iter().map(|refusal| refusal.message).collect();
+    texts.sort();
+    assert_eq!(
+        texts,
+        ["dependents: Deployment shop/api", "step web: Deployment shop/web"].map(|place| format!(
+            "{place} belongs to Shop main, whose controller would undo every change of it; have that controller scale it and roll it out, and take it out of the plan"
+        ))
+    );
 }

@@ -126,6 +126,7 @@ fn live(of: WorkloadRef) -> WorkloadSeen {
         suspend: false,
         claimed_by: None,
         hpa_min: None,
+        controlled_by: None,
         deletes_volumes: false,
         not_ready: None,
         scaled_by: None,

@@ -202,7 +202,6 @@ fn class(op: &Op, code: &str) -> &'static str {
         (_, "UnknownOutcome") => "UnknownOutcome",
         (_, "NotQuiet" | "ReplicasContended") => "NotQuiet",
         (_, "Forbidden") => "Forbidden",
-        (Kind::Restore { .. }, _) => "StepFailed",
         (Kind::Trial { .. } | Kind::Backup { .. } | Kind::VerifyBackup { .. }, _) => "BackupGateFailed",
         _ => "StepFailed",
     }

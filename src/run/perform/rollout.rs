@@ -147,6 +147,7 @@ mod tests {
             suspend: false,
             claimed_by: None,
             hpa_min,
+            controlled_by: None,
             deletes_volumes: false,
             not_ready: None,
             scaled_by: None,

@@ -1,5 +1,8 @@
 //! The checksum that elasticsearch-evolution gives a file.
 
+/// In front of such a checksum, where it stands beside others.
+pub const JAVA: &str = "java:";
+
 /// Java's `String.hashCode()` over the text with every line end as `\n`, before placeholders are filled and comments
 /// included: what the history of elasticsearch-evolution holds. 32 bits are no proof that two texts are the same one, so
 /// nothing is approved by it.

@@ -22,7 +22,7 @@ mod golden;
 #[cfg(test)]
 mod property;
 
-pub use checksum::java_hash;
+pub use checksum::{JAVA, java_hash};
 pub use class::Class;
 pub use fault::HttpFault;
 pub use path::Path;

@@ -8,7 +8,8 @@ use crate::engine::postgresql::connect::Lineage;
 use crate::engine::postgresql::settings::Settings;
 use crate::engine::{EngineError, Fence};
 
-/// Drops the databases of run number `run`; only what its name and its comment both say to be ours.
+/// Drops the databases of the fence's run, which has number `run`; only what its name and its comment both say to be
+/// that run's.
 pub(in crate::engine::postgresql) async fn drop_aside(
     settings: &Settings,
     lineage: &Lineage,
@@ -56,7 +57,8 @@ impl Door<'_> {
         };
         let ours = |label: &&Label| {
             let stage = (label.whimbrel == Stage::Aside) == is_aside && label.whimbrel != Stage::Probe;
-            stage && label.database == self.settings.database && label.run == run
+            // Another plan's run may have the same number, and be at work.
+            stage && label.is_of(&self.settings.database, &self.fence.run_uid) && label.run == run
         };
         let Some(label) = found.label.as_ref().filter(ours) else {
             return refuse("its comment does not say that it is Whimbrel's");

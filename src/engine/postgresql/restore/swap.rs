@@ -192,7 +192,6 @@ impl Door<'_> {
     }
 
     fn done(&self, oid: u32, original: u32, aside: String) -> PutBack {
-        let (identity, replaced) = (self.identity(oid), self.identity(original));
-        PutBack { lineage: self.connection.server.lineage_of(&identity), identity, replaced, aside }
+        PutBack { identity: self.identity(oid), replaced: self.identity(original), aside }
     }
 }

@@ -72,10 +72,10 @@ const PLAN: &[NotBuilt<MigrationPlanSpec>] = &[
         places: |plan| {
             steps(plan, "migrate.scripts.layout", |step| {
                 let layout = scripts(step).and_then(|s| s.layout);
-                layout.is_some_and(|l| !matches!(l, Layout::Flyway | Layout::UpDown))
+                layout.is_some_and(|l| !matches!(l, Layout::Flyway | Layout::UpDown | Layout::Http))
             })
         },
-        sentence: "this layout is not built yet; use Flyway or UpDown",
+        sentence: "this layout is not built yet; use Flyway or UpDown, and Http for Elasticsearch and OpenSearch",
     },
     NotBuilt {
         places: |plan| {
@@ -91,13 +91,17 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
     NotBuilt {
         places: |target| match target.engine().map(|engine| engine.kind()) {
             // A target without one engine is InvalidSpec, which is not for this table to say.
-            Ok(Engine::Postgresql) | Err(_) => Vec::new(),
+            Ok(Engine::Postgresql | Engine::Elasticsearch | Engine::Opensearch) | Err(_) => Vec::new(),
             Ok(other) => vec![format!("spec.{other}")],
         },
-        sentence: "this engine is not built yet; postgresql is",
+        sentence: "this engine is not built yet; postgresql, elasticsearch and opensearch are",
     },
     NotBuilt {
-        places: |target| histories(target, "format", |history| history.format != HistoryFormat::Whimbrel),
+        places: |target| {
+            histories(target, "format", |history| {
+                !matches!(history.format, HistoryFormat::Whimbrel | HistoryFormat::ElasticsearchEvolution)
+            })
+        },
         sentence: "histories of other tools are not built yet; use format Whimbrel on a database that has none",
     },
     NotBuilt {
@@ -105,7 +109,11 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
         sentence: "only a history of another tool has a schema of its own, and those are not built yet; remove it",
     },
     NotBuilt {
-        places: |target| histories(target, "table", |history| history.table.is_some()),
+        places: |target| {
+            histories(target, "table", |history| {
+                history.table.is_some() && history.format != HistoryFormat::ElasticsearchEvolution
+            })
+        },
         sentence: "only a history of another tool has a table of its own, and those are not built yet; remove it",
     },
     NotBuilt {
@@ -127,6 +135,25 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
             when(target.backup.storage.as_ref().is_some_and(|s| s.s3.is_some()), "spec.backup.storage.s3")
         },
         sentence: "storage in a bucket is not built yet; use volumeClaim",
+    },
+    NotBuilt {
+        places: |target| {
+            when(is_search(target) && target.backup.retention.is_some(), "spec.backup.retention")
+        },
+        sentence: "snapshots are not deleted by retention yet; remove it, and let a policy of the cluster delete those whose names begin with wb-",
+    },
+    NotBuilt {
+        places: |target| {
+            let backup = &target.backup;
+            let mut places = when(is_search(target) && backup.storage.is_some(), "spec.backup.storage");
+            places.extend(when(is_search(target) && backup.image.is_some(), "spec.backup.image"));
+            places
+        },
+        sentence: "snapshots are taken by the cluster itself, into the repository that the engine's block names; remove it",
+    },
+    NotBuilt {
+        places: |target| when(is_search(target) && !target.quiet.ignore.is_empty(), "spec.quiet.ignore"),
+        sentence: "this engine has no sessions that could be told apart: silence is measured by what is written; remove it",
     },
     NotBuilt {
         places: |target| when(target.drift.is_some(), "spec.drift"),
@@ -175,6 +202,10 @@ fn refusals<S>(table: &[NotBuilt<S>], spec: &S) -> Vec<Refusal> {
         .iter()
         .flat_map(|row| (row.places)(spec).into_iter().map(|field| Refusal { field, sentence: row.sentence }))
         .collect()
+}
+
+fn is_search(target: &DatabaseTargetSpec) -> bool {
+    target.elasticsearch.is_some() || target.opensearch.is_some()
 }
 
 fn when(found: bool, field: &str) -> Vec<String> {

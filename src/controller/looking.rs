@@ -2,11 +2,11 @@
 
 use super::operator::Operator;
 use super::sweep;
-use super::targets::OpenTarget;
+use super::targets::{self, OpenTarget};
 use super::variables;
 use crate::api::plan::{ScriptSource, Work};
 use crate::api::target::DatabaseTargetStatus;
-use crate::api::{self, MigrationPlan, MigrationRun, not_built};
+use crate::api::{self, DatabaseTarget, MigrationPlan, MigrationRun, not_built};
 use crate::cluster::lease::{self, TargetKey};
 use crate::cluster::source::{self, SourceError};
 use crate::cluster::{Acting, Holder, ReadError, get_if_there};
@@ -73,7 +73,7 @@ pub(super) async fn look(
     }
     let intent = parse(&plan.spec, &namespace)?;
     let acting = operator.for_plan(plan);
-    let bundles = bundles(&acting, plan, &namespace).await?;
+    let bundles = bundles(operator, &acting, plan, &namespace).await?;
     let digests: BTreeMap<String, String> =
         bundles.iter().map(|(step, bundle)| (step.clone(), bundle.digest.clone())).collect();
     let intent_hash = hash::intent_hash(&plan.spec, &digests);
@@ -104,7 +104,7 @@ pub(super) async fn look(
 /// What a plan means now, whatever is applied already: its spec and its sources.
 pub(super) async fn intent_now(operator: &Operator, plan: &MigrationPlan) -> Result<String, Refused> {
     let namespace = plan.metadata.namespace.clone().unwrap_or_default();
-    let bundles = bundles(&operator.for_plan(plan), plan, &namespace).await?;
+    let bundles = bundles(operator, &operator.for_plan(plan), plan, &namespace).await?;
     let digests = bundles.into_iter().map(|(step, bundle)| (step, bundle.digest)).collect();
     Ok(hash::intent_hash(&plan.spec, &digests))
 }
@@ -254,11 +254,13 @@ pub(super) fn reason(error: &EngineError) -> &'static str {
 
 /// Reads the source of every migrate step.
 async fn bundles(
+    operator: &Operator,
     acting: &Acting,
     plan: &MigrationPlan,
     namespace: &str,
 ) -> Result<BTreeMap<String, Bundle>, Refused> {
     let mut bundles = BTreeMap::new();
+    let mut dialects: BTreeMap<&str, Dialect> = BTreeMap::new();
     for (_, step) in plan.spec.steps() {
         let Some(migrate) = &step.migrate else { continue };
         let Ok(Work::Scripts(scripts)) = Work::try_from(migrate) else { continue };
@@ -268,7 +270,12 @@ async fn bundles(
             .await
             .map_err(|error| source_refused(&step.name, &error))?;
         let layout = scripts.layout.map(layout).transpose().map_err(invalid)?;
-        let bundle = read_bundle(files, layout, Dialect::Postgresql).map_err(|errors| {
+        let dialect = match dialects.get(migrate.target.as_str()) {
+            Some(known) => *known,
+            None => dialect_of(operator, namespace, &migrate.target).await?,
+        };
+        dialects.insert(&migrate.target, dialect);
+        let bundle = read_bundle(files, layout, dialect).map_err(|errors| {
             invalid(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         if let Some(pinned) = scripts.digest.as_ref().filter(|pinned| **pinned != bundle.digest) {
@@ -283,6 +290,14 @@ async fn bundles(
     Ok(bundles)
 }
 
+/// The language of a target's scripts. One that is not there is named when it is opened.
+async fn dialect_of(operator: &Operator, namespace: &str, target: &str) -> Result<Dialect, Refused> {
+    let found: Option<DatabaseTarget> = get_if_there(operator.own(), namespace, target)
+        .await
+        .map_err(|error| Refused::new("TargetNotReady", format!("target {target}: {error}")))?;
+    Ok(found.map_or(Dialect::Postgresql, |target| targets::dialect(&target)))
+}
+
 pub(super) fn source_refused(step: &str, error: &SourceError) -> Refused {
     let reason = if error.forbidden().is_some() { "Forbidden" } else { "SourceNotReady" };
     Refused::new(reason, format!("step {step}: {error}"))
@@ -290,7 +305,7 @@ pub(super) fn source_refused(step: &str, error: &SourceError) -> Refused {
 
 fn layout(layout: api::plan::Layout) -> Result<crate::script::Layout, String> {
     serde_json::from_value(serde_json::json!(layout.as_str()))
-        .map_err(|_| format!("layout {layout} is not one of SQL files"))
+        .map_err(|_| format!("layout {layout} is not built yet"))
 }
 
 /// Every workload that an intent names, as it is.

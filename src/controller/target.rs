@@ -298,7 +298,7 @@ fn status(
     };
     match found {
         Ok(look) => {
-            let message = format!("PostgreSQL {} answers", look.version);
+            let message = format!("{} answers", server(target, &look.version));
             for of in [
                 ConditionType::Ready,
                 ConditionType::Reachable,
@@ -312,13 +312,13 @@ fn status(
         Err(trouble) => say(ConditionType::Ready, Status::False, trouble.reason(), &trouble.message()),
     }
     if let Ok(look) = found {
-        new.engine = Some(engine(old, look));
+        new.engine = Some(engine(target, old, look));
         new.histories = look
             .histories
             .iter()
             .map(|(name, rows)| HistoryStatus {
                 name: name.clone(),
-                format: HistoryFormat::Whimbrel,
+                format: format(target, name),
                 count: i64::try_from(rows.len()).unwrap_or(i64::MAX),
                 last: rows.last().map(|row| row.key.clone()).unwrap_or_default(),
                 digest: history_digest(rows),
@@ -328,11 +328,25 @@ fn status(
     new
 }
 
+/// The server by its product. Those behind an HTTP API say it themselves.
+fn server(target: &DatabaseTarget, version: &str) -> String {
+    match target.spec.postgresql {
+        Some(_) => format!("PostgreSQL {version}"),
+        None => version.to_owned(),
+    }
+}
+
+/// Who keeps the rows of a history.
+fn format(target: &DatabaseTarget, history: &str) -> HistoryFormat {
+    let declared = target.spec.engine().ok().and_then(|engine| engine.history(history));
+    declared.map_or(HistoryFormat::Whimbrel, |history| history.format)
+}
+
 /// The first identity seen is pinned.
-fn engine(old: &DatabaseTargetStatus, look: &Look) -> EngineStatus {
+fn engine(target: &DatabaseTarget, old: &DatabaseTargetStatus, look: &Look) -> EngineStatus {
     let pinned = old.engine.as_ref().map(|engine| engine.identity.clone()).filter(|it| !it.is_empty());
     EngineStatus {
-        kind: crate::api::Engine::Postgresql,
+        kind: target.spec.engine().map_or(crate::api::Engine::Postgresql, |engine| engine.kind()),
         version: look.version.clone(),
         identity: pinned.unwrap_or_else(|| look.identity.clone()),
         lineage: look.lineage.clone(),

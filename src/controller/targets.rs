@@ -1,16 +1,19 @@
 //! A DatabaseTarget opened: the engine that reaches it, and what Jobs need to know of it.
 
 use super::operator::Operator;
-use crate::api::target::{EngineSpec, Postgresql as PostgresqlSpec, TlsMode as TlsModeSpec};
+use crate::api::target::{
+    Elasticsearch, Engine, EngineSpec, Postgresql as PostgresqlSpec, Tls as TlsSpec, TlsMode as TlsModeSpec,
+};
 use crate::api::{DatabaseTarget, not_built};
 use crate::cluster::source::{self, SourceError};
 use crate::cluster::{Acting, ReadError, get};
 use crate::engine::AnyEngine;
-use crate::engine::postgresql::{
-    ClientCertificate, Credentials, CredentialsError, CredentialsSource, History, Ignore, Postgresql,
-    Settings, Tls, TlsMode,
-};
-use std::sync::Arc;
+use crate::engine::postgresql::{ClientCertificate, Postgresql, Tls, TlsMode};
+use crate::engine::search::Search;
+use crate::script::Dialect;
+
+mod postgresql;
+mod search;
 
 /// Why a target can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +84,10 @@ impl OpenTarget {
         let acting = operator.for_target(&object);
         let engine = match object.spec.engine() {
             Ok(EngineSpec::Postgresql(spec)) => {
-                AnyEngine::Postgresql(Postgresql::new(settings(&acting, &object, spec).await?))
+                AnyEngine::Postgresql(Postgresql::new(postgresql::settings(&acting, &object, spec).await?))
+            }
+            Ok(EngineSpec::Elasticsearch(spec) | EngineSpec::Opensearch(spec)) => {
+                AnyEngine::Search(Search::new(search::settings(&acting, &object, spec).await?))
             }
             // The table of what is not built refuses every other engine above; a target without one is refused by CEL.
             _ => {
@@ -96,21 +102,33 @@ impl OpenTarget {
     pub(super) fn postgresql(&self) -> Option<&PostgresqlSpec> {
         self.object.spec.postgresql.as_ref()
     }
+
+    /// The block of either search engine.
+    pub(super) fn search(&self) -> Option<&Elasticsearch> {
+        self.object.spec.elasticsearch.as_ref().or(self.object.spec.opensearch.as_ref())
+    }
 }
 
-async fn settings(
-    acting: &Acting,
-    target: &DatabaseTarget,
-    spec: &PostgresqlSpec,
-) -> Result<Settings, TargetError> {
+pub(super) use search::evolution;
+
+/// The language of a target's scripts.
+pub(super) fn dialect(target: &DatabaseTarget) -> Dialect {
+    match target.spec.engine().map(|engine| engine.kind()) {
+        Ok(Engine::Elasticsearch | Engine::Opensearch) => Dialect::Http,
+        _ => Dialect::Postgresql,
+    }
+}
+
+/// What is said about TLS, with the certificates that it refers to.
+async fn tls(acting: &Acting, target: &DatabaseTarget, spec: &TlsSpec) -> Result<Tls, TargetError> {
     let namespace = target.metadata.namespace.clone().unwrap_or_default();
     let name = target.metadata.name.clone().unwrap_or_default();
     let failed = |source| TargetError::Source { target: name.clone(), source };
-    let ca = match &spec.tls.ca {
+    let ca = match &spec.ca {
         Some(from) => Some(source::value(acting, &namespace, from).await.map_err(failed)?),
         None => None,
     };
-    let client = match &spec.tls.client_certificate {
+    let client = match &spec.client_certificate {
         Some(secret) => {
             let found = source::client_certificate(acting, &namespace, &secret.secret_ref.name)
                 .await
@@ -119,51 +137,10 @@ async fn settings(
         }
         None => None,
     };
-    let timeouts = &target.spec.timeouts;
-    Ok(Settings {
-        target: format!("{namespace}/{name}"),
-        host: spec.host.clone(),
-        port: spec.port,
-        database: spec.database.clone(),
-        tls: Tls { mode: tls_mode(spec.tls.mode), ca, client },
-        credentials: credentials(acting, &namespace, target),
-        histories: spec.histories.iter().map(|history| History { name: history.name.clone() }).collect(),
-        identity_expect: target.spec.identity.as_ref().map(|identity| identity.expect.clone()),
-        connect_timeout: timeouts.connect.get(),
-        lock_timeout: timeouts.lock.get(),
-        statement_timeout: timeouts.statement.get(),
-        quiet_ignore: target
-            .spec
-            .quiet
-            .ignore
-            .iter()
-            .map(|rule| Ignore { user: rule.user.clone(), application_name: rule.application_name.clone() })
-            .collect(),
-        diagnostics_full: target.spec.diagnostics == crate::api::outcome::Diagnostics::Full,
-    })
-}
-
-fn tls_mode(mode: TlsModeSpec) -> TlsMode {
-    match mode {
+    let mode = match spec.mode {
         TlsModeSpec::VerifyFull => TlsMode::VerifyFull,
         TlsModeSpec::VerifyCA => TlsMode::VerifyCa,
         TlsModeSpec::Disable => TlsMode::Disable,
-    }
-}
-
-/// Reads the Secret at every connect: passwords rotate in the middle of a run.
-fn credentials(acting: &Acting, namespace: &str, target: &DatabaseTarget) -> CredentialsSource {
-    let (acting, namespace) = (acting.clone(), namespace.to_owned());
-    let secret = target.spec.credentials.as_ref().map(|whole| whole.secret_ref.name.clone());
-    Arc::new(move || {
-        let (acting, namespace, secret) = (acting.clone(), namespace.clone(), secret.clone());
-        Box::pin(async move {
-            let Some(secret) = secret else {
-                return Err(CredentialsError("spec.credentials names no Secret".into()));
-            };
-            let found = source::credentials(&acting, &namespace, &secret).await;
-            let found = found.map_err(|error| CredentialsError(error.to_string()))?;
-            Ok(Credentials { user: found.username, password: found.password })
-        })
-    })
+    };
+    Ok(Tls { mode, ca, client })
 }

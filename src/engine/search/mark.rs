@@ -12,6 +12,7 @@ use super::answer::Answer;
 use super::client::Client;
 use super::enter::PEER;
 use super::settings::Kept;
+use super::snapshot::PROVING;
 use super::store::INDEX;
 use crate::engine::{EngineError, Quiet};
 
@@ -35,13 +36,13 @@ impl Client {
         Ok(quiet)
     }
 
-    /// Indices that hold histories and locks.
+    /// Indices that hold histories and locks, and those that only prove a backup.
     pub(super) fn is_ours(&self, index: &str) -> bool {
         let kept = self.settings.histories.iter().any(|history| match &history.kept {
             Kept::Evolution { index: kept } => kept == index,
             Kept::Own => false,
         });
-        kept || index == INDEX || index == PEER || index == ".tasks"
+        kept || index == INDEX || index == PEER || index == ".tasks" || index.starts_with(PROVING)
     }
 }
 

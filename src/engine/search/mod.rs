@@ -27,6 +27,7 @@ mod record;
 mod server;
 mod session;
 mod settings;
+mod snapshot;
 mod store;
 mod task;
 mod verdict;
@@ -34,6 +35,7 @@ mod walk;
 
 pub use session::SearchSession;
 pub use settings::{CredentialsSource, History, Kept, Login, Settings};
+pub use snapshot::{SnapshotOf, SnapshotTaken};
 
 /// One search cluster. Cheap to clone; clones share what they have seen of leases.
 #[derive(Clone)]

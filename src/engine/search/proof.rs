@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// Without what is ours, and without what only passes.
-    fn users(&self, body: Value) -> Value {
+    pub(super) fn users(&self, body: Value) -> Value {
         let Value::Object(indices) = body else { return Value::Null };
         let kept = indices.into_iter().filter(|(index, _)| !self.is_ours(index)).map(|(index, mut found)| {
             if let Some(settings) = found.pointer_mut("/settings/index").and_then(Value::as_object_mut) {
@@ -85,7 +85,8 @@ impl Client {
     }
 }
 
-fn digest(value: Value) -> String {
+/// The same for the same value, in whatever order the server wrote its keys.
+pub(super) fn digest(value: Value) -> String {
     let mut hash = Sha256::new();
     hash.update(sorted(&value).to_string());
     short(hash)

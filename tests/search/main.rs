@@ -8,5 +8,6 @@ mod lost;
 mod peer;
 mod refused;
 mod seen;
+mod snapshots;
 mod tasks;
 mod wire;

@@ -16,7 +16,8 @@ TEST := cargo test --quiet --features $(FEATURES)
 CLUSTER_UP := testbed/testbed up
 # The addresses that server tests and cluster tests read.
 WITH_POSTGRES = testbed/postgres up >/dev/null; testbed/postgres replica >/dev/null; eval "$$(testbed/postgres env)"
-WITH_SEARCH = testbed/search up; testbed/search up elasticsearch; eval "$$(testbed/search env)"
+WITH_SEARCH = testbed/search up; testbed/search up elasticsearch; eval "$$(testbed/search env)"; \
+  WHIMBREL_TEST_EVOLUTION=$$(testbed/search evolution); export WHIMBREL_TEST_EVOLUTION
 WITH_CLUSTER = WHIMBREL_TEST_KUBECONFIG=$$($(CLUSTER_UP)); export WHIMBREL_TEST_KUBECONFIG
 # A second cluster, for tests with operators of their own: the one of the demo watches all namespaces of its cluster.
 LANES := $(shell echo "$(CURDIR) lanes" | sha256sum | cut -c1-8)

@@ -23,9 +23,9 @@ pub enum AnyEngine {
 /// A session of any engine that is built.
 pub enum AnySession {
     /// PostgreSQL.
-    Postgresql(PostgresqlSession),
+    Postgresql(Box<PostgresqlSession>),
     /// Elasticsearch and OpenSearch.
-    Search(SearchSession),
+    Search(Box<SearchSession>),
 }
 
 impl Engine for AnyEngine {
@@ -40,8 +40,8 @@ impl Engine for AnyEngine {
 
     async fn enter(&self, fence: &Fence) -> Result<AnySession, EngineError> {
         match self {
-            Self::Postgresql(engine) => Ok(AnySession::Postgresql(engine.enter(fence).await?)),
-            Self::Search(engine) => Ok(AnySession::Search(engine.enter(fence).await?)),
+            Self::Postgresql(engine) => Ok(AnySession::Postgresql(Box::new(engine.enter(fence).await?))),
+            Self::Search(engine) => Ok(AnySession::Search(Box::new(engine.enter(fence).await?))),
         }
     }
 

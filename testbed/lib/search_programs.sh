@@ -3,6 +3,7 @@
 
 OPENSEARCH_VERSION=2.19.6
 ELASTICSEARCH_VERSION=7.17.29
+EVOLUTION_VERSION=0.6.1
 
 # search_home: the folder with the programs of $PRODUCT, fetched once for all checkouts.
 search_home() {
@@ -98,4 +99,23 @@ type=isolated
 extended.plugins=
 has.native.controller=false
 EOT
+}
+
+# evolution_home: the folder with elasticsearch-evolution compiled into a program, fetched once for all checkouts.
+evolution_home() {
+  "$TESTBED/install-deps" search
+  cached evolution "$(digest_of "$TESTBED/tools/evolution" -- "$EVOLUTION_VERSION")" build_evolution
+}
+
+build_evolution() {
+  say "fetching elasticsearch-evolution"
+  cp "$TESTBED/tools/evolution/"* "$1"
+  mvn --quiet --batch-mode --no-transfer-progress --file "$1/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+    -DoutputDirectory="$1/lib" -DincludeScope=runtime >&2
+  # Version 2.8 of the plugin does not look at a parent that nothing needs. A repository of its own: there the file is found.
+  mvn --quiet --batch-mode --no-transfer-progress org.apache.maven.plugins:maven-dependency-plugin:2.8:get -Dtransitive=false \
+    -Dartifact="com.senacor.elasticsearch.evolution:elasticsearch-evolution-core:$EVOLUTION_VERSION" -Dmaven.repo.local="$1/repository" >&2
+  find "$1/repository/com/senacor" -name '*.jar' -exec mv {} "$1/lib" \;
+  rm -rf "$1/repository"
+  javac -cp "$1/lib/*" -d "$1" "$1/Evolve.java"
 }

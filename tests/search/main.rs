@@ -2,6 +2,7 @@
 
 mod apply;
 mod bed;
+mod contract;
 mod elasticsearch;
 mod fence;
 mod lost;

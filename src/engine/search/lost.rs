@@ -83,10 +83,13 @@ impl Client {
         }
         Ok(match &probe.expect {
             Expected::Status(all) => all.contains(&answer.status),
-            Expected::Value { pointer, value } => answer.at(pointer).is_some_and(|found| match found {
-                Value::String(text) => text == value,
-                other => other.to_string() == *value,
-            }),
+            Expected::Value { pointer, value } => {
+                let found = answer.at(pointer).map(|found| match found {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                });
+                found.as_ref() == Some(value)
+            }
         })
     }
 }

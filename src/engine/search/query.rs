@@ -162,18 +162,13 @@ fn text(value: &Value) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn of(
-        statement: &str,
-        status: u16,
-        body: &str,
-    ) -> Result<(Vec<String>, Vec<Vec<Option<String>>>), String> {
+    fn of(statement: &str, status: u16, body: &str) -> Result<Rows, String> {
         let (request, pointer) = parse(statement)?;
-        let rows = rows(&request, &Answer::of(status, body.as_bytes()), pointer.as_deref())?;
-        Ok((rows.columns, rows.rows))
+        rows(&request, &Answer::of(status, body.as_bytes()), pointer.as_deref())
     }
 
     fn shown(statement: &str, status: u16, body: &str) -> String {
-        let (columns, rows) = of(statement, status, body).unwrap();
+        let Rows { columns, rows, .. } = of(statement, status, body).unwrap();
         let rows: Vec<String> = rows
             .iter()
             .map(|row| row.iter().map(|v| v.as_deref().unwrap_or("-")).collect::<Vec<_>>().join(","))

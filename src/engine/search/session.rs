@@ -199,7 +199,8 @@ impl SearchSession {
         };
         if let Some(row) = &row {
             let rows = self.record.histories.get(history).into_iter().flatten();
-            if let Some(younger) = rows.filter(|other| other.installed_rank > row.installed_rank).last() {
+            let younger = rows.filter(|other| other.installed_rank > row.installed_rank);
+            if let Some(younger) = younger.max_by_key(|other| other.installed_rank) {
                 let message = format!("the younger script {} is in the history", younger.key);
                 return Err(Self::drift(script, message));
             }

@@ -30,8 +30,7 @@ fn piece() -> impl Strategy<Value = String> {
         hostile().prop_map(move |text| format!("'{}'", escaped(text, '\''))),
         hostile().prop_map(move |text| format!("\"{}\"", escaped(text, '"'))),
         hostile().prop_map(|text| format!("`{}`", text.replace('`', "``"))),
-        hostile()
-            .prop_map(|text| format!("/* {} */", text.replace("*/", "").replace('*', "").replace('/', ""))),
+        hostile().prop_map(|text| format!("/* {} */", text.replace(['*', '/'], ""))),
         hostile().prop_map(|text| format!("// {}\n", text.replace(['\n', '\r'], " "))),
         Just("MATCH (n) WHERE n.x IN [1, 2]".to_owned()),
         Just("CALL { RETURN 1 }".to_owned()),

@@ -4,7 +4,7 @@ use super::message::activity;
 use crate::api::bounds::PREVIEW;
 use crate::api::run::MigrationRunStatus as Record;
 use crate::program::{Kind, ONLINE, Op, Pending, Program, can_be_undone};
-use crate::script::Script;
+use crate::script::{Dialect, Script};
 
 /// The ops in order, one line each, without bodies; what does not fit is counted.
 pub(super) fn preview(program: &Program, record: &Record) -> String {
@@ -44,14 +44,18 @@ fn lines(program: &Program, group: usize, op: &Op) -> Vec<String> {
     let pending = op.step.as_ref().filter(|_| matches!(op.kind, Kind::Apply { .. }));
     if let Some(pending) = pending.and_then(|step| program.bundles.get(step)) {
         lines.extend(pending.scripts.iter().map(|script| {
-            let steps = if script.directives.no_transaction { ", without a transaction" } else { "" };
+            let steps = match script.dialect {
+                Dialect::Http => ", request by request",
+                _ if script.directives.no_transaction => ", without a transaction",
+                _ => "",
+            };
             format!("       {}{steps}, {}{}", script.file, undo_of(script), bare(script))
         }));
     }
     lines
 }
 
-/// A secret that is put into SQL unquoted: whoever can write it writes the script.
+/// A secret that is put into a script unquoted: whoever can write it writes the script.
 fn bare(script: &Script) -> String {
     let undo = script.undo.iter().map(|undo| (&undo.file, &undo.body));
     let texts = std::iter::once((&script.file, &script.body)).chain(undo);
@@ -60,6 +64,9 @@ fn bare(script: &Script) -> String {
     });
     match found.collect::<Vec<_>>().join(", ") {
         places if places.is_empty() => places,
+        places if script.dialect == Dialect::Http => {
+            format!("; a secret at {places}: whoever can write it writes the request")
+        }
         places => format!("; a bare secret at {places}: write ${{…:literal}} or ${{…:ident}}"),
     }
 }

@@ -102,7 +102,7 @@ async fn give_up(client: &Client, version: Version, row: &Row) {
 /// history applies every script a second time.
 async fn refuse_foreign(client: &Client) -> Result<(), EngineError> {
     let tables = foreign(client).await?;
-    if tables.is_empty() || client.has_index(INDEX).await? {
+    if tables.is_empty() || !client.record("").await?.entries.is_empty() {
         return Ok(());
     }
     Err(EngineError::Foreign { at: client.settings.at(), tables })

@@ -86,8 +86,9 @@ impl Held {
     /// Ends the heartbeat and gives the fence back, to be written without a lease.
     pub(super) async fn give_back(mut self) -> (Version, Row) {
         self.given_back = true;
-        self.beating.abort();
+        // Locked first: a beat that is under way ends before, and none begins any more.
         let mut state = self.state.lock().await;
+        self.beating.abort();
         state.row.lease = None;
         (state.version, state.row.clone())
     }

@@ -32,8 +32,12 @@ impl Client {
 
     /// A cluster whose primary shards are not all there loses writes or refuses them: nothing begins on it.
     pub(super) async fn healthy(&self) -> Result<Vec<String>, EngineError> {
-        let path = "/_cluster/health?level=indices&expand_wildcards=all&filter_path=status,indices.*.status";
-        let answer = self.expect(self.read(path).await)?;
+        // Of a cluster that others use too, theirs may be in trouble.
+        let path = format!(
+            "/_cluster/health/{}?level=indices&expand_wildcards=all&filter_path=status,indices.*.status",
+            self.settings.indices()
+        );
+        let answer = self.expect(self.read(&path).await)?;
         let with = |wanted: &str| -> Vec<String> {
             let indices = answer.at("/indices").and_then(Value::as_object);
             let of = |(name, index): (&String, &Value)| (index["status"] == wanted).then(|| name.clone());

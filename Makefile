@@ -18,6 +18,8 @@ CLUSTER_UP := testbed/testbed up
 WITH_POSTGRES = testbed/postgres up >/dev/null; testbed/postgres replica >/dev/null; eval "$$(testbed/postgres env)"
 WITH_MINIO = testbed/minio up >/dev/null; eval "$$(testbed/minio env)"
 WITH_NEO4J = testbed/neo4j up >/dev/null; testbed/neo4j reader >/dev/null; eval "$$(testbed/neo4j env)"
+WITH_SEARCH = testbed/search up; testbed/search up elasticsearch; eval "$$(testbed/search env)"; \
+  WHIMBREL_TEST_EVOLUTION=$$(testbed/search evolution); export WHIMBREL_TEST_EVOLUTION
 WITH_CLUSTER = WHIMBREL_TEST_KUBECONFIG=$$($(CLUSTER_UP)); export WHIMBREL_TEST_KUBECONFIG
 # A second cluster, for tests with operators of their own: the one of the demo watches all namespaces of its cluster.
 LANES := $(shell echo "$(CURDIR) lanes" | sha256sum | cut -c1-8)
@@ -49,6 +51,7 @@ down: ## Take the cluster and the database servers down, without a trace
 	@testbed/postgres down
 	@testbed/minio down
 	@testbed/neo4j down
+	@testbed/search down
 
 ##@ To check it
 
@@ -62,7 +65,7 @@ test: test-quick test-apiserver test-cluster test-contract test-controller test-
 test-all: test test-crash ## The above, and 30 fault points, others for each commit
 
 .PHONY: test-quick
-test-quick: lint test-pure test-sim test-chart test-engine test-neo4j ## What needs no cluster
+test-quick: lint test-pure test-sim test-chart test-engine test-neo4j test-search ## What needs no cluster
 
 .PHONY: lint
 lint: | target ## Formatting, clippy, shell scripts, generated files
@@ -100,6 +103,11 @@ test-engine: | target ## Engine and backup against real PostgreSQL servers and a
 test-neo4j: | target ## The engine of Neo4j against real servers, and neo4j-migrations' own command line
 	$(call say,test-neo4j: a real Neo4j)
 	@$(WITH_NEO4J); $(TEST) --test neo4j
+
+.PHONY: test-search
+test-search: | target ## The engine against real OpenSearch and Elasticsearch servers
+	$(call say,test-search: a real OpenSearch; a real Elasticsearch)
+	@$(WITH_SEARCH); $(TEST) --test search
 
 .PHONY: test-apiserver
 test-apiserver: | target ## The three kinds against a real API server: bounds, rules, texts

@@ -72,11 +72,12 @@ const PLAN: &[NotBuilt<MigrationPlanSpec>] = &[
         places: |plan| {
             steps(plan, "migrate.scripts.layout", |step| {
                 let layout = scripts(step).and_then(|s| s.layout);
-                let built = [Layout::Flyway, Layout::UpDown, Layout::Cypher, Layout::CypherDated];
+                let built =
+                    [Layout::Flyway, Layout::UpDown, Layout::Cypher, Layout::CypherDated, Layout::Http];
                 layout.is_some_and(|layout| !built.contains(&layout))
             })
         },
-        sentence: "this layout is not built yet; use Flyway or UpDown, for Neo4j Cypher or CypherDated",
+        sentence: "this layout is not built yet; use Flyway or UpDown, for Neo4j Cypher or CypherDated, for Elasticsearch and OpenSearch Http",
     },
     NotBuilt {
         places: |plan| {
@@ -92,15 +93,18 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
     NotBuilt {
         places: |target| match target.engine().map(|engine| engine.kind()) {
             // A target without one engine is InvalidSpec, which is not for this table to say.
-            Ok(Engine::Postgresql | Engine::Neo4j) | Err(_) => Vec::new(),
+            Ok(Engine::Postgresql | Engine::Neo4j | Engine::Elasticsearch | Engine::Opensearch) | Err(_) => {
+                Vec::new()
+            }
             Ok(other) => vec![format!("spec.{other}")],
         },
-        sentence: "this engine is not built yet; postgresql and neo4j are",
+        sentence: "this engine is not built yet; postgresql, neo4j, elasticsearch and opensearch are",
     },
     NotBuilt {
         places: |target| {
             histories(target, "format", |history| {
-                !matches!(history.format, HistoryFormat::Whimbrel | HistoryFormat::Neo4jMigrations)
+                use HistoryFormat::{ElasticsearchEvolution, Neo4jMigrations, Whimbrel};
+                !matches!(history.format, Whimbrel | Neo4jMigrations | ElasticsearchEvolution)
             })
         },
         sentence: "histories of other tools are not built yet; use format Whimbrel on a database that has none",
@@ -110,7 +114,11 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
         sentence: "only a history of another tool has a schema of its own, and those are not built yet; remove it",
     },
     NotBuilt {
-        places: |target| histories(target, "table", |history| history.table.is_some()),
+        places: |target| {
+            histories(target, "table", |history| {
+                history.table.is_some() && history.format != HistoryFormat::ElasticsearchEvolution
+            })
+        },
         sentence: "only a history of another tool has a table of its own, and those are not built yet; remove it",
     },
     NotBuilt {
@@ -156,6 +164,25 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
         sentence: "storage in a bucket is built for postgresql alone; use volumeClaim",
     },
     NotBuilt {
+        places: |target| {
+            when(is_search(target) && target.backup.retention.is_some(), "spec.backup.retention")
+        },
+        sentence: "snapshots are not deleted by retention yet; remove it, and let a policy of the cluster delete those whose names begin with wb-",
+    },
+    NotBuilt {
+        places: |target| {
+            let backup = &target.backup;
+            let mut places = when(is_search(target) && backup.storage.is_some(), "spec.backup.storage");
+            places.extend(when(is_search(target) && backup.image.is_some(), "spec.backup.image"));
+            places
+        },
+        sentence: "snapshots are taken by the cluster itself, into the repository that the engine's block names; remove it",
+    },
+    NotBuilt {
+        places: |target| when(is_search(target) && !target.quiet.ignore.is_empty(), "spec.quiet.ignore"),
+        sentence: "this engine has no sessions that could be told apart: silence is measured by what is written; remove it",
+    },
+    NotBuilt {
         places: |target| when(target.execution == Execution::Job, "spec.execution"),
         sentence: "running the engine in a Job is not built yet; leave execution at Operator",
     },
@@ -198,6 +225,10 @@ fn refusals<S>(table: &[NotBuilt<S>], spec: &S) -> Vec<Refusal> {
         .iter()
         .flat_map(|row| (row.places)(spec).into_iter().map(|field| Refusal { field, sentence: row.sentence }))
         .collect()
+}
+
+fn is_search(target: &DatabaseTargetSpec) -> bool {
+    target.elasticsearch.is_some() || target.opensearch.is_some()
 }
 
 fn when(found: bool, field: &str) -> Vec<String> {

@@ -15,6 +15,7 @@ fn target(yaml: &str) -> Vec<String> {
 
 const APPROVE: &str = "approve: {message: x}";
 const PG: &str = "postgresql: {host: h, database: d}";
+const OS: &str = "opensearch: {url: u, indices: [i], backup: {repository: r}}";
 
 #[test]
 fn what_is_built_is_not_refused() {
@@ -38,6 +39,14 @@ preflight: [{name: p, query: {target: t, statement: select 1, expect: {rows: 1}}
     let migrate = "group: g, variables: [{name: v, value: x}], migrate: {target: t, scripts: {inline: {V1__a.sql: x}, layout: Flyway}, to: '1', missing: Ignore, outOfOrder: Allow}";
     assert_eq!(plan(built, migrate), [""; 0]);
     assert_eq!(plan("backup: {when: Online}", APPROVE), [""; 0]);
+    assert_eq!(plan("", "migrate: {target: t, scripts: {configMap: {name: c}, layout: Http}}"), [""; 0]);
+    let evolution = "histories: [{name: h, format: ElasticsearchEvolution, table: es_evo}]";
+    for engine in ["elasticsearch", "opensearch"] {
+        let yaml = format!(
+            "{engine}: {{url: u, indices: [i], names: Alias, {evolution}, backup: {{repository: r}}}}"
+        );
+        assert_eq!(target(&yaml), [""; 0]);
+    }
     assert_eq!(plan("", "rollout: {kind: Deployment, name: w, replicas: 2, images: {c: i}}"), [""; 0]);
     assert_eq!(plan("", "configure: {configMap: {name: c, set: {a: b}}}"), [""; 0]);
     assert_eq!(
@@ -97,7 +106,7 @@ fn each_field_of_a_plan_that_is_not_built_is_refused_by_one_sentence() {
         (
             "",
             "migrate: {target: t, scripts: {configMap: {name: c}, layout: Goose}}",
-            step("migrate.scripts.layout: this layout is not built yet; use Flyway or UpDown, for Neo4j Cypher or CypherDated"),
+            step("migrate.scripts.layout: this layout is not built yet; use Flyway or UpDown, for Neo4j Cypher or CypherDated, for Elasticsearch and OpenSearch Http"),
         ),
         (
             "",
@@ -111,7 +120,7 @@ fn each_field_of_a_plan_that_is_not_built_is_refused_by_one_sentence() {
 
 #[test]
 fn each_field_of_a_target_that_is_not_built_is_refused_by_one_sentence() {
-    let engine = "this engine is not built yet; postgresql and neo4j are";
+    let engine = "this engine is not built yet; postgresql, neo4j, elasticsearch and opensearch are";
     for (yaml, expected) in [
         (
             "neo4j: {uri: u}",
@@ -126,10 +135,21 @@ fn each_field_of_a_target_that_is_not_built_is_refused_by_one_sentence() {
             "spec.neo4j.tls.clientCertificate: logging in by certificate is not built yet for neo4j; use spec.credentials".into(),
         ),
         (
-            "elasticsearch: {url: u, indices: [i], backup: {repository: r}}",
-            format!("spec.elasticsearch: {engine}"),
+            &format!("{OS}\nbackup: {{retention: {{keepLast: 1}}}}"),
+            "spec.backup.retention: snapshots are not deleted by retention yet; remove it, and let a policy of the cluster delete those whose names begin with wb-".into(),
         ),
-        ("opensearch: {url: u, indices: [i], backup: {repository: r}}", format!("spec.opensearch: {engine}")),
+        (
+            &format!("{OS}\nbackup: {{storage: {{volumeClaim: {{name: c}}}}}}"),
+            "spec.backup.storage: snapshots are taken by the cluster itself, into the repository that the engine's block names; remove it".into(),
+        ),
+        (
+            &format!("{OS}\nbackup: {{image: i}}"),
+            "spec.backup.image: snapshots are taken by the cluster itself, into the repository that the engine's block names; remove it".into(),
+        ),
+        (
+            &format!("{OS}\nquiet: {{ignore: [{{user: u}}]}}"),
+            "spec.quiet.ignore: this engine has no sessions that could be told apart: silence is measured by what is written; remove it".into(),
+        ),
         ("redis: {host: h}", format!("spec.redis: {engine}")),
         ("s3: {endpoint: e, buckets: [b], backup: {bucket: c}}", format!("spec.s3: {engine}")),
         ("kafka: {bootstrapServers: [b]}", format!("spec.kafka: {engine}")),

@@ -1,5 +1,6 @@
 //! Everything that can go wrong with a backup, as the sentences a person reads, and what the Job makes of it.
 
+use crate::engine::EngineError;
 use std::{io, path::Path};
 
 /// Why a backup was not taken, or does not prove what it must.
@@ -151,6 +152,9 @@ pub enum BackupError {
     /// The scratch server of a restore test can't be made as the source was.
     #[error("the restore test can't be made: {0}")]
     Scratch(String),
+    /// What an engine says that is asked and not read.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The Job was told to stop.
     #[error("stopped by a signal before it was done")]
     Stopped,
@@ -191,6 +195,8 @@ impl BackupError {
             Self::Damaged(_) => "Damaged",
             Self::Different(_) => "Different",
             Self::Scratch(_) => "Scratch",
+            Self::Engine(EngineError::Overtaken { .. }) => "Overtaken",
+            Self::Engine(_) => "Engine",
             Self::Stopped => "Stopped",
         }
     }
@@ -198,8 +204,11 @@ impl BackupError {
     /// What the Job's container exits with: only what a new pod might cure is tried again.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Overtaken { .. } => EXIT_OVERTAKEN,
-            Self::Connect { .. }
+            Self::Overtaken { .. } | Self::Engine(EngineError::Overtaken { .. }) => EXIT_OVERTAKEN,
+            Self::Engine(
+                EngineError::Unreachable { .. } | EngineError::Lost { .. } | EngineError::Busy { .. },
+            )
+            | Self::Connect { .. }
             | Self::Tool { .. }
             | Self::File { .. }
             | Self::Busy { .. }

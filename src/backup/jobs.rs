@@ -27,7 +27,7 @@ const SCRATCH_EXTRA: u64 = 2 << 30;
 const PARALLEL: u32 = 2;
 /// A dump or restore that failed by a lost connection or node is tried once more inside the same Job; more would eat the
 /// downtime.
-const RETRIES: i32 = 1;
+pub(super) const RETRIES: i32 = 1;
 
 /// Where the claim is mounted.
 pub(super) const BACKUPS: &str = "/backups";
@@ -185,7 +185,7 @@ impl BackupJob<'_> {
         self.finish(arguments, volumes, mounts, read_only, node_disk, retries)
     }
 
-    fn finish(
+    pub(super) fn finish(
         &self,
         arguments: Vec<String>,
         mut volumes: Vec<Volume>,
@@ -231,6 +231,23 @@ pub(super) fn claim(storage: &VolumeClaim) -> Volume {
         }),
         ..Volume::default()
     }
+}
+
+/// As [`credentials`], for a service whose Secret may hold a token, or that asks for no login. `None`: nothing is mounted.
+pub(super) fn named_credentials(secret: Option<&str>, tls: &Tls) -> Option<Volume> {
+    let mut volume = credentials(secret.unwrap_or_default(), tls);
+    let sources = volume.projected.as_mut()?.sources.as_mut()?;
+    match secret {
+        None => {
+            sources.remove(0);
+        }
+        Some(_) => {
+            let projection = sources.first_mut()?.secret.as_mut()?;
+            projection.items.get_or_insert_default().push(key("token", "token"));
+            projection.optional = Some(true);
+        }
+    }
+    (!sources.is_empty()).then_some(volume)
 }
 
 /// One folder with what the worker looks for: `username`, `password`, `ca.crt`, `tls.crt`, `tls.key`.

@@ -20,6 +20,8 @@ pub enum Kept<'a> {
     Claim(&'a VolumeClaim),
     /// A prefix in a bucket.
     Bucket(&'a S3Storage),
+    /// The server keeps them itself, in a repository of its own.
+    Server,
 }
 
 impl<'a> Kept<'a> {
@@ -32,6 +34,7 @@ impl<'a> Kept<'a> {
     /// The worker's flags. No credential is in them: everybody who may read Jobs sees them.
     pub(super) fn flags(&self) -> Vec<String> {
         match self {
+            Self::Server => Vec::new(),
             Self::Claim(claim) => vec![format!("--backups={}", folder(claim))],
             Self::Bucket(s3) => {
                 let mut flags = vec![
@@ -50,6 +53,7 @@ impl<'a> Kept<'a> {
     /// What the pod mounts.
     pub(super) fn mounts(&self, read_only: bool) -> Option<(Volume, VolumeMount)> {
         match self {
+            Self::Server => None,
             Self::Claim(it) => Some((claim(it), mount("backups", BACKUPS, read_only))),
             Self::Bucket(s3) => has_files(s3).then(|| (credentials(s3), mount("bucket", BUCKET, true))),
         }

@@ -23,6 +23,7 @@ mod retain;
 mod roles;
 mod scratch;
 mod session;
+mod snapshot;
 mod storage;
 mod take;
 mod tool;
@@ -46,6 +47,10 @@ pub use prune::{Found, Prune, Pruned, Told, prune};
 pub use restore::{Restore, Restored, restore};
 pub use retain::{Summary, summary};
 pub use roles::{Membership, Role};
+pub use snapshot::{
+    SearchConnection, SnapshotBackup, SnapshotProven, SnapshotSource, job_for_snapshot,
+    job_for_snapshot_proof, prove_snapshot, take_snapshot,
+};
 pub use storage::{Storage, StorageArgs};
 pub use take::{Take, Taken, take};
 pub use verify::{Verified, Verify, verify};

@@ -3,6 +3,7 @@
 //! Flags say what to do; credentials come from mounted files. What became of it is written to the termination message,
 //! progress to standard output, and the exit code says whether another try could help.
 
+use super::worker_search::{self, ProveArgs, SnapshotArgs};
 use crate::backup::{
     self, BackupError, Connection, EXIT_FAILED, Level, Of, Prune, Restore, StorageArgs, Take, Told, Verify,
 };
@@ -35,6 +36,10 @@ enum Work {
     Backup(BackupArgs),
     /// Verifies a backup that was taken before
     Verify(VerifyArgs),
+    /// Has a search cluster take a snapshot
+    Snapshot(SnapshotArgs),
+    /// Proves a snapshot of a search cluster
+    ProveSnapshot(ProveArgs),
     /// Restores a verified backup beside its database
     Restore(RestoreArgs),
     /// Deletes backups, and what aborted attempts have left
@@ -167,6 +172,8 @@ pub(super) fn run(args: WorkerArgs) -> ExitCode {
             let result = args.place.result.clone();
             finish(&result, "verify", block_on(verify(args)))
         }
+        Work::Snapshot(args) => finish(&args.result(), "backup", block_on(worker_search::take(args))),
+        Work::ProveSnapshot(args) => finish(&args.result(), "verify", block_on(worker_search::prove(args))),
         Work::Restore(args) => {
             let result = args.place.result.clone();
             finish(&result, "restore", block_on(restore(args)))

@@ -91,6 +91,15 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// How to log in to a service that knows tokens as well as users.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Login {
+    /// A user and its password.
+    Password(Credentials),
+    /// The key `token`.
+    Token(String),
+}
+
 /// A client's certificate with its key, both in PEM.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
@@ -135,6 +144,19 @@ pub async fn scripts(acting: &Acting, namespace: &str, source: &ScriptSource) ->
 pub async fn credentials(acting: &Acting, namespace: &str, name: &str) -> Result<Credentials, SourceError> {
     let secret = secret(acting, namespace, name).await?;
     Ok(Credentials { username: secret.text("username")?, password: secret.text("password")? })
+}
+
+/// Reads `token` of a Secret, or without one `username` and `password`.
+///
+/// # Errors
+/// A missing Secret, key or right; no answer.
+pub async fn login(acting: &Acting, namespace: &str, name: &str) -> Result<Login, SourceError> {
+    let secret = secret(acting, namespace, name).await?;
+    if secret.values.contains_key("token") {
+        return Ok(Login::Token(secret.text("token")?));
+    }
+    let (username, password) = (secret.text("username")?, secret.text("password")?);
+    Ok(Login::Password(Credentials { username, password }))
 }
 
 /// Reads `tls.crt` and `tls.key` of a Secret.
@@ -304,6 +326,19 @@ mod tests {
         let found = credentials(fake.api_server().own(), "aether", "pg").await.unwrap();
         assert_eq!(found, Credentials { username: "admin".into(), password: "hunter2\n".into() });
         assert_eq!(format!("{found:?}"), "Credentials { username: \"admin\", .. }");
+    }
+
+    #[tokio::test]
+    async fn a_token_comes_before_a_user() {
+        let fake = serving(&[
+            json!({"data": {"username": "YQ==", "password": "Yg==", "token": "a2V5"}}),
+            json!({"data": {"username": "YQ==", "password": "Yg=="}}),
+        ]);
+        let server = fake.api_server();
+        let found =
+            [login(server.own(), "a", "s").await.unwrap(), login(server.own(), "a", "s").await.unwrap()];
+        assert!(found[0] == Login::Token("key".into()));
+        assert!(found[1] == Login::Password(Credentials { username: "a".into(), password: "b".into() }));
     }
 
     #[tokio::test]

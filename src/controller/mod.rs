@@ -3,7 +3,7 @@
 //! - [`start`]: the process; [`plan`], [`target`]: one look at a plan, at a target;
 //! - [`watched`]: the runs of a plan whose driver is at work; [`verbs`]: people are told of verbs that do nothing;
 //! - [`notifying`]: webhooks; [`variables`]: values for scripts and checks;
-//! - [`looking`]: what compile is shown; [`targets`]: a target opened;
+//! - [`looking`]: what compile is shown; [`targets`]: a target opened; [`snapshots`]: Jobs for one that backs itself up;
 //! - [`retention`], [`aside`]: what nothing keeps any more goes;
 //! - [`sweep`]: what runs leave behind that are over; [`terminating`]: a namespace that goes;
 //! - [`drivers`], [`world`], [`answers`], [`known`], [`signals`], [`telling`], [`waking`]: the drivers, what they act on, what
@@ -21,6 +21,7 @@ mod operator;
 mod plan;
 mod retention;
 mod signals;
+mod snapshots;
 mod start;
 mod sweep;
 mod target;

@@ -330,7 +330,7 @@ async fn looked(
                 Some(Err(why)) => not_adopted = Some(why),
                 None => {}
             }
-            let answers = format!("{} {} answers", kind(target).product(), look.version);
+            let answers = format!("{} answers", server(target, &look.version));
             use ConditionType::{Authenticated, HistoryInSync, IdentityConfirmed, Reachable, Ready};
             for of in [Reachable, Authenticated, IdentityConfirmed] {
                 say(of, Status::True, Reason::Done, &answers);
@@ -401,6 +401,15 @@ fn drift(target: &DatabaseTarget, old: &DatabaseTargetStatus, now: Timestamp) ->
 /// The engine of a target that was looked at: it has one, or it could not have been opened.
 fn kind(target: &DatabaseTarget) -> crate::api::Engine {
     target.spec.engine().map_or(crate::api::Engine::Postgresql, |engine| engine.kind())
+}
+
+/// The server by its product. Search servers say it themselves.
+fn server(target: &DatabaseTarget, version: &str) -> String {
+    use crate::api::Engine::{Elasticsearch, Opensearch};
+    match kind(target) {
+        Elasticsearch | Opensearch => version.to_owned(),
+        kind => format!("{} {version}", kind.product()),
+    }
 }
 
 /// The first identity seen is pinned.

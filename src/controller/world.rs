@@ -5,6 +5,7 @@ use super::known::Known;
 use super::looking::{self, key, seen};
 use super::merge::merge_patch;
 use super::operator::Operator;
+use super::snapshots;
 use super::targets::OpenTarget;
 use super::telling::Teller;
 use super::waking::Waking;
@@ -172,6 +173,12 @@ impl RealCluster {
             ClusterError::Refused(format!("target {}: spec.{field} is needed for a backup", request.target))
         };
         let key = self.job_key(request);
+        if target.search().is_some() {
+            let owner = self.owner();
+            let job =
+                snapshots::job(request, target, &key, owner, &self.run.namespace, &self.operator.image)?;
+            return Ok((target.acting.clone(), job));
+        }
         let storage = spec.backup.storage.as_ref().and_then(Kept::of);
         let pod = spec.backup.pod.clone().unwrap_or_default();
         let input = BackupJob {
@@ -302,7 +309,7 @@ impl RealCluster {
     }
 }
 
-fn proof(level: VerificationLevel) -> Answer<Level> {
+pub(super) fn proof(level: VerificationLevel) -> Answer<Level> {
     match level {
         VerificationLevel::Artifact => Ok(Level::Artifact),
         VerificationLevel::Structure => Ok(Level::Structure),
@@ -555,7 +562,7 @@ impl Cluster for RealCluster {
 /// What a Job left, in the words of the record.
 fn outcome(target: &str, result: Value) -> Answer<Value> {
     let Some(taken) = result.get("backup") else { return Ok(Value::Null) };
-    let taken: backup::Taken = serde_json::from_value(taken.clone())
+    let taken: snapshots::Backup = serde_json::from_value(taken.clone())
         .map_err(|error| ClusterError::Refused(format!("the backup Job's result can't be read: {error}")))?;
     Ok(json!(BackupRecord {
         target: target.to_owned(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::neo4j::{Neo4j, Neo4jSession};
 use super::postgresql::{Postgresql, PostgresqlSession};
+use super::search::{Search, SearchSession};
 use super::{
     Canceller, Claim, Engine, EngineError, Fence, Look, Partial, Proof, PutBack, Quiet, RestoreTrial, Rows,
     ScriptFailure, Session, Stamp,
@@ -18,6 +19,8 @@ pub enum AnyEngine {
     Postgresql(Postgresql),
     /// Neo4j.
     Neo4j(Neo4j),
+    /// Elasticsearch and OpenSearch.
+    Search(Search),
 }
 
 impl AnyEngine {
@@ -26,13 +29,14 @@ impl AnyEngine {
         match self {
             Self::Postgresql(_) => Dialect::Postgresql,
             Self::Neo4j(_) => Dialect::Cypher,
+            Self::Search(_) => Dialect::Http,
         }
     }
 
     /// Whether a run can take a backup of it.
     pub fn is_backed_up(&self) -> bool {
         match self {
-            Self::Postgresql(_) => true,
+            Self::Postgresql(_) | Self::Search(_) => true,
             Self::Neo4j(_) => false,
         }
     }
@@ -41,9 +45,11 @@ impl AnyEngine {
 /// A session of any engine that is built.
 pub enum AnySession {
     /// PostgreSQL.
-    Postgresql(PostgresqlSession),
+    Postgresql(Box<PostgresqlSession>),
     /// Neo4j.
-    Neo4j(Neo4jSession),
+    Neo4j(Box<Neo4jSession>),
+    /// Elasticsearch and OpenSearch.
+    Search(Box<SearchSession>),
 }
 
 impl Engine for AnyEngine {
@@ -53,13 +59,15 @@ impl Engine for AnyEngine {
         match self {
             Self::Postgresql(engine) => engine.look().await,
             Self::Neo4j(engine) => engine.look().await,
+            Self::Search(engine) => engine.look().await,
         }
     }
 
     async fn enter(&self, fence: &Fence) -> Result<AnySession, EngineError> {
         match self {
-            Self::Postgresql(engine) => Ok(AnySession::Postgresql(engine.enter(fence).await?)),
-            Self::Neo4j(engine) => Ok(AnySession::Neo4j(engine.enter(fence).await?)),
+            Self::Postgresql(engine) => Ok(AnySession::Postgresql(Box::new(engine.enter(fence).await?))),
+            Self::Neo4j(engine) => Ok(AnySession::Neo4j(Box::new(engine.enter(fence).await?))),
+            Self::Search(engine) => Ok(AnySession::Search(Box::new(engine.enter(fence).await?))),
         }
     }
 
@@ -67,6 +75,7 @@ impl Engine for AnyEngine {
         match self {
             Self::Postgresql(engine) => engine.quiet(fence).await,
             Self::Neo4j(engine) => engine.quiet(fence).await,
+            Self::Search(engine) => engine.quiet(fence).await,
         }
     }
 
@@ -74,6 +83,7 @@ impl Engine for AnyEngine {
         match self {
             Self::Postgresql(engine) => engine.proof().await,
             Self::Neo4j(engine) => engine.proof().await,
+            Self::Search(engine) => engine.proof().await,
         }
     }
 
@@ -81,6 +91,7 @@ impl Engine for AnyEngine {
         match self {
             Self::Postgresql(engine) => engine.query(statement, timeout).await,
             Self::Neo4j(engine) => engine.query(statement, timeout).await,
+            Self::Search(engine) => engine.query(statement, timeout).await,
         }
     }
 
@@ -88,6 +99,7 @@ impl Engine for AnyEngine {
         match self {
             Self::Postgresql(engine) => engine.try_restore(fence).await,
             Self::Neo4j(engine) => engine.try_restore(fence).await,
+            Self::Search(engine) => engine.try_restore(fence).await,
         }
     }
 
@@ -95,6 +107,7 @@ impl Engine for AnyEngine {
         match self {
             Self::Postgresql(engine) => engine.put_back(fence, stamp).await,
             Self::Neo4j(engine) => engine.put_back(fence, stamp).await,
+            Self::Search(engine) => engine.put_back(fence, stamp).await,
         }
     }
 
@@ -102,6 +115,7 @@ impl Engine for AnyEngine {
         match self {
             Self::Postgresql(engine) => engine.drop_aside(fence, run).await,
             Self::Neo4j(engine) => engine.drop_aside(fence, run).await,
+            Self::Search(engine) => engine.drop_aside(fence, run).await,
         }
     }
 }
@@ -111,6 +125,7 @@ impl Session for AnySession {
         match self {
             Self::Postgresql(session) => session.histories(),
             Self::Neo4j(session) => session.histories(),
+            Self::Search(session) => session.histories(),
         }
     }
 
@@ -118,6 +133,7 @@ impl Session for AnySession {
         match self {
             Self::Postgresql(session) => session.lineage(),
             Self::Neo4j(session) => session.lineage(),
+            Self::Search(session) => session.lineage(),
         }
     }
 
@@ -125,6 +141,7 @@ impl Session for AnySession {
         match self {
             Self::Postgresql(session) => session.partial(),
             Self::Neo4j(session) => session.partial(),
+            Self::Search(session) => session.partial(),
         }
     }
 
@@ -132,6 +149,7 @@ impl Session for AnySession {
         match self {
             Self::Postgresql(session) => session.apply(history, script).await,
             Self::Neo4j(session) => session.apply(history, script).await,
+            Self::Search(session) => session.apply(history, script).await,
         }
     }
 
@@ -139,6 +157,7 @@ impl Session for AnySession {
         match self {
             Self::Postgresql(session) => session.undo(history, script).await,
             Self::Neo4j(session) => session.undo(history, script).await,
+            Self::Search(session) => session.undo(history, script).await,
         }
     }
 
@@ -146,6 +165,7 @@ impl Session for AnySession {
         match self {
             Self::Postgresql(session) => session.canceller(),
             Self::Neo4j(session) => session.canceller(),
+            Self::Search(session) => session.canceller(),
         }
     }
 
@@ -153,6 +173,7 @@ impl Session for AnySession {
         match self {
             Self::Postgresql(session) => session.leave(claim).await,
             Self::Neo4j(session) => session.leave(claim).await,
+            Self::Search(session) => session.leave(claim).await,
         }
     }
 }

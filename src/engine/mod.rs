@@ -16,6 +16,7 @@ mod error;
 mod facts;
 pub mod neo4j;
 pub mod postgresql;
+pub mod search;
 
 pub use any::{AnyEngine, AnySession};
 pub use canceller::Canceller;

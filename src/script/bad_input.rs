@@ -93,7 +93,7 @@ fn names() {
     assert_eq!(
         messages(&[("000001_init.up.sql", OK)]),
         [
-            "000001_init.up.sql: the layout NumberUpDown is not built yet: name the files as V1_2__text.sql, U1_2__text.sql, R__text.sql (Flyway) or V001-text-up.sql, V001-text-down.sql (UpDown) or V001__text.cypher, U001__text.cypher, R1__text.cypher (Cypher) or 2025-01-15-001-text.cypher, 2025-01-15-001-text-down.cypher (CypherDated)"
+            "000001_init.up.sql: the layout NumberUpDown is not built yet: name the files as V1_2__text.sql, U1_2__text.sql, R__text.sql (Flyway) or V001-text-up.sql, V001-text-down.sql (UpDown) or V001__text.cypher, U001__text.cypher, R1__text.cypher (Cypher) or 2025-01-15-001-text.cypher, 2025-01-15-001-text-down.cypher (CypherDated) or V1_2__text.http, U1_2__text.http (numbers up to 2147483647, the first one above 0) (Http)"
         ]
     );
     assert_eq!(codes(read_as(&[("1_a.sql", OK), ("2_b.sql", OK)], Some(Layout::Goose))), ["LayoutNotBuilt"]);

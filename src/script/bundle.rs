@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 use super::lint::{self, Class, Finding, Use};
-use super::{Executable, Layout, Values, Version, cypher};
+use super::{Executable, Layout, Values, Version, cypher, http};
 
 /// The ordered scripts of one step, from one source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,8 @@ pub enum Dialect {
     Postgresql,
     /// Cypher as Neo4j 5 reads it.
     Cypher,
+    /// Requests to a search server.
+    Http,
 }
 
 /// What an author says in `-- whimbrel: ...` comments.
@@ -153,6 +155,9 @@ impl Script {
             Dialect::Cypher if !applied.starts_with("sha256:") => {
                 Cow::Owned(cypher::peer_checksum(&self.body))
             }
+            Dialect::Http if !applied.starts_with("sha256:") => {
+                Cow::Owned(format!("{}{}", http::JAVA, http::java_hash(&self.body)))
+            }
             _ => Cow::Borrowed(&self.checksum),
         }
     }
@@ -161,7 +166,7 @@ impl Script {
     pub fn executable(&self) -> Executable<'_> {
         match self.dialect {
             Dialect::Postgresql => Executable::of(&self.body),
-            Dialect::Cypher => Executable::whole(&self.body),
+            Dialect::Cypher | Dialect::Http => Executable::whole(&self.body),
         }
     }
 
@@ -202,16 +207,12 @@ impl Script {
 
 impl Dialect {
     fn lint(self, text: &str, used: Use) -> impl Iterator<Item = Finding> {
-        let (sql, cypher) = match self {
-            Dialect::Postgresql => (Some(lint::lint(text, used)), None),
-            Dialect::Cypher => (None, Some(cypher::lint(text, used))),
+        let (sql, cypher, http) = match self {
+            Dialect::Postgresql => (Some(lint::lint(text, used)), None, None),
+            Dialect::Cypher => (None, Some(cypher::lint(text, used)), None),
+            Dialect::Http => (None, None, Some(http::lint(text, used))),
         };
-        sql.into_iter().flatten().chain(cypher.into_iter().flatten())
-    }
-
-    /// The language that the names of a source's files mean; whether it is the target's is seen later.
-    pub fn of_files<'a>(mut files: impl Iterator<Item = &'a str>) -> Self {
-        if files.any(|file| file.ends_with(".cypher")) { Dialect::Cypher } else { Dialect::Postgresql }
+        sql.into_iter().flatten().chain(cypher.into_iter().flatten()).chain(http.into_iter().flatten())
     }
 
     /// The language's name, for messages.
@@ -219,6 +220,7 @@ impl Dialect {
         match self {
             Dialect::Postgresql => "SQL",
             Dialect::Cypher => "Cypher",
+            Dialect::Http => "HTTP requests",
         }
     }
 }

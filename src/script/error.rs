@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::cypher::CypherFault;
 use super::directives::KNOWN;
+use super::http::HttpFault;
 use super::refuse::Refusal;
 use super::split::{Found, Opener, place};
 use super::{Dialect, Layout, MAX_FILE_BYTES, Version};
@@ -85,6 +86,14 @@ pub enum ScriptError {
         at: Place,
         /// What, and the way out.
         fault: CypherFault,
+    },
+    /// What a script of requests may not hold.
+    #[error("{at}: {fault}")]
+    Http {
+        /// Where.
+        at: Place,
+        /// What, and the way out.
+        fault: HttpFault,
     },
     /// Two layouts in one source.
     #[error("{first_file} is named as {first}, {second_file} as {second}: use one layout in one source")]
@@ -246,6 +255,7 @@ impl ScriptError {
             ScriptError::OtherLanguage { .. } => "OtherLanguage",
             ScriptError::Callback { .. } => "Callback",
             ScriptError::Cypher { fault, .. } => fault.code(),
+            ScriptError::Http { fault, .. } => fault.code(),
             ScriptError::MixedLayouts { .. } => "MixedLayouts",
             ScriptError::DuplicateVersion { .. } => "DuplicateVersion",
             ScriptError::DuplicateRepeatable { .. } => "DuplicateRepeatable",

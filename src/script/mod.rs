@@ -13,6 +13,7 @@ mod directives;
 mod error;
 mod executable;
 mod history;
+pub mod http;
 mod layout;
 mod lint;
 mod order;

@@ -7,7 +7,7 @@ use super::directives::Role;
 use super::layout::Name;
 use super::{
     Bundle, Dialect, Directives, Kind, Layout, Place, Script, ScriptError, Undo, Values, Version, cypher,
-    refuse,
+    http, refuse,
 };
 
 /// The most bytes that one script may have: 4 MiB. A ConfigMap holds 1 MiB; more than this in one transaction is
@@ -139,6 +139,7 @@ impl Reader {
         match self.dialect {
             Dialect::Postgresql => refuse::examine(file, body, role, &mut self.errors),
             Dialect::Cypher => cypher::examine(file, body, role, &mut self.errors),
+            Dialect::Http => http::examine(file, body, role, &mut self.errors),
         }
     }
 

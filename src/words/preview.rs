@@ -44,7 +44,11 @@ fn lines(program: &Program, group: usize, op: &Op) -> Vec<String> {
     let pending = op.step.as_ref().filter(|_| matches!(op.kind, Kind::Apply { .. }));
     if let Some(pending) = pending.and_then(|step| program.bundles.get(step)) {
         lines.extend(pending.scripts.iter().map(|script| {
-            let steps = if script.directives.no_transaction { ", without a transaction" } else { "" };
+            let steps = match script.dialect {
+                Dialect::Http => ", request by request",
+                _ if script.directives.no_transaction => ", without a transaction",
+                _ => "",
+            };
             format!("       {}{steps}, {}{}", script.file, undo_of(script), bare(script))
         }));
     }
@@ -62,6 +66,9 @@ fn bare(script: &Script) -> String {
         places if places.is_empty() => places,
         places if script.dialect == Dialect::Cypher => {
             format!("; a bare secret at {places}: write ${{…:cypher}} or ${{…:label}}")
+        }
+        places if script.dialect == Dialect::Http => {
+            format!("; a secret at {places}: whoever can write it writes the request")
         }
         places => format!("; a bare secret at {places}: write ${{…:literal}} or ${{…:ident}}"),
     }

@@ -3,7 +3,7 @@
 use super::fixture::Story;
 use super::tests::status;
 use crate::program::{Pending, Program};
-use crate::script::{Dialect, read_bundle};
+use crate::script::{Dialect, Value, Values, read_bundle};
 use std::sync::Arc;
 
 #[test]
@@ -44,4 +44,27 @@ fn the_preview_says_that_an_online_backup_is_no_automatic_way_back() {
     assert!(backup.ends_with("backs up tas, while services run"), "{backup}");
     assert!(point.starts_with("once it is applied: V7__orders.sql has no undo"), "{point}");
     assert!(point.ends_with("(backup.when: Online), without what is written after it"), "{point}");
+}
+
+#[test]
+fn the_preview_says_how_a_script_of_requests_runs_and_where_a_secret_stands() {
+    let mut story = Story::new();
+    let mut program = Program::clone(story.report.program.as_ref().unwrap());
+    let files = [
+        ("V7__users.http".to_owned(), b"PUT /users/_doc/1\n\n{\"key\": \"${key}\"}\n".to_vec()),
+        ("U7__users.http".to_owned(), b"# whimbrel: undo keeps-data\nDELETE /users/_doc/1\n".to_vec()),
+    ];
+    let mut scripts = read_bundle(files.into(), None, Dialect::Http).unwrap().scripts;
+    let key = Value { text: "hunter2".into(), secret: true };
+    scripts[0].values = Values::new([("key".to_owned(), key)].into());
+    program.bundles.insert("entities".into(), Pending::new("tas", "default", scripts, &[]));
+    story.report.program = Some(Arc::new(program));
+    let preview = status(&story).preview;
+    assert!(
+        preview.contains(
+            "V7__users.http, request by request, undo keeps data; a secret at V7__users.http:3: whoever can write it writes the request"
+        ),
+        "{preview}"
+    );
+    assert!(!preview.contains("hunter2"));
 }

@@ -8,7 +8,7 @@ LAYOUT=1
 
 # The images every cluster starts with; the others are built and loaded when asked for.
 BASE_IMAGES=(pause coredns)
-IMAGES=(pause coredns debian postgresql demo-app whimbrel)
+IMAGES=(pause coredns debian postgresql opensearch demo-app whimbrel)
 
 COREDNS_VERSION=1.13.1
 POSTGRESQL_VERSION=15
@@ -17,7 +17,7 @@ DEMO_APP_TAGS=(1.0 2.0 broken writes)
 # image_folders NAME: prints the folders of an image, one per tag, built when needed.
 image_folders() {
   case $1 in
-    pause | coredns | debian | postgresql | demo-app | whimbrel) "image_${1//-/_}" ;;
+    pause | coredns | debian | postgresql | opensearch | demo-app | whimbrel) "image_${1//-/_}" ;;
     *) fail "no image is called '$1': ${IMAGES[*]}" ;;
   esac
 }
@@ -89,6 +89,25 @@ image_postgresql() {
 build_postgresql() {
   build_from_dockerfile "localhost/postgresql:$POSTGRESQL_VERSION" "$TESTBED/images/postgresql/Dockerfile" \
     "$TESTBED/images/postgresql" "$2" --base "$1"
+}
+
+# The same server as `testbed/search` starts, in a pod.
+image_opensearch() {
+  local base home key
+  base=$(image_debian)
+  home=$(PRODUCT=opensearch search_home)
+  key=$(digest_of "$TESTBED/images/opensearch" -- "$LAYOUT" "$(basename "$base")" "$(basename "$home")")
+  cached image-opensearch "$key" build_opensearch_image "$base/image.tar" "$home"
+}
+
+build_opensearch_image() {
+  local context=$3/context
+  mkdir "$context"
+  cp -r "$2" "$context/home"
+  chmod -R a+rX "$context/home"
+  cp "$TESTBED/images/opensearch/entrypoint" "$context"
+  build_from_dockerfile "localhost/opensearch:$OPENSEARCH_VERSION" "$TESTBED/images/opensearch/Dockerfile" "$context" "$3" --base "$1"
+  rm -rf "$context"
 }
 
 # The project's own Dockerfile, with a program that cargo compiled here: inside, it would compile everything again.

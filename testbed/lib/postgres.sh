@@ -117,18 +117,6 @@ start_on_free_port() {
   fail "PostgreSQL did not start: $(tail -n 3 "$PLACE/$1.log")"
 }
 
-# free_port: a port of this host on which nothing listens, below those the kernel hands out by itself.
-free_port() {
-  local port
-  while :; do
-    port=$((20000 + SRANDOM % 10000))
-    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-      echo "$port"
-      return
-    fi
-  done
-}
-
 # start_pooler: PgBouncer in transaction mode and without TLS, so it is also the server that refuses TLS.
 start_pooler() {
   local port
@@ -180,9 +168,6 @@ pooler_runs() {
   [[ -s $PLACE/pooler.pid && -s $PLACE/pooler.port ]] && process_is pgbouncer "$(<"$PLACE/pooler.pid")" &&
     (exec 3<>"/dev/tcp/127.0.0.1/$(<"$PLACE/pooler.port")") 2>/dev/null
 }
-
-# process_is NAME PID: a number may be another process's by now.
-process_is() { [[ -r /proc/$2/comm && $(<"/proc/$2/comm") == "$1" ]]; }
 
 stop_all() {
   local folder pid

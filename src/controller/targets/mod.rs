@@ -2,11 +2,12 @@
 
 mod neo4j;
 mod postgresql;
+mod search;
 
 use super::operator::Operator;
 use crate::api::target::{
-    Engine as Kind, EngineSpec, HistoryFormat, Postgresql as PostgresqlSpec, QuietIgnore, Tls as TlsSpec,
-    TlsMode as TlsModeSpec,
+    Elasticsearch, Engine as Kind, EngineSpec, HistoryFormat, Postgresql as PostgresqlSpec, QuietIgnore,
+    Tls as TlsSpec, TlsMode as TlsModeSpec,
 };
 use crate::api::{DatabaseTarget, not_built};
 use crate::cluster::source::{self, SourceError};
@@ -16,6 +17,7 @@ use crate::engine::neo4j::Neo4j;
 use crate::engine::postgresql::{
     ClientCertificate, Credentials, CredentialsError, CredentialsSource, Ignore, Postgresql, Tls, TlsMode,
 };
+use crate::engine::search::Search;
 use crate::script::Dialect;
 use std::sync::Arc;
 
@@ -104,6 +106,9 @@ impl OpenTarget {
             Ok(EngineSpec::Neo4j(spec)) => {
                 AnyEngine::Neo4j(Neo4j::new(neo4j::settings(&acting, &object, spec).await?))
             }
+            Ok(EngineSpec::Elasticsearch(spec) | EngineSpec::Opensearch(spec)) => {
+                AnyEngine::Search(Search::new(search::settings(&acting, &object, spec).await?))
+            }
             // The table of what is not built refuses every other engine above; a target without one is refused by CEL.
             _ => {
                 let sentence = "exactly one engine that is built is needed";
@@ -124,13 +129,21 @@ impl OpenTarget {
     pub(super) fn postgresql(&self) -> Option<&PostgresqlSpec> {
         self.object.spec.postgresql.as_ref()
     }
+
+    /// The block of either search engine.
+    pub(super) fn search(&self) -> Option<&Elasticsearch> {
+        self.object.spec.elasticsearch.as_ref().or(self.object.spec.opensearch.as_ref())
+    }
 }
+
+pub(super) use search::evolution;
 
 /// The language of an engine's scripts; none: it is not built.
 pub(super) fn dialect(kind: Kind) -> Option<Dialect> {
     match kind {
         Kind::Postgresql => Some(Dialect::Postgresql),
         Kind::Neo4j => Some(Dialect::Cypher),
+        Kind::Elasticsearch | Kind::Opensearch => Some(Dialect::Http),
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 mod cypher;
 mod cypher_dated;
 mod flyway;
+mod http;
 mod not_built;
 mod up_down;
 
@@ -28,7 +29,7 @@ pub enum Layout {
     Cypher,
     /// `2026-01-31-001-text.cypher`, `2026-01-31-001-text-down.cypher`
     CypherDated,
-    /// `.http` requests. Not built yet.
+    /// `V1_2__text.http`, `U1_2__text.http` (elasticsearch-evolution)
     Http,
     /// `.redis` commands. Not built yet.
     Redis,
@@ -51,9 +52,9 @@ impl Layout {
         Layout::UpDown,
         Layout::Cypher,
         Layout::CypherDated,
+        Layout::Http,
         Layout::NumberUpDown,
         Layout::Goose,
-        Layout::Http,
         Layout::Redis,
         Layout::Ops,
     ];
@@ -63,6 +64,7 @@ impl Layout {
         match self {
             Layout::Flyway | Layout::UpDown => Some(Dialect::Postgresql),
             Layout::Cypher | Layout::CypherDated => Some(Dialect::Cypher),
+            Layout::Http => Some(Dialect::Http),
             _ => None,
         }
     }
@@ -95,6 +97,7 @@ impl Layout {
             Layout::UpDown => Some(up_down::SHAPES),
             Layout::Cypher => Some(cypher::SHAPES),
             Layout::CypherDated => Some(cypher_dated::SHAPES),
+            Layout::Http => Some(http::SHAPES),
             _ => None,
         }
     }
@@ -132,6 +135,7 @@ impl Layout {
             Layout::UpDown => up_down::read(file),
             Layout::Cypher => cypher::read(file),
             Layout::CypherDated => cypher_dated::read(file),
+            Layout::Http => http::read(file),
             _ => return Err(ScriptError::LayoutNotBuilt { layout: self, file: None }),
         };
         let shapes = || self.shapes().map(str::to_owned).unwrap_or_else(Layout::shapes_of_built);

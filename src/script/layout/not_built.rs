@@ -4,9 +4,7 @@ use super::Layout;
 
 pub(super) fn of_file(file: &str) -> Option<Layout> {
     let ends = |ends: &[&str]| ends.iter().any(|end| file.ends_with(end));
-    if ends(&[".http"]) {
-        Some(Layout::Http)
-    } else if ends(&[".redis", ".redis.yaml"]) {
+    if ends(&[".redis", ".redis.yaml"]) {
         Some(Layout::Redis)
     } else if ends(&[".s3.yaml", ".kafka.yaml"]) {
         Some(Layout::Ops)

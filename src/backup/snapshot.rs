@@ -1,0 +1,239 @@
+//! Backups that a search cluster takes itself: the Jobs that ask it, and what runs inside them.
+
+use super::jobs::{BackupJob, RETRIES, named_credentials};
+use super::{BackupError, Level, TlsMode};
+use crate::api::target::{Elasticsearch, TlsMode as TlsModeSpec};
+use crate::engine::postgresql::{ClientCertificate, Tls, TlsMode as EngineTlsMode};
+use crate::engine::search::{History, Kept, Login, Search, Settings, SnapshotOf};
+use crate::job::{mount, scratch_volume};
+use clap::Args;
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The cluster to be backed up.
+#[derive(Clone, Debug)]
+pub struct SnapshotSource<'a> {
+    /// Where it is and how it is spoken to.
+    pub search: &'a Elasticsearch,
+    /// The Secret with `username` and `password`, or `token`, if the cluster asks for a login.
+    pub credentials: Option<&'a str>,
+    /// The index of elasticsearch-evolution, if a history is kept there.
+    pub evolution: Option<&'a str>,
+}
+
+/// How a Job reaches the cluster: flags, and files for what is secret.
+#[derive(Clone, Debug, Args)]
+pub struct SearchConnection {
+    /// Address of the cluster.
+    #[arg(long)]
+    pub url: String,
+    /// What of the server's certificate is checked.
+    #[arg(long, value_enum, default_value_t = TlsMode::VerifyFull)]
+    pub tls: TlsMode,
+    /// Folder of the credentials: `username` and `password`, or `token`; perhaps `ca.crt`, and `tls.crt` with `tls.key`.
+    #[arg(long)]
+    pub credentials: PathBuf,
+    /// Names or patterns of the target's indices.
+    #[arg(long)]
+    pub index: Vec<String>,
+    /// The index of elasticsearch-evolution, if a history is kept there.
+    #[arg(long)]
+    pub evolution: Option<String>,
+}
+
+/// A snapshot that was taken; goes into the Job's termination message, in the words of a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotBackup {
+    /// `<repository>/<snapshot>`
+    pub path: String,
+    /// When it began.
+    pub at: Timestamp,
+    /// Its size in the repository.
+    pub bytes: u64,
+    /// What identifies it.
+    pub sha256: String,
+    /// How many indices are in it.
+    pub indices: u64,
+    /// How many documents they have.
+    pub documents: u64,
+}
+
+/// What was proven of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotProven {
+    /// `<repository>/<snapshot>`
+    pub path: String,
+    /// The level it reached.
+    pub level: Level,
+    /// What identifies it.
+    pub sha256: String,
+}
+
+/// The Job that has the cluster take a snapshot. Its result is `{"backup": `[`SnapshotBackup`]`}`.
+pub fn job_for_snapshot(input: &BackupJob<'_>, source: &SnapshotSource<'_>) -> Job {
+    let name = format!("wb-{}-{}-{}-{}", input.key.plan, input.key.run, input.key.target, input.key.attempt);
+    let more = [
+        ("repository", source.search.backup.repository.clone()),
+        ("name", name),
+        ("epoch", input.key.epoch.to_string()),
+    ];
+    build(input, source, "snapshot", &more)
+}
+
+/// The Job that proves a snapshot. Its result is `{"verify": `[`SnapshotProven`]`}`.
+pub fn job_for_snapshot_proof(
+    input: &BackupJob<'_>,
+    source: &SnapshotSource<'_>,
+    path: &str,
+    level: Level,
+) -> Job {
+    build(input, source, "prove-snapshot", &[("path", path.to_owned()), ("level", level.word().to_owned())])
+}
+
+fn build(input: &BackupJob<'_>, source: &SnapshotSource<'_>, work: &str, more: &[(&str, String)]) -> Job {
+    let tls = match source.search.tls.mode {
+        TlsModeSpec::VerifyFull => "VerifyFull",
+        TlsModeSpec::VerifyCA => "VerifyCA",
+        TlsModeSpec::Disable => "Disable",
+    };
+    let flags = [
+        ("url", source.search.url.clone()),
+        ("tls", tls.to_owned()),
+        ("credentials", "/credentials".to_owned()),
+        ("plan-uid", input.key.plan_uid.clone()),
+        ("run", input.key.run.to_string()),
+        ("target", input.key.target.clone()),
+    ];
+    let mut arguments = vec![work.to_owned()];
+    arguments.extend(flags.iter().chain(more).map(|(name, value)| format!("--{name}={value}")));
+    arguments.extend(source.search.indices.iter().map(|index| format!("--index={index}")));
+    arguments.extend(source.evolution.map(|index| format!("--evolution={index}")));
+    let volumes = match named_credentials(source.credentials, &source.search.tls) {
+        Some(volume) => vec![volume],
+        None => vec![scratch_volume("credentials", None, None)],
+    };
+    input.finish(arguments, volumes, vec![mount("credentials", "/credentials", true)], true, 0, RETRIES)
+}
+
+impl SearchConnection {
+    /// The engine, as the operator itself would open it.
+    fn open(&self, target: &str) -> Result<Search, BackupError> {
+        let login = match self.text("token")? {
+            Some(token) => Some(Login::ApiKey(token)),
+            None => match (self.text("username")?, self.text("password")?) {
+                (Some(user), Some(password)) => Some(Login::Password { user, password }),
+                (None, None) => None,
+                _ => {
+                    return Err(BackupError::Credentials(
+                        "the Secret has only one of username and password".to_owned(),
+                    ));
+                }
+            },
+        };
+        let mode = match self.tls {
+            TlsMode::VerifyFull => EngineTlsMode::VerifyFull,
+            TlsMode::VerifyCa => EngineTlsMode::VerifyCa,
+            TlsMode::Disable => EngineTlsMode::Disable,
+        };
+        let client = match (self.bytes("tls.crt")?, self.bytes("tls.key")?) {
+            (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
+            _ => None,
+        };
+        let kept = |index: &String| Kept::Evolution { index: index.clone() };
+        let histories =
+            self.evolution.iter().map(|index| History { name: "default".to_owned(), kept: kept(index) });
+        Ok(Search::new(Settings {
+            target: target.to_owned(),
+            url: self.url.clone(),
+            tls: Tls { mode, ca: self.bytes("ca.crt")?, client },
+            credentials: login.map(|login| -> crate::engine::search::CredentialsSource {
+                Arc::new(move || {
+                    let login = login.clone();
+                    Box::pin(async move { Ok(login) })
+                })
+            }),
+            indices: self.index.clone(),
+            histories: histories.collect(),
+            identity_expect: None,
+            connect_timeout: crate::engine::postgresql::Settings::CONNECT_TIMEOUT,
+            request_timeout: Settings::REQUEST_TIMEOUT,
+            lease: Settings::LEASE,
+            diagnostics_full: false,
+        }))
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>, BackupError> {
+        let Some(bytes) = self.bytes(key)? else { return Ok(None) };
+        let text =
+            String::from_utf8(bytes).map_err(|_| BackupError::Credentials(format!("{key} is no text")))?;
+        Ok(Some(text.strip_suffix('\n').unwrap_or(&text).to_owned()))
+    }
+
+    fn bytes(&self, key: &str) -> Result<Option<Vec<u8>>, BackupError> {
+        let path = self.credentials.join(key);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(BackupError::file(&path)(error)),
+        }
+    }
+}
+
+/// Has the cluster take a snapshot named `name` into `repository`, and waits for its end. A pod of the same Job that was here
+/// before may have taken one of that name, of which nobody heard: then this one gets the next.
+///
+/// # Errors
+/// Whatever keeps it from being complete.
+pub async fn take_snapshot(
+    connection: &SearchConnection,
+    repository: &str,
+    name: &str,
+    of: &SnapshotOf,
+    epoch: u64,
+) -> Result<SnapshotBackup, BackupError> {
+    use crate::engine::EngineError::Server;
+    let search = connection.open(&of.target)?;
+    let mut number = 1;
+    let taken = loop {
+        let name = if number == 1 { name.to_owned() } else { format!("{name}-{number}") };
+        match search.take_snapshot(repository, &name, of, epoch).await {
+            Err(Server { code, message, .. })
+                if code == "invalid_snapshot_name_exception" && message.contains("already exists") =>
+            {
+                number += 1;
+            }
+            other => break other?,
+        }
+    };
+    Ok(SnapshotBackup {
+        path: taken.path,
+        at: taken.at,
+        bytes: taken.bytes,
+        sha256: taken.sha256,
+        indices: taken.indices,
+        documents: taken.documents,
+    })
+}
+
+/// Proves a snapshot to a level. Artifact: it is there, complete, and its files are listed. From Structure on it is restored
+/// under other names into the same cluster, compared, and taken away again.
+///
+/// # Errors
+/// What keeps it from the level.
+pub async fn prove_snapshot(
+    connection: &SearchConnection,
+    path: &str,
+    of: &SnapshotOf,
+    level: Level,
+) -> Result<SnapshotProven, BackupError> {
+    let search = connection.open(&of.target)?;
+    let sha256 = search.prove_snapshot(path, of, level >= Level::Structure).await?;
+    Ok(SnapshotProven { path: path.to_owned(), level, sha256 })
+}

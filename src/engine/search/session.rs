@@ -1,0 +1,333 @@
+//! The session that holds lease and lock, and what a driver asks of it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+
+use super::client::{Client, Missed};
+use super::fence::ID;
+use super::lease::Held;
+use super::record::{Entry, Record, SCRIPT, State};
+use super::settings::Kept;
+use super::store::{INDEX, Wrote};
+use super::walk::Of;
+use crate::engine::{
+    BlockedBy, Canceller, Claim, EngineError, Fence, Partial, ScriptError, ScriptFailure, Session,
+};
+use crate::script::http::{Class, requests};
+use crate::script::{Dialect, HistoryRow, Kind, Script};
+
+/// A session with a search cluster.
+pub struct SearchSession {
+    pub(super) client: Arc<Client>,
+    pub(super) fence: Fence,
+    pub(super) held: Held,
+    pub(super) record: Record,
+    pub(super) identity: String,
+    /// Names us in the other tool's lock.
+    pub(super) owner: String,
+    pub(super) cancelled: Arc<AtomicBool>,
+    /// The X-Opaque-Id of the request that runs now.
+    pub(super) now: Arc<Mutex<Option<String>>>,
+}
+
+/// The code of a history that is not as the driver believed.
+const DRIFT: &str = "HistoryDrift";
+
+impl From<Missed> for ScriptFailure {
+    /// Of what does not belong to a script: its own requests are judged where they are sent.
+    fn from(missed: Missed) -> Self {
+        match missed {
+            Missed::NotSent(error) => as_failure(error),
+            Missed::Lost(reason) => Self::Lost { reason },
+        }
+    }
+}
+
+/// What went wrong around a script's requests: entering again says it better.
+pub(super) fn as_failure(error: EngineError) -> ScriptFailure {
+    match error {
+        EngineError::Busy { by, .. } => ScriptFailure::Blocked(by),
+        other => ScriptFailure::Lost { reason: other.to_string() },
+    }
+}
+
+impl SearchSession {
+    pub(super) fn kept(&self, history: &str) -> Option<&Kept> {
+        self.client.settings.histories.iter().find(|known| known.name == history).map(|known| &known.kept)
+    }
+
+    /// Writes an entry over the version that was read. Whoever else wrote it has the target.
+    pub(super) async fn write(&mut self, what: &str, entry: Entry) -> Result<(), ScriptFailure> {
+        let key = (entry.history.clone(), entry.key.clone());
+        let over = self.record.entries.get(&key).map(|(version, _)| *version);
+        let id = Entry::id(&entry.history, &entry.key);
+        match self.client.put(what, INDEX, &id, over, &entry).await.map_err(as_failure)? {
+            Wrote::Done(version) => {
+                self.record.entries.insert(key, (version, entry));
+                self.record.look_for_partial(&self.fence.run_uid);
+                Ok(())
+            }
+            // Also what an earlier try has written whose answer was lost: entering again reads it.
+            Wrote::Stale => Err(ScriptFailure::LockLost),
+        }
+    }
+
+    /// Whether an effect may begin: nobody has cancelled, the lease holds, and so does the other tool's lock.
+    pub(super) async fn may_go_on(&self) -> Result<(), ScriptFailure> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(ScriptFailure::Cancelled);
+        }
+        self.held.check(&self.client).await?;
+        if let Some((_, index)) = self.client.settings.evolution() {
+            let holds = self.client.holds_peer(index, &self.owner).await.map_err(as_failure)?;
+            if !holds {
+                return Err(ScriptFailure::LockLost);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn drift(script: &Script, message: String) -> ScriptFailure {
+        ScriptFailure::from(ScriptError {
+            code: DRIFT.to_owned(),
+            message,
+            file: script.file.clone(),
+            statement: None,
+            line: None,
+            column: None,
+            hint: None,
+        })
+    }
+
+    fn row(&self, history: &str, key: &str) -> Option<&HistoryRow> {
+        self.record.histories.get(history)?.iter().rev().find(|row| row.key == key)
+    }
+
+    /// The script as begun by this run, now or before.
+    async fn begin(&mut self, history: &str, script: &Script) -> Result<(), ScriptFailure> {
+        if script.dialect != Dialect::Http || script.kind != Kind::Versioned {
+            return Err(Self::drift(script, "it is no versioned script of requests".to_owned()));
+        }
+        if self.row(history, &script.key).is_some() {
+            return Err(Self::drift(script, "it is in the history already".to_owned()));
+        }
+        let over = self.record.entry(history, &script.key).map(|(_, entry)| entry.clone());
+        if let Some(entry) = over.filter(|entry| entry.state != State::Undone) {
+            let why = match () {
+                () if entry.run_uid != self.fence.run_uid => {
+                    format!("it was begun by run {} and never finished", entry.run_uid)
+                }
+                () if entry.state != State::Started => "its undo was begun and never finished".to_owned(),
+                () if entry.checksum != script.checksum => format!(
+                    "it was begun with another text ({} then, {} now)",
+                    entry.checksum, script.checksum
+                ),
+                () => return Ok(()),
+            };
+            return Err(Self::drift(script, why));
+        }
+        self.may_go_on().await?;
+        self.failed_elsewhere(history, script)?;
+        let entry = self.new_entry(history, script, State::Started);
+        self.write("begin a script", entry).await
+    }
+
+    /// The other tool tries again what it recorded as failed, also where the answer was only late. That is safe for what may
+    /// be done twice.
+    fn failed_elsewhere(&self, history: &str, script: &Script) -> Result<(), ScriptFailure> {
+        let Some(failed) = self.record.failed.get(&(history.to_owned(), script.key.clone())) else {
+            return Ok(());
+        };
+        let all = requests(&script.values.filled(&script.body)).unwrap_or_default();
+        let Some(once) =
+            all.iter().find(|request| matches!(request.class(), Class::Once | Class::Task { again: false }))
+        else {
+            return Ok(());
+        };
+        let index = match self.kept(history) {
+            Some(Kept::Evolution { index }) => index,
+            _ => INDEX,
+        };
+        Err(ScriptFailure::Unknown {
+            evidence: format!(
+                "elasticsearch-evolution recorded it as failed at {}, and request {} ({once}) may have been done all the same. If it was not, delete document {} of {index}",
+                failed.execution_timestamp, once.number, failed.version
+            ),
+        })
+    }
+
+    fn new_entry(&self, history: &str, script: &Script, state: State) -> Entry {
+        Entry {
+            kind: SCRIPT.to_owned(),
+            history: history.to_owned(),
+            key: script.key.clone(),
+            version: script.version.clone(),
+            description: script.description.clone(),
+            file: script.file.clone(),
+            checksum: script.checksum.clone(),
+            java: crate::script::http::java_hash(&script.body),
+            rank: self.record.next_rank(history),
+            state,
+            run_uid: self.fence.run_uid.clone(),
+            token: self.fence.token,
+            done: 0,
+            part: None,
+            sent: None,
+            at: Timestamp::now(),
+        }
+    }
+
+    /// What is to be undone, as begun by this run, now or before.
+    async fn begin_undo(&mut self, history: &str, script: &Script) -> Result<(), ScriptFailure> {
+        let row = self.row(history, &script.key).cloned();
+        let entry = self.record.entry(history, &script.key).map(|(_, entry)| entry.clone());
+        let entry = match (entry, &row) {
+            (Some(entry), _) if entry.state == State::Undoing => {
+                if entry.run_uid != self.fence.run_uid {
+                    return Err(Self::drift(script, format!("run {} began to undo it", entry.run_uid)));
+                }
+                return Ok(());
+            }
+            (Some(entry), None) if entry.state == State::Started => Entry { part: Some(entry.done), ..entry },
+            (_, None) => return Err(Self::drift(script, "it is not in the history".to_owned())),
+            (Some(entry), Some(_)) => Entry { part: None, ..entry },
+            // The other tool applied it.
+            (None, Some(_)) => self.new_entry(history, script, State::Applied),
+        };
+        if let Some(row) = &row {
+            let rows = self.record.histories.get(history).into_iter().flatten();
+            let younger = rows.filter(|other| other.installed_rank > row.installed_rank);
+            if let Some(younger) = younger.max_by_key(|other| other.installed_rank) {
+                let message = format!("the younger script {} is in the history", younger.key);
+                return Err(Self::drift(script, message));
+            }
+        }
+        self.may_go_on().await?;
+        let (run_uid, token) = (self.fence.run_uid.clone(), self.fence.token);
+        let entry = Entry {
+            state: State::Undoing,
+            run_uid,
+            token,
+            done: 0,
+            sent: None,
+            at: Timestamp::now(),
+            ..entry
+        };
+        self.write("begin an undo", entry).await
+    }
+
+    /// The entry in its last state, its history first: the history is the truth.
+    async fn finish(&mut self, of: &Of<'_>, state: State) -> Result<(), ScriptFailure> {
+        let Some((_, entry)) = self.record.entry(of.history, &of.script.key).cloned() else {
+            return Err(Self::drift(of.script, "its journal is gone".to_owned()));
+        };
+        if let Some(Kept::Evolution { index }) = self.kept(of.history).cloned() {
+            let client = self.client.clone();
+            let written = match state {
+                State::Applied => {
+                    let took = Timestamp::now().duration_since(entry.at).as_millis();
+                    client.write_peer_row(&index, of.script, i32::try_from(took).unwrap_or(i32::MAX)).await
+                }
+                _ => client.forget_peer_row(&index, &of.script.key).await,
+            };
+            written.map_err(as_failure)?;
+        }
+        self.write("finish a script", Entry { state, sent: None, ..entry }).await
+    }
+}
+
+impl Session for SearchSession {
+    fn histories(&self) -> &BTreeMap<String, Vec<HistoryRow>> {
+        &self.record.histories
+    }
+
+    fn lineage(&self) -> &str {
+        &self.identity
+    }
+
+    fn partial(&self) -> &[Partial] {
+        &self.record.partial
+    }
+
+    async fn apply(&mut self, history: &str, script: &Script) -> Result<HistoryRow, ScriptFailure> {
+        self.begin(history, script).await?;
+        let filled = script.values.filled(&script.body);
+        let of = Of { history, script, file: &script.file, text: &filled, undo: false };
+        self.walk(&of).await?;
+        self.finish(&of, State::Applied).await?;
+        let rank = self.record.entry(history, &script.key).map_or(0, |(_, entry)| entry.rank);
+        let row = HistoryRow::of(script, rank);
+        self.record.histories.entry(history.to_owned()).or_default().push(row.clone());
+        self.record.look_for_partial(&self.fence.run_uid);
+        Ok(row)
+    }
+
+    async fn undo(&mut self, history: &str, script: &Script) -> Result<(), ScriptFailure> {
+        let Some(undo) = &script.undo else {
+            return Err(ScriptFailure::from(ScriptError {
+                code: "NoUndo".to_owned(),
+                message: "the script can't be taken back: it has no undo file".to_owned(),
+                file: script.file.clone(),
+                statement: None,
+                line: None,
+                column: None,
+                hint: None,
+            }));
+        };
+        self.begin_undo(history, script).await?;
+        let filled = script.values.filled(&undo.body);
+        let of = Of { history, script, file: &undo.file, text: &filled, undo: true };
+        self.walk(&of).await?;
+        self.finish(&of, State::Undone).await?;
+        if let Some(rows) = self.record.histories.get_mut(history) {
+            rows.retain(|row| row.key != script.key);
+        }
+        self.record.look_for_partial(&self.fence.run_uid);
+        Ok(())
+    }
+
+    fn canceller(&self) -> Canceller {
+        let (client, cancelled, now) = (self.client.clone(), self.cancelled.clone(), self.now.clone());
+        Canceller::new(move || {
+            let (client, now) = (client.clone(), now.clone());
+            cancelled.store(true, Ordering::Relaxed);
+            Box::pin(async move {
+                let opaque = now.lock().expect("nobody panics while holding it").clone();
+                let Some(opaque) = opaque else { return };
+                if let Ok(Some(id)) = client.running(&opaque).await {
+                    client.cancel(&id).await;
+                }
+            })
+        })
+    }
+
+    async fn leave(self, claim: Claim) -> Result<(), EngineError> {
+        let Self { client, held, owner, .. } = self;
+        if let Some((_, index)) = client.settings.evolution() {
+            client.unlock_peer(index, &owner).await?;
+        }
+        let (version, mut row) = held.give_back().await;
+        row.claimed = claim == Claim::Keep;
+        match client.put("leave", INDEX, ID, Some(version), &row).await? {
+            Wrote::Done(_) => Ok(()),
+            Wrote::Stale => match client.fence().await? {
+                Some((_, found)) if found.token > row.token => {
+                    Err(EngineError::Overtaken { at: client.settings.at(), token: found.token })
+                }
+                // A beat whose answer was lost, or another session of this run: the lease ends by itself.
+                _ => Err(EngineError::Busy {
+                    at: client.settings.at(),
+                    by: BlockedBy {
+                        what: "the fence changed while the session left".to_owned(),
+                        since: None,
+                        sql: None,
+                        pid: None,
+                    },
+                }),
+            },
+        }
+    }
+}

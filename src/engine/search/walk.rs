@@ -1,0 +1,375 @@
+//! A script request by request, with a cursor in the journal: before each the journal says, durably, that it is under way and
+//! what was there before it; after it that it is done. Between the two the class of the request decides.
+
+use std::sync::atomic::Ordering;
+
+use tokio::time::sleep;
+
+use super::answer::Answer;
+use super::client::{Call, Missed};
+use super::lost::Fate;
+use super::record::{Entry, Sent, State};
+use super::session::{SearchSession, as_failure};
+use super::task::{FIRST_LOOK, LAST_LOOK, Task};
+use super::verdict::{Known, Refused, Verdict, judge};
+use super::{aliases, task};
+use crate::engine::{BlockedBy, ScriptError, ScriptFailure};
+use crate::script::Script;
+use crate::script::http::{Class, Path, Request, requests};
+
+/// Which text is walked.
+pub(super) struct Of<'a> {
+    pub(super) history: &'a str,
+    pub(super) script: &'a Script,
+    /// The user's file in which the text is.
+    pub(super) file: &'a str,
+    /// Filled.
+    pub(super) text: &'a str,
+    pub(super) undo: bool,
+}
+
+impl SearchSession {
+    /// Sends what is left of the text.
+    pub(super) async fn walk(&mut self, of: &Of<'_>) -> Result<(), ScriptFailure> {
+        let all = requests(of.text).map_err(|faults| {
+            let (line, why) =
+                faults.into_iter().map(|(line, fault)| (line, fault.to_string())).next().unwrap_or_default();
+            failure(
+                of,
+                None,
+                "BadRequest",
+                format!("with its variables filled in, line {line} can't be read: {why}"),
+                None,
+            )
+        })?;
+        let done = self.entry(of)?.done;
+        for request in all.iter().skip(done) {
+            self.step(of, request).await?;
+        }
+        self.may_finish().await
+    }
+
+    /// What is written last belongs to the run that holds the target.
+    async fn may_finish(&self) -> Result<(), ScriptFailure> {
+        match self.may_go_on().await {
+            // Everything is done: to say so is all that is left.
+            Err(ScriptFailure::Cancelled) | Ok(()) => Ok(()),
+            refused => refused,
+        }
+    }
+
+    fn entry(&self, of: &Of<'_>) -> Result<Entry, ScriptFailure> {
+        let entry = self.record.entry(of.history, &of.script.key).map(|(_, entry)| entry.clone());
+        entry.ok_or_else(|| Self::drift(of.script, "its journal is gone".to_owned()))
+    }
+
+    async fn step(&mut self, of: &Of<'_>, request: &Request) -> Result<(), ScriptFailure> {
+        if let Err(failure) = self.may_go_on().await {
+            return Err(match failure {
+                ScriptFailure::Cancelled => self.stop(of).await?,
+                other => other,
+            });
+        }
+        let entry = self.entry(of)?;
+        let earlier = entry.sent.filter(|sent| sent.number == request.number);
+        let mut again = false;
+        if let Some(sent) = &earlier {
+            match self.client.fate(request, sent).await? {
+                Fate::Done => return self.done(of, request).await,
+                Fate::Again => again = true,
+                Fate::Running(Some(id)) => return self.follow(of, request, sent, &id).await,
+                Fate::Running(None) => {
+                    return Err(blocked(format!(
+                        "request {} ({request}) still runs at the server",
+                        request.number
+                    )));
+                }
+                Fate::Unknown(evidence) => return Err(ScriptFailure::Unknown { evidence }),
+                Fate::Ended(verdict) => return self.settle(of, request, *verdict).await,
+            }
+        }
+        let class = request.class();
+        let sent = self.intent(of, request, class, earlier).await?;
+        let answer = self.send(of, request, &sent).await?;
+        let known = Known {
+            before: sent.before,
+            again: again || sent.tries > 1,
+            full: self.client.settings.diagnostics_full,
+        };
+        match (class, judge(request, &answer, known)) {
+            (Class::Task { .. }, Verdict::Done) => match answer.text_at("/task") {
+                "" => {
+                    Err(failure(of, Some(request), "NoTask", "the server started no task".to_owned(), None))
+                }
+                id => self.follow(of, request, &sent, id).await,
+            },
+            (_, verdict) => self.settle(of, request, verdict).await,
+        }
+    }
+
+    /// Says durably what is about to be sent. What changes nothing needs no intent.
+    async fn intent(
+        &mut self,
+        of: &Of<'_>,
+        request: &Request,
+        class: Class,
+        earlier: Option<Sent>,
+    ) -> Result<Sent, ScriptFailure> {
+        let part = if of.undo { "undo/" } else { "" };
+        let run: String = self.fence.run_uid.chars().take(8).collect();
+        let tries = earlier.as_ref().map_or(0, |sent| sent.tries) + 1;
+        let mut sent = Sent {
+            number: request.number,
+            opaque: format!("wb/{run}/{}/{part}{}/{}", self.fence.token, of.script.key, request.number),
+            task: None,
+            before: earlier.as_ref().and_then(|sent| sent.before),
+            tries,
+        };
+        if class == Class::Free {
+            return Ok(sent);
+        }
+        if earlier.is_none() {
+            sent.before = match class {
+                Class::Aliases => Some(aliases::hold(&self.client, &request.body).await?),
+                Class::Idempotent => self.is_there(request).await?,
+                _ => None,
+            };
+        }
+        let entry = Entry { sent: Some(sent.clone()), ..self.entry(of)? };
+        self.write("say what is sent", entry).await?;
+        Ok(sent)
+    }
+
+    /// Whether what a request makes or takes away is there; `None` where a GET can't tell.
+    async fn is_there(&self, request: &Request) -> Result<Option<bool>, ScriptFailure> {
+        let Some(thing) = Path::of(&request.path).thing() else { return Ok(None) };
+        let answer = self.client.read(&thing).await?;
+        Ok(match answer.status {
+            404 => Some(false),
+            _ if answer.is_success() => Some(true),
+            _ => None,
+        })
+    }
+
+    async fn send(&mut self, of: &Of<'_>, request: &Request, sent: &Sent) -> Result<Answer, ScriptFailure> {
+        let path = match (request.awaits, request.path.contains('?')) {
+            _ if request.path.contains("wait_for_completion=") && !request.awaits => request.path.clone(),
+            (true, true) => format!("{}&wait_for_completion=false", request.path),
+            (true, false) => format!("{}?wait_for_completion=false", request.path),
+            (false, _) => request.path.clone(),
+        };
+        let body = if request.body.trim().is_empty() { None } else { Some(request.body.clone()) };
+        let call = Call {
+            method: method(request),
+            path: &path,
+            headers: &request.headers,
+            body,
+            opaque: Some(&sent.opaque),
+            within: self.client.settings.request_timeout,
+        };
+        *self.now.lock().expect("nobody panics while holding it") = Some(sent.opaque.clone());
+        self.held.under_way.store(true, Ordering::Relaxed);
+        let what = if of.undo { "a request of an undo" } else { "a request of a script" };
+        let answer = self.client.of_script(what, &call).await;
+        *self.now.lock().expect("nobody panics while holding it") = None;
+        match answer {
+            Ok(answer) => {
+                self.held.under_way.store(false, Ordering::Relaxed);
+                Ok(answer)
+            }
+            Err(Missed::NotSent(error)) => {
+                self.held.under_way.store(false, Ordering::Relaxed);
+                // It surely had no effect: nothing is to be asked about it.
+                let mut entry = self.entry(of)?;
+                if entry.sent.as_ref().is_some_and(|sent| sent.tries == 1) {
+                    entry.sent = None;
+                    self.write("take back what was not sent", entry).await?;
+                }
+                Err(as_failure(error))
+            }
+            Err(Missed::Lost(reason)) => Err(ScriptFailure::Lost { reason }),
+        }
+    }
+
+    /// Waits for a task, from its first answer or found again.
+    async fn follow(
+        &mut self,
+        of: &Of<'_>,
+        request: &Request,
+        sent: &Sent,
+        id: &str,
+    ) -> Result<(), ScriptFailure> {
+        if sent.task.as_deref() != Some(id) {
+            let sent = Sent { task: Some(id.to_owned()), ..sent.clone() };
+            let entry = Entry { sent: Some(sent), ..self.entry(of)? };
+            self.write("note the task", entry).await?;
+        }
+        let ended = self.awaited(id).await?;
+        let Some(answer) = ended else {
+            // Its node is gone; the next try looks whether it may be started again.
+            return Err(blocked(format!("the task of request {} ({request}) is lost", request.number)));
+        };
+        let known =
+            Known { before: None, again: sent.tries > 1, full: self.client.settings.diagnostics_full };
+        let verdict = match task::found(&answer, known) {
+            Verdict::Done => self.counted(request, &answer).await?,
+            other => other,
+        };
+        self.settle(of, request, verdict).await
+    }
+
+    /// The result of a task; `None` when it is lost. The lease is looked at before each look at the task.
+    async fn awaited(&self, id: &str) -> Result<Option<Answer>, ScriptFailure> {
+        let (mut asked, mut pause) = (false, FIRST_LOOK);
+        loop {
+            if self.cancelled.load(Ordering::Relaxed) && !std::mem::replace(&mut asked, true) {
+                self.client.cancel(id).await;
+            }
+            self.held.check(&self.client).await?;
+            match self.client.task(id).await {
+                Ok(Task::Ended(answer)) => return Ok(Some(answer)),
+                Ok(Task::Absent) => return Ok(None),
+                Ok(Task::Running(_)) => {}
+                // A look that fails says nothing of the task.
+                Err(Missed::Lost(reason)) => {
+                    tracing::debug!(reason, id, "a look at a task did not get through")
+                }
+                Err(Missed::NotSent(error)) => {
+                    tracing::debug!(%error, id, "a look at a task did not get through")
+                }
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LAST_LOOK);
+        }
+    }
+
+    /// A reindex is done when its documents can be found: after a refresh, every one that it read.
+    async fn counted(&self, request: &Request, answer: &Answer) -> Result<Verdict, ScriptFailure> {
+        if Path::of(&request.path).endpoint() != "_reindex" {
+            return Ok(Verdict::Done);
+        }
+        let body: serde_json::Value = serde_json::from_str(&request.body).unwrap_or_default();
+        let index = |pointer: &str| body.pointer(pointer).and_then(serde_json::Value::as_str);
+        let (Some(from), Some(to)) = (index("/source/index"), index("/dest/index")) else {
+            return Ok(Verdict::Done);
+        };
+        let client = &self.client;
+        client.expect(client.read(&format!("/{from},{to}/_refresh")).await).map_err(as_failure)?;
+        // A query, a script or a limit may leave some out: then only what was read must be accounted for.
+        let all = ["/source/query", "/script", "/max_docs", "/size", "/source/slice"]
+            .iter()
+            .all(|part| body.pointer(part).is_none());
+        let (read, written) = match all {
+            true => (self.count(from).await?, self.count(to).await?),
+            false => {
+                let number = |name: &str| answer.number_at(name);
+                let handled = ["/created", "/updated", "/deleted", "/noops", "/version_conflicts"];
+                (number("/total"), handled.into_iter().map(number).sum())
+            }
+        };
+        if read == written {
+            return Ok(Verdict::Done);
+        }
+        Ok(Verdict::Refused(Refused {
+            code: "CountsDiffer".to_owned(),
+            message: format!("the reindex is done, but {from} has {read} documents and {to} {written}"),
+            hint: Some("See that nobody writes to either, and that the new index was empty.".to_owned()),
+            in_part: true,
+        }))
+    }
+
+    async fn count(&self, index: &str) -> Result<u64, ScriptFailure> {
+        let answer = self.client.read(&format!("/{index}/_count")).await;
+        Ok(self.client.expect(answer).map_err(as_failure)?.number_at("/count"))
+    }
+
+    async fn settle(
+        &mut self,
+        of: &Of<'_>,
+        request: &Request,
+        verdict: Verdict,
+    ) -> Result<(), ScriptFailure> {
+        match verdict {
+            Verdict::Done => self.done(of, request).await,
+            Verdict::Refused(refused) => self.refused(of, request, refused).await,
+            Verdict::NotNow(why) => {
+                Err(blocked(format!("request {} ({request}) was not taken: {why}", request.number)))
+            }
+            Verdict::Unclear(why) if request.class() == Class::Once => Err(ScriptFailure::Unknown {
+                evidence: format!("request {} ({request}) may be done: {why}", request.number),
+            }),
+            Verdict::Unclear(why) => Err(blocked(format!("request {} ({request}): {why}", request.number))),
+        }
+    }
+
+    async fn done(&mut self, of: &Of<'_>, request: &Request) -> Result<(), ScriptFailure> {
+        let entry = self.entry(of)?;
+        self.write("move the cursor", Entry { done: request.number, sent: None, ..entry }).await
+    }
+
+    /// A refused request leaves the cursor in front of it. Where nothing at all is done, the script is as if it had never
+    /// begun.
+    async fn refused(
+        &mut self,
+        of: &Of<'_>,
+        request: &Request,
+        refused: Refused,
+    ) -> Result<(), ScriptFailure> {
+        let entry = self.entry(of)?;
+        let nothing =
+            entry.done == 0 && !refused.in_part && entry.sent.as_ref().is_none_or(|sent| sent.tries == 1);
+        if nothing || !refused.in_part {
+            let state = match (nothing, of.undo) {
+                (true, false) => State::Undone,
+                _ => entry.state,
+            };
+            self.write("note a refusal", Entry { state, sent: None, ..entry }).await?;
+        }
+        let stays = match (of.undo, nothing) {
+            (_, true) => None,
+            _ if refused.in_part => Some("What it did before that stays.".to_owned()),
+            _ => Some(format!("The requests before it are done ({}).", request.number - 1)),
+        };
+        let hint = [refused.hint, stays].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        Err(failure(of, Some(request), &refused.code, refused.message, (!hint.is_empty()).then_some(hint)))
+    }
+
+    /// Ends on request between two of the script's own.
+    async fn stop(&mut self, of: &Of<'_>) -> Result<ScriptFailure, ScriptFailure> {
+        let entry = self.entry(of)?;
+        if entry.done > 0 || entry.sent.is_some() || of.undo {
+            let reason = format!("it was cancelled after {} of its requests", entry.done);
+            return Ok(ScriptFailure::Lost { reason });
+        }
+        self.write("note that nothing is done", Entry { state: State::Undone, ..entry }).await?;
+        Ok(ScriptFailure::Cancelled)
+    }
+}
+
+/// A request's method as it is sent.
+pub(super) fn method(request: &Request) -> http::Method {
+    http::Method::from_bytes(request.method.name().as_bytes()).unwrap_or_default()
+}
+
+/// A cluster that is busy or not whole: waiting helps, and whoever waits sees why.
+fn blocked(what: String) -> ScriptFailure {
+    ScriptFailure::Blocked(BlockedBy { what, since: None, sql: None, pid: None })
+}
+
+fn failure(
+    of: &Of<'_>,
+    request: Option<&Request>,
+    code: &str,
+    message: String,
+    hint: Option<String>,
+) -> ScriptFailure {
+    ScriptFailure::from(ScriptError {
+        code: code.to_owned(),
+        message,
+        file: of.file.to_owned(),
+        statement: request.map(|request| request.number),
+        line: request.map(|request| u32::try_from(request.line).unwrap_or(u32::MAX)),
+        column: None,
+        hint,
+    })
+}

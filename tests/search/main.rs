@@ -1,0 +1,14 @@
+//! The search engine against real servers: `testbed/search`. One test at a time, since a cluster has one fence.
+
+mod apply;
+mod bed;
+mod contract;
+mod elasticsearch;
+mod fence;
+mod lost;
+mod peer;
+mod refused;
+mod seen;
+mod snapshots;
+mod tasks;
+mod wire;

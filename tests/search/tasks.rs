@@ -1,0 +1,134 @@
+//! Work by query as a task: awaited, found again after a lost answer, started again when it is gone.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use whimbrel::engine::search::Search;
+use whimbrel::engine::{Claim, ScriptFailure, Session};
+
+use crate::bed::{Bed, HISTORY, enter, script};
+use crate::wire::{Cut, Wire};
+
+const DOCUMENTS: usize = 600;
+
+fn reindex(parameters: &str) -> String {
+    format!(
+        "# @await task\nPOST /_reindex{parameters}\n\n{{\"conflicts\":\"proceed\",\"source\":{{\"index\":\"a\",\"size\":50}},\"dest\":{{\"index\":\"b\",\"op_type\":\"create\"}}}}\n"
+    )
+}
+
+async fn task(bed: &Bed) -> Option<String> {
+    let tasks = bed.get("/_tasks?actions=*reindex");
+    let nodes = tasks["nodes"].as_object()?;
+    nodes.values().find_map(|node| node["tasks"].as_object()?.keys().next().cloned())
+}
+
+/// Waits until the server runs a reindex.
+async fn runs(bed: &Bed) -> String {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(id) = task(bed).await {
+            return id;
+        }
+        assert!(Instant::now() < deadline, "no reindex runs");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reindex_is_done_when_its_documents_can_be_found() {
+    let bed = Bed::new().await;
+    bed.fill("a", DOCUMENTS);
+    let engine = bed.engine();
+    let mut session = enter(&engine, &bed.fence(1)).await;
+    session.apply(HISTORY, &script(&reindex(""))).await.expect("applies");
+    session.leave(Claim::GiveUp).await.expect("leaves");
+    // Not refreshed by us: the script's own end has done it.
+    assert_eq!(bed.get("/b/_count")["count"], DOCUMENTS);
+}
+
+#[tokio::test]
+async fn a_lost_answer_finds_its_task_again_running_or_ended() {
+    for (parameters, cut) in [("?requests_per_second=300", Cut::After), ("", Cut::After), ("", Cut::Before)] {
+        let bed = Bed::new().await;
+        bed.fill("a", DOCUMENTS);
+        let wire = Wire::new(bed.port()).await;
+        let engine = Search::new(bed.through(wire.port));
+        let script = script(&reindex(parameters));
+        let mut session = enter(&engine, &bed.fence(1)).await;
+        wire.cut_like("POST /_reindex", cut);
+        let lost = session.apply(HISTORY, &script).await;
+        assert!(matches!(lost, Err(ScriptFailure::Lost { .. })), "{lost:?}");
+        drop(session);
+        let mut session = enter(&engine, &bed.fence(2)).await;
+        session.apply(HISTORY, &script).await.expect("goes on");
+        session.leave(Claim::GiveUp).await.expect("leaves");
+        assert_eq!(
+            (bed.count("b"), wire.passed("POST /_reindex")),
+            (DOCUMENTS as u64, 1),
+            "{parameters} {cut:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_is_gone_is_started_again_and_does_nothing_twice() {
+    let bed = Bed::new().await;
+    bed.fill("a", DOCUMENTS);
+    let wire = Wire::new(bed.port()).await;
+    let engine = Search::new(bed.through(wire.port));
+    let script = script(&reindex("?requests_per_second=400"));
+    let mut session = enter(&engine, &bed.fence(1)).await;
+    let applying = tokio::spawn(async move { (session.apply(HISTORY, &script).await, script) });
+    let id = runs(&bed).await;
+    // As after a restart of its node: it does not run, and nothing of it is stored.
+    applying.abort();
+    let _ = applying.await;
+    bed.curl("POST", &format!("/_tasks/{id}/_cancel?wait_for_completion=true"), None);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while bed.curl("DELETE", &format!("/.tasks/_doc/{id}?refresh=true"), None).0 != 200 {
+        assert!(Instant::now() < deadline, "the task is not stored");
+        sleep(Duration::from_millis(20)).await;
+    }
+    let written = bed.count("b");
+    assert!(written > 0 && written < DOCUMENTS as u64, "{written}");
+    let script = crate::bed::script(&reindex("?requests_per_second=400"));
+    let mut session = enter(&engine, &bed.fence(2)).await;
+    session.apply(HISTORY, &script).await.expect("started again");
+    session.leave(Claim::GiveUp).await.expect("leaves");
+    assert_eq!((bed.count("b"), wire.passed("POST /_reindex")), (DOCUMENTS as u64, 2));
+}
+
+#[tokio::test]
+async fn cancelled_its_task_ends_at_the_server_and_what_it_did_is_said() {
+    let bed = Bed::new().await;
+    bed.fill("a", DOCUMENTS);
+    let engine = bed.engine();
+    let script = script(&reindex("?requests_per_second=100"));
+    let mut session = enter(&engine, &bed.fence(1)).await;
+    let canceller = session.canceller();
+    let applying = tokio::spawn(async move { session.apply(HISTORY, &script).await });
+    runs(&bed).await;
+    canceller.cancel().await;
+    let failed = applying.await.expect("no panic").expect_err("cancelled");
+    assert!(failed.to_string().contains("it was cancelled (by user request); of 600 documents"), "{failed}");
+    assert_eq!(task(&bed).await, None);
+    let session = enter(&engine, &bed.fence(2)).await;
+    assert_eq!(session.partial().len(), 1);
+    session.leave(Claim::GiveUp).await.expect("leaves");
+}
+
+#[tokio::test]
+async fn documents_that_were_there_before_are_no_success() {
+    let bed = Bed::new().await;
+    bed.fill("a", 5);
+    bed.fill("b", 2);
+    let engine = bed.engine();
+    let mut session = enter(&engine, &bed.fence(1)).await;
+    let failed = session.apply(HISTORY, &script(&reindex(""))).await.expect_err("conflicts");
+    assert_eq!(
+        failed.to_string(),
+        "V1__a.http:2 (statement 1): 2 documents were passed over, because they were there before or changed meanwhile; of 5 documents 3 are created, 0 updated, 0 deleted (version_conflicts). Write to an index of its own that is empty, and see that nobody else writes. What it did before that stays."
+    );
+    session.leave(Claim::GiveUp).await.expect("leaves");
+}

@@ -1,0 +1,153 @@
+//! A wire that knows requests: any of them can be cut off before it reaches the server, or after the server has done it.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Where a request is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// The server never sees it.
+    Before,
+    /// The server has answered; nobody hears it.
+    After,
+}
+
+#[derive(Default)]
+struct State {
+    /// Which request, and where: counted from when the rule was made.
+    rule: Option<(Rule, Cut)>,
+    seen: usize,
+    /// What reached the server, as `METHOD /path`.
+    passed: Vec<String>,
+}
+
+enum Rule {
+    Number(usize),
+    Like(String),
+}
+
+#[derive(Clone)]
+pub(crate) struct Wire {
+    pub(crate) port: u16,
+    state: Arc<Mutex<State>>,
+}
+
+impl Wire {
+    pub(crate) async fn new(server: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("binds");
+        let port = listener.local_addr().expect("bound").port();
+        let wire = Self { port, state: Arc::default() };
+        let accepting = wire.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let wire = accepting.clone();
+                tokio::spawn(async move { wire.serve(client, server).await });
+            }
+        });
+        wire
+    }
+
+    /// Cuts the `number`-th request from now on, from 0; heartbeats are not counted.
+    pub(crate) fn cut_number(&self, number: usize, cut: Cut) {
+        self.rule(Some((Rule::Number(number), cut)));
+    }
+
+    /// Cuts the next request whose line begins so, as `POST /users/_doc`.
+    pub(crate) fn cut_like(&self, beginning: &str, cut: Cut) {
+        self.rule(Some((Rule::Like(beginning.to_owned()), cut)));
+    }
+
+    /// Lets everything through, and counts anew.
+    pub(crate) fn mend(&self) {
+        self.rule(None);
+    }
+
+    fn rule(&self, rule: Option<(Rule, Cut)>) {
+        let mut state = self.state.lock().expect("whole");
+        (state.rule, state.seen) = (rule, 0);
+    }
+
+    /// How many requests came since the rule was made.
+    pub(crate) fn seen(&self) -> usize {
+        self.state.lock().expect("whole").seen
+    }
+
+    /// How many requests that begin so have reached the server.
+    pub(crate) fn passed(&self, beginning: &str) -> usize {
+        let state = self.state.lock().expect("whole");
+        state.passed.iter().filter(|line| line.starts_with(beginning)).count()
+    }
+
+    /// One request per connection, as our client makes them.
+    async fn serve(self, mut client: TcpStream, server: u16) {
+        let Some(request) = whole(&mut client).await else { return };
+        let line = String::from_utf8_lossy(&request[..request.iter().position(|b| *b == b'\r').unwrap_or(0)])
+            .into_owned();
+        let cut = self.judge(&line, &request);
+        if cut == Some(Cut::Before) {
+            return;
+        }
+        self.state.lock().expect("whole").passed.push(line);
+        let mut upstream = TcpStream::connect(("127.0.0.1", server)).await.expect("the server listens");
+        if upstream.write_all(&request).await.is_err() {
+            return;
+        }
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let read = tokio::select! {
+                read = upstream.read(&mut buffer) => read.unwrap_or(0),
+                // The client hangs up once it has its answer.
+                _ = client.readable(), if cut.is_none() => match client.try_read(&mut [0; 1]) {
+                    Ok(0) => 0,
+                    _ => continue,
+                },
+            };
+            if read == 0 || cut == Some(Cut::After) || client.write_all(&buffer[..read]).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn judge(&self, line: &str, request: &[u8]) -> Option<Cut> {
+        let mut state = self.state.lock().expect("whole");
+        if String::from_utf8_lossy(request).contains("\"beat\":")
+            && !String::from_utf8_lossy(request).contains("\"beat\":0")
+        {
+            return None;
+        }
+        let number = state.seen;
+        state.seen += 1;
+        let (rule, cut) = state.rule.as_ref()?;
+        let cut = *cut;
+        let is_it = match rule {
+            Rule::Number(wanted) => *wanted == number,
+            Rule::Like(beginning) => line.starts_with(beginning.as_str()),
+        };
+        if is_it {
+            state.rule = None;
+        }
+        is_it.then_some(cut)
+    }
+}
+
+/// All of a request; none when the client hangs up first.
+async fn whole(client: &mut TcpStream) -> Option<Vec<u8>> {
+    let (mut request, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
+    loop {
+        if let Some(head) = request.windows(4).position(|end| end == b"\r\n\r\n") {
+            let text = String::from_utf8_lossy(&request[..head]).to_lowercase();
+            let length = text
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+            if request.len() >= head + 4 + length.unwrap_or(0) {
+                return Some(request);
+            }
+        }
+        match client.read(&mut buffer).await {
+            Ok(0) | Err(_) => return None,
+            Ok(read) => request.extend_from_slice(&buffer[..read]),
+        }
+    }
+}

@@ -99,7 +99,7 @@ impl Bed {
             jobs: JOBS,
         };
         let begun = Instant::now();
-        let taken = backup::take(&take, |_, _, _| {}).await?;
+        let taken = backup::take(&take, std::future::pending(), |_, _, _| {}).await?;
         let size = server.ask(&database, "SELECT pg_size_pretty(pg_database_size(current_database()))")?;
         let mib = taken.bytes >> 20;
         println!(

@@ -7,7 +7,11 @@ use super::{
 use crate::engine::postgresql::Properties;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{io::ErrorKind, path::PathBuf};
+use std::{
+    io::ErrorKind,
+    path::PathBuf,
+    pin::{Pin, pin},
+};
 
 /// A server from 14 on looks every 5 s whether we are still there: a pod that was killed can't say goodbye, and its
 /// statement would go on counting, or waiting.
@@ -86,16 +90,25 @@ SELECT jsonb_build_object(
     'role', session_user))
   FROM pg_database d WHERE d.datname = current_database()";
 
-/// Takes the backup. Progress goes to `progress`: tables begun, tables in all, and the one begun last.
+/// Takes the backup, unless `stop` ends first. Progress goes to `progress`: tables begun, tables in all, and the one begun
+/// last.
 ///
 /// # Errors
-/// Whatever went wrong; the folder of this attempt is then removed, and had no manifest at any time.
-pub async fn take(take: &Take, progress: impl FnMut(u64, u64, &str)) -> Result<Taken, BackupError> {
-    let opened = take.connection.open()?;
-    let mut session = Session::connect(&opened.environment, &take.connection.at(), &opened.user).await?;
-    refuse_if_overtaken(&mut session, take.epoch).await?;
-    let attempt = Attempt::make(take).await?;
-    match write(take, &opened, session, &attempt, progress).await {
+/// Whatever went wrong; the place of this attempt is then removed, and had no manifest at any time.
+pub async fn take(
+    take: &Take,
+    stop: impl Future<Output = ()>,
+    progress: impl FnMut(u64, u64, &str),
+) -> Result<Taken, BackupError> {
+    let mut stop = pin!(stop);
+    let begun = async {
+        let opened = take.connection.open()?;
+        let mut session = Session::connect(&opened.environment, &take.connection.at(), &opened.user).await?;
+        refuse_if_overtaken(&mut session, take.epoch).await?;
+        Ok((opened, session, Attempt::make(take).await?))
+    };
+    let (opened, session, attempt) = unless(stop.as_mut(), begun).await?;
+    match unless(stop.as_mut(), write(take, &opened, session, &attempt, progress)).await {
         Ok((manifest, sha256)) => {
             let path = attempt.keep();
             Ok(taken(&manifest, path, sha256, take.storage.summary().await))
@@ -104,6 +117,19 @@ pub async fn take(take: &Take, progress: impl FnMut(u64, u64, &str)) -> Result<T
             attempt.discard().await;
             Err(error)
         }
+    }
+}
+
+/// The work, unless we are stopped first: then it is dropped, and its processes with it. What it has begun elsewhere is for
+/// the caller to give up.
+async fn unless<T>(
+    stop: Pin<&mut impl Future<Output = ()>>,
+    work: impl Future<Output = Result<T, BackupError>>,
+) -> Result<T, BackupError> {
+    tokio::select! {
+        biased;
+        () = stop => Err(BackupError::Stopped),
+        done = work => done,
     }
 }
 

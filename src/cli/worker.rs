@@ -166,7 +166,8 @@ pub(super) fn run(args: WorkerArgs) -> ExitCode {
         },
         Work::Backup(args) => {
             let result = args.place.result.clone();
-            finish(&result, "backup", block_on(take(args)))
+            // It hears of the signal itself: what it has begun in a bucket must be given up.
+            finish(&result, "backup", runtime().block_on(take(args)))
         }
         Work::Verify(args) => {
             let result = args.place.result.clone();
@@ -203,7 +204,7 @@ async fn take(args: BackupArgs) -> Result<Value, BackupError> {
         run_folder: args.run_folder,
         jobs: args.place.jobs,
     };
-    let taken = backup::take(&take, progress).await?;
+    let taken = backup::take(&take, stopped(), progress).await?;
     Ok(json!(taken))
 }
 
@@ -255,17 +256,27 @@ fn progress(done: u64, all: u64, text: &str) {
 
 /// Runs the work until it is done or the pod is told to go: what is dropped then ends its processes.
 fn block_on(work: impl Future<Output = Result<Value, BackupError>>) -> Result<Value, BackupError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("an event loop can be made wherever a process can be");
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be listened to");
-        let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be listened to");
+    runtime().block_on(async {
         tokio::select! {
             done = work => done,
-            _ = terminate.recv() => Err(BackupError::Stopped),
-            _ = interrupt.recv() => Err(BackupError::Stopped),
+            () = stopped() => Err(BackupError::Stopped),
         }
     })
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("an event loop can be made wherever a process can be")
+}
+
+/// Ends when the pod is told to go.
+async fn stopped() {
+    let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be listened to");
+    let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be listened to");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
 }
 
 fn finish(result: &Path, what: &str, done: Result<Value, BackupError>) -> ExitCode {

@@ -219,7 +219,19 @@ async fn follow(operator: &Operator, seen: &Seen, pruning: &Pruning) -> Result<D
     let acting = operator.for_target(&seen.object);
     let namespace = seen.object.namespace().unwrap_or_default();
     match job::look(&acting, &namespace, &key.name(), false).await? {
-        JobState::Absent if seen.busy.is_some() => Ok(sweep::EVERY),
+        JobState::Absent if seen.busy.is_some() => {
+            let mut new = seen.status.clone();
+            let busy = seen.busy.as_deref().unwrap_or_default();
+            say(
+                &mut new,
+                seen,
+                Status::Unknown,
+                Reason::Pending,
+                &format!("nothing is deleted while {busy}"),
+            );
+            write(operator, seen, new).await?;
+            Ok(sweep::EVERY)
+        }
         JobState::Absent => match job::create(&acting, &job).await {
             Ok(_) => Ok(SOON),
             Err(SwapError::Write(WriteError::Lost(error))) => Err(WriteError::Lost(error).into()),

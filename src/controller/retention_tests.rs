@@ -347,6 +347,7 @@ async fn nothing_is_deleted_while_a_run_may_need_the_target() {
     world.state().runs.push(live);
     world.looks(4).await;
     assert_eq!((world.there().len(), world.state().created), (10, 0));
+    assert_eq!(world.condition(), "Unknown/Pending: nothing is deleted while run shop-11 is live");
     world.state().runs.pop();
     world.looks(8).await;
     assert_eq!(world.there(), [8, 9, 10]);

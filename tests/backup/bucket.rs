@@ -329,6 +329,21 @@ fn a_dump_that_dies_in_the_middle_of_its_rows_becomes_no_object() {
     place.backup().ok("backup");
 }
 
+#[test]
+fn a_signal_in_the_middle_gives_the_upload_up() {
+    let place = Place::new("wb_s3_term", SCHEMA);
+    let _holder = Holder::of(&place.world.database, "a");
+    let child = place.backup_command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("the dump waits", || waiting_dumps(&place.world) == "1");
+    let dump = "some/where/plan/7/wb_s3_term-1/data/dump.pgc";
+    until("the upload is begun", || place.uploads(dump) == 1);
+    signal(&child, "-TERM");
+    let done = place.world.done(child);
+    assert_eq!(done.message(), "stopped by a signal before it was done");
+    assert_eq!((done.code, place.uploads(dump)), (Some(1), 0));
+    assert_eq!(place.keys(), [""; 0]);
+}
+
 /// A MinIO whose disk is full: a process of the test's own on a file system of its own.
 #[test]
 fn a_service_without_room_is_said_with_what_helps_and_nothing_is_left() {

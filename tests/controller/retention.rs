@@ -3,6 +3,10 @@
 use crate::every_dependent;
 use crate::lane::Lane;
 use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// Two prunes, each with a pod of its own, on a machine that may be busy.
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// The target, a plan with this many scripts, and the scripts.
 fn objects(lane: &Lane, scripts: u32) -> String {
@@ -45,6 +49,15 @@ fn wait(lane: &Lane, what: &str, path: &str, value: &str) {
     }
 }
 
+/// Waits until a field of the target is this; `kubectl wait` can't wait for the length of a list.
+fn until(lane: &Lane, path: &str, value: &str) {
+    let begun = Instant::now();
+    while lane.get("dbt/kept", path) != value {
+        assert!(begun.elapsed() < DEADLINE, "{path} is not {value}: {}", lane.get("dbt/kept", "{.status}"));
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
 /// The backups on the volume, as a pod sees them that mounts it.
 fn on_the_volume(lane: &Lane) -> String {
     let look = json!({
@@ -75,7 +88,7 @@ fn what_nothing_keeps_leaves_the_volume_and_people_are_told() {
         wait(lane, "mplan/kept", "{.status.run.number}", &version.to_string());
         wait(lane, "mplan/kept", "{.status.phase}", "Succeeded");
     }
-    wait(lane, "dbt/kept", "{.status.deleted[1].run}", "kept-1");
+    until(lane, "{.status.deleted[*].run}", "kept-2 kept-1");
     wait(lane, "dbt/kept", r#"{.status.conditions[?(@.type=="Retained")].status}"#, "True");
     assert_eq!(lane.get("dbt/kept", "{.status.backups[*].run}"), "kept-3");
     assert_eq!(lane.get("dbt/kept", "{.status.pruning}"), "");

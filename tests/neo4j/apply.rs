@@ -2,7 +2,11 @@
 
 use whimbrel::engine::{Claim, Engine, ScriptFailure, Session};
 
-use crate::bed::{Bed, HISTORY, count, error, rows, script, scripts, texts};
+use std::time::Duration;
+
+use whimbrel::engine::neo4j::{Neo4j, Settings};
+
+use crate::bed::{Bed, HISTORY, Open, count, enter, error, rows, script, scripts, texts};
 
 const APPLIED: &str = "MATCH (s:__WhimbrelScript {state: 'Applied'}) RETURN s.key ORDER BY s.rank";
 
@@ -143,4 +147,30 @@ async fn a_cancelled_script_is_not_applied_and_the_session_runs_no_other() {
     let session = bed.enter(1).await;
     assert!(session.partial().is_empty());
     session.leave(Claim::GiveUp).await.expect("leaves");
+}
+
+#[tokio::test]
+async fn a_script_that_waits_for_somebody_gives_way_and_says_for_whom() {
+    let bed = Bed::new().await;
+    rows("CREATE (:N {n: 0})");
+    let settings = Settings { lock_timeout: Duration::from_millis(300), ..bed.settings() };
+    let mut session = enter(&Neo4j::new(settings), 1).await;
+    let add = script("MATCH (x:N) SET x.n = x.n + 1");
+    let open = Open::new("MATCH (x:N) SET x.n = 5");
+    let Err(ScriptFailure::Blocked(by)) = session.apply(HISTORY, &add).await else {
+        panic!("nobody is in the way")
+    };
+    assert!(
+        by.what.starts_with("lock held by neo4j-transaction-") && by.what.contains("(user neo4j, http-"),
+        "{by}"
+    );
+    assert!(
+        by.since.is_some()
+            && by.sql.as_deref().is_some_and(|it| it.starts_with("TERMINATE TRANSACTIONS 'neo4j-")),
+        "{by}"
+    );
+    open.commit();
+    session.apply(HISTORY, &add).await.expect("applies once nobody is in the way");
+    session.leave(Claim::GiveUp).await.expect("leaves");
+    assert_eq!(count("MATCH (x:N) RETURN x.n"), 6);
 }

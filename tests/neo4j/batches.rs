@@ -6,7 +6,7 @@ use whimbrel::engine::{Claim, ScriptFailure, Session};
 use crate::bed::{Bed, HISTORY, count, enter, error, port, rows, script, until};
 use crate::proxy::{Proxy, Way};
 
-const COPY: &str = "MATCH (o:Old) CALL (o) { CREATE (n:New) SET n.id = o.id } IN TRANSACTIONS OF 100 ROWS";
+const COPY: &str = "MATCH (o:Old) WITH o ORDER BY o.id CALL (o) { CREATE (n:New) SET n.id = o.id } IN TRANSACTIONS OF 100 ROWS";
 const MARK: &str =
     "MATCH (o:Old) WHERE o.done IS NULL CALL (o) { SET o.done = true } IN TRANSACTIONS OF 10 ROWS";
 const NEW: &str = "MATCH (n:New) RETURN count(n)";
@@ -88,7 +88,7 @@ async fn one_that_shows_what_is_done_goes_on() {
 async fn a_restartable_one_that_fails_says_that_something_stays_and_is_partial() {
     let bed = Bed::new().await;
     rows("UNWIND range(1, 100) AS id CREATE (:Old {id: id})");
-    let body = "// whimbrel: restartable\nMATCH (o:Old) CALL (o) { MERGE (:New {id: o.id, x: 100 / (50 - o.id)}) } IN TRANSACTIONS OF 10 ROWS";
+    let body = "// whimbrel: restartable\nMATCH (o:Old) WITH o ORDER BY o.id CALL (o) { MERGE (:New {id: o.id, x: 100 / (50 - o.id)}) } IN TRANSACTIONS OF 10 ROWS";
     let mut session = bed.enter(1).await;
     let wrong = error(session.apply(HISTORY, &script(body)).await.expect_err("fails"));
     assert_eq!(

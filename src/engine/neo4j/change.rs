@@ -132,23 +132,18 @@ impl Neo4jSession {
         step: &Step,
     ) -> Result<Result<(), ScriptFailure>, ScriptFailure> {
         self.begin_seeing().await?;
-        let query = step.statement.text(text);
-        let ran =
-            self.connection.wire.run(query, super::packstream::Value::map([]), 0).await.map_err(lost)?;
-        let refusal: ServerError = match ran {
-            Ok(_) => match self
-                .connection
-                .wire
-                .commit(&format!("{file}: {}", step.statement.number))
-                .await
-                .map_err(lost)?
-            {
-                Ok(_) => return Ok(Ok(())),
-                Err(error) => error,
-            },
+        let (answer, blocker) = self.watched(step.statement.text(text)).await?;
+        let refusal: ServerError = match answer {
+            Ok(()) => {
+                let what = format!("{file}: {}", step.statement.number);
+                match self.connection.wire.commit(&what).await.map_err(lost)? {
+                    Ok(_) => return Ok(Ok(())),
+                    Err(error) => error,
+                }
+            }
             Err(error) => error,
         };
-        Ok(Err(self.took_back(file, Some((text, &step.statement)), refusal).await))
+        Ok(Err(self.gave_way(file, (text, &step.statement), refusal, blocker).await))
     }
 
     /// What the list says, once an index that fills up has done so.

@@ -14,6 +14,7 @@ mod ambiguity;
 mod apply;
 mod assert;
 mod batches;
+mod blockers;
 mod cancel;
 mod change;
 mod check;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::time::timeout;
 
+use super::blockers;
 use super::cancel::{Cancelled, canceller};
 use super::connect::Connection;
 use super::fence::{self, HOLD, Pass, SEE};
@@ -121,10 +122,41 @@ impl Neo4jSession {
         text: &str,
         statement: &Statement,
     ) -> Result<(), ScriptFailure> {
-        let query = statement.text(text);
-        match self.connection.wire.run(query, Value::map([]), NO_ROWS).await.map_err(lost)? {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.took_back(file, Some((text, statement)), error).await),
+        let (answer, blocker) = self.watched(statement.text(text)).await?;
+        match answer {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.gave_way(file, (text, statement), error, blocker).await),
+        }
+    }
+
+    /// Runs a statement, and looks who it waits for.
+    pub(super) async fn watched(
+        &mut self,
+        query: &str,
+    ) -> Result<(Result<(), ServerError>, Option<BlockedBy>), ScriptFailure> {
+        let Self { settings, connection, fence, .. } = self;
+        let Connection { wire, server, .. } = connection;
+        let mut blocker = None;
+        let answer = tokio::select! {
+            biased;
+            answer = wire.run(query, Value::map([]), NO_ROWS) => answer,
+            never = blockers::watch(settings, fence, &server.connection, &mut blocker) => match never {},
+        };
+        Ok((answer.map_err(lost)?.map(drop), blocker))
+    }
+
+    /// As [`Self::took_back`], for a statement that may have been ended because it waited too long for `blocker`.
+    pub(super) async fn gave_way(
+        &mut self,
+        file: &str,
+        at: (&str, &Statement),
+        error: ServerError,
+        blocker: Option<BlockedBy>,
+    ) -> ScriptFailure {
+        let blocker = blocker.filter(|_| is_ended(&error));
+        match (self.took_back(file, Some(at), error).await, blocker) {
+            (ScriptFailure::Failed(_) | ScriptFailure::Blocked(_), Some(by)) => ScriptFailure::Blocked(by),
+            (failure, _) => failure,
         }
     }
 
@@ -167,8 +199,7 @@ impl Neo4jSession {
         at: Option<(&str, &Statement)>,
         error: &ServerError,
     ) -> ScriptFailure {
-        let ended = error.code.contains("Terminated") || error.code.ends_with("LockClientStopped");
-        if self.cancelled.asked() && ended {
+        if self.cancelled.asked() && is_ended(error) {
             return ScriptFailure::Cancelled;
         }
         if passes(error) {
@@ -247,6 +278,11 @@ pub(super) fn failed(file: &str, code: &str, message: String, hint: Option<&str>
         column: None,
         hint: hint.map(str::to_owned),
     })
+}
+
+/// Somebody ended the transaction; while it waited for a lock it is told so by another code.
+fn is_ended(error: &ServerError) -> bool {
+    error.code.contains("Terminated") || error.code.ends_with("LockClientStopped")
 }
 
 /// Another transaction was in the way. `MemoryPoolOutOfMemory` is transient by name only: it will be so again.

@@ -154,3 +154,40 @@ async fn documents_that_were_there_before_are_no_success() {
     );
     session.leave(Claim::GiveUp).await.expect("leaves");
 }
+
+#[tokio::test]
+async fn a_task_that_outlived_its_session_is_ended_before_its_script_is_taken_back() {
+    let bed = Bed::new().await;
+    bed.fill("a", DOCUMENTS);
+    let engine = bed.engine();
+    let undo = "# whimbrel: undo partial-ok\n# @expect 200,404\nDELETE /b\n";
+    let files = [("V1__a.http", reindex("?requests_per_second=50")), ("U1__a.http", undo.to_owned())];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let script = crate::bed::scripts(&files).remove(0);
+    let mut session = enter(&engine, &bed.fence(1)).await;
+    let begun = script.clone();
+    let applying = tokio::spawn(async move { session.apply(HISTORY, &begun).await });
+    runs(&bed).await;
+    // Its process is gone, and nobody has ended the task.
+    applying.abort();
+    let _ = applying.await;
+    let mut session = enter(&engine, &bed.fence(2)).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match session.undo(HISTORY, &script).await {
+            Ok(()) => break,
+            Err(ScriptFailure::Blocked(by)) => {
+                assert_eq!(
+                    by.what,
+                    "request 1 of V1__a.http still runs at the server and is being cancelled"
+                );
+                assert!(Instant::now() < deadline, "it never ends");
+            }
+            Err(failure) => panic!("{failure}"),
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    session.leave(Claim::GiveUp).await.expect("leaves");
+    assert_eq!(task(&bed).await, None);
+    assert!(!bed.has("/b"));
+}

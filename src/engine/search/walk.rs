@@ -362,7 +362,7 @@ pub(super) fn method(request: &Request) -> http::Method {
 }
 
 /// A cluster that is busy or not whole: waiting helps, and whoever waits sees why.
-fn blocked(what: String) -> ScriptFailure {
+pub(super) fn blocked(what: String) -> ScriptFailure {
     ScriptFailure::Blocked(BlockedBy { what, since: None, sql: None, pid: None })
 }
 

@@ -103,6 +103,7 @@ async fn it_waits_while_we_hold_the_lock() {
     let mut waiting = tokio::process::Command::new("java")
         .args(["-cp", &format!("{home}:{home}/lib/*"), "Evolve", &bed.url()])
         .arg(folder.path())
+        .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::piped())
         .kill_on_drop(true)
         .spawn()

@@ -100,22 +100,44 @@ async fn a_task_that_is_gone_is_started_again_and_does_nothing_twice() {
 }
 
 #[tokio::test]
-async fn cancelled_its_task_ends_at_the_server_and_what_it_did_is_said() {
+async fn cancelled_its_task_ends_at_the_server_and_the_next_session_goes_on() {
     let bed = Bed::new().await;
     bed.fill("a", DOCUMENTS);
     let engine = bed.engine();
-    let script = script(&reindex("?requests_per_second=100"));
+    let text = reindex("?requests_per_second=150");
     let mut session = enter(&engine, &bed.fence(1)).await;
     let canceller = session.canceller();
-    let applying = tokio::spawn(async move { session.apply(HISTORY, &script).await });
+    let script_now = script(&text);
+    let applying = tokio::spawn(async move { (session.apply(HISTORY, &script_now).await, session) });
     runs(&bed).await;
     canceller.cancel().await;
-    let failed = applying.await.expect("no panic").expect_err("cancelled");
-    assert!(failed.to_string().contains("it was cancelled (by user request); of 600 documents"), "{failed}");
+    let (ended, session) = applying.await.expect("no panic");
+    let lost = ScriptFailure::Lost { reason: "request 1 was ended on our own request".to_owned() };
+    assert_eq!(ended, Err(lost));
     assert_eq!(task(&bed).await, None);
-    let session = enter(&engine, &bed.fence(2)).await;
+    session.leave(Claim::Keep).await.expect("leaves");
+    let written = bed.count("b");
+    assert!(written < DOCUMENTS as u64, "{written}");
+    // As after a pod that was told to go: another one takes the run up.
+    let mut session = enter(&engine, &bed.fence(2)).await;
     assert_eq!(session.partial().len(), 1);
+    session.apply(HISTORY, &script(&text)).await.expect("goes on");
     session.leave(Claim::GiveUp).await.expect("leaves");
+    assert_eq!(bed.count("b"), DOCUMENTS as u64);
+}
+
+#[tokio::test]
+async fn a_task_that_somebody_else_ended_is_a_failure_that_says_how_far_it_came() {
+    let bed = Bed::new().await;
+    bed.fill("a", DOCUMENTS);
+    let engine = bed.engine();
+    let mut session = enter(&engine, &bed.fence(1)).await;
+    let script = script(&reindex("?requests_per_second=100"));
+    let applying = tokio::spawn(async move { session.apply(HISTORY, &script).await });
+    let id = runs(&bed).await;
+    bed.curl("POST", &format!("/_tasks/{id}/_cancel"), None);
+    let failed = applying.await.expect("no panic").expect_err("ended");
+    assert!(failed.to_string().contains("it was cancelled (by user request); of 600 documents"), "{failed}");
 }
 
 #[tokio::test]
@@ -131,4 +153,41 @@ async fn documents_that_were_there_before_are_no_success() {
         "V1__a.http:2 (statement 1): 2 documents were passed over, because they were there before or changed meanwhile; of 5 documents 3 are created, 0 updated, 0 deleted (version_conflicts). Write to an index of its own that is empty, and see that nobody else writes. What it did before that stays."
     );
     session.leave(Claim::GiveUp).await.expect("leaves");
+}
+
+#[tokio::test]
+async fn a_task_that_outlived_its_session_is_ended_before_its_script_is_taken_back() {
+    let bed = Bed::new().await;
+    bed.fill("a", DOCUMENTS);
+    let engine = bed.engine();
+    let undo = "# whimbrel: undo partial-ok\n# @expect 200,404\nDELETE /b\n";
+    let files = [("V1__a.http", reindex("?requests_per_second=50")), ("U1__a.http", undo.to_owned())];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let script = crate::bed::scripts(&files).remove(0);
+    let mut session = enter(&engine, &bed.fence(1)).await;
+    let begun = script.clone();
+    let applying = tokio::spawn(async move { session.apply(HISTORY, &begun).await });
+    runs(&bed).await;
+    // Its process is gone, and nobody has ended the task.
+    applying.abort();
+    let _ = applying.await;
+    let mut session = enter(&engine, &bed.fence(2)).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match session.undo(HISTORY, &script).await {
+            Ok(()) => break,
+            Err(ScriptFailure::Blocked(by)) => {
+                assert_eq!(
+                    by.what,
+                    "request 1 of V1__a.http still runs at the server and is being cancelled"
+                );
+                assert!(Instant::now() < deadline, "it never ends");
+            }
+            Err(failure) => panic!("{failure}"),
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    session.leave(Claim::GiveUp).await.expect("leaves");
+    assert_eq!(task(&bed).await, None);
+    assert!(!bed.has("/b"));
 }

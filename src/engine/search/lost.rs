@@ -65,6 +65,10 @@ impl Client {
         };
         Ok(match task {
             Task::Running(id) => Fate::Running(Some(id)),
+            // Ended on request, ours or a person's, while nobody waited for it: what it did is passed over.
+            Task::Ended(answer) if again && sent.tries < TRIES && answer.at("/canceled").is_some() => {
+                Fate::Again
+            }
             Task::Ended(answer) => Fate::Ended(Box::new(found(&answer, known))),
             Task::Absent if again && sent.tries < TRIES => Fate::Again,
             Task::Absent => Fate::Unknown(format!(

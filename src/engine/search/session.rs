@@ -12,7 +12,7 @@ use super::lease::Held;
 use super::record::{Entry, Record, SCRIPT, State};
 use super::settings::Kept;
 use super::store::{INDEX, Wrote};
-use super::walk::Of;
+use super::walk::{Of, blocked};
 use crate::engine::{
     BlockedBy, Canceller, Claim, EngineError, Fence, Partial, ScriptError, ScriptFailure, Session,
 };
@@ -191,7 +191,10 @@ impl SearchSession {
                 }
                 return Ok(());
             }
-            (Some(entry), None) if entry.state == State::Started => Entry { part: Some(entry.done), ..entry },
+            (Some(entry), None) if entry.state == State::Started => {
+                self.end_what_runs(&entry).await?;
+                Entry { part: Some(entry.done), ..entry }
+            }
             (_, None) => return Err(Self::drift(script, "it is not in the history".to_owned())),
             (Some(entry), Some(_)) => Entry { part: None, ..entry },
             // The other tool applied it.
@@ -217,6 +220,17 @@ impl SearchSession {
             ..entry
         };
         self.write("begin an undo", entry).await
+    }
+
+    /// What a script has started must not go on while it is taken back: a task would make again what its undo deletes.
+    async fn end_what_runs(&self, entry: &Entry) -> Result<(), ScriptFailure> {
+        let Some(sent) = &entry.sent else { return Ok(()) };
+        let Some(id) = self.client.running(&sent.opaque).await? else { return Ok(()) };
+        self.client.cancel(&id).await;
+        Err(blocked(format!(
+            "request {} of {} still runs at the server and is being cancelled",
+            sent.number, entry.file
+        )))
     }
 
     /// The entry in its last state, its history first: the history is the truth.

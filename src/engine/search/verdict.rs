@@ -107,6 +107,9 @@ fn failures(request: &Request, answer: &Answer, known: Known) -> Verdict {
     Verdict::Done
 }
 
+/// The code of work that somebody ended at the server.
+pub(super) const CANCELED: &str = "canceled";
+
 fn refused(code: &str, message: String, in_part: bool) -> Verdict {
     Verdict::Refused(Refused { code: code.to_owned(), message, hint: None, in_part })
 }
@@ -156,7 +159,7 @@ pub(super) fn by_query(answer: &Answer, known: Known) -> Verdict {
     let written = number("/created") + number("/updated") + number("/deleted");
     let in_part = written > 0;
     if let Some(why) = answer.at("/canceled").and_then(Value::as_str) {
-        return refused("canceled", format!("it was cancelled ({why}){}", counts(answer)), in_part);
+        return refused(CANCELED, format!("it was cancelled ({why}){}", counts(answer)), in_part);
     }
     if let Some(first) = answer.at("/failures").and_then(|all| all.get(0)) {
         let cause = if first["cause"].is_null() { &first["reason"] } else { &first["cause"] };

@@ -11,7 +11,7 @@ use super::lost::Fate;
 use super::record::{Entry, Sent, State};
 use super::session::{SearchSession, as_failure};
 use super::task::{FIRST_LOOK, LAST_LOOK, Task};
-use super::verdict::{Known, Refused, Verdict, judge};
+use super::verdict::{CANCELED, Known, Refused, Verdict, judge};
 use super::{aliases, task};
 use crate::engine::{BlockedBy, ScriptError, ScriptFailure};
 use crate::script::Script;
@@ -291,6 +291,16 @@ impl SearchSession {
     ) -> Result<(), ScriptFailure> {
         match verdict {
             Verdict::Done => self.done(of, request).await,
+            // We ended it ourselves, because the driver was called away: whoever goes on sends it again, if that is safe.
+            Verdict::Refused(refused)
+                if refused.code == CANCELED
+                    && self.cancelled.load(Ordering::Relaxed)
+                    && matches!(request.class(), Class::Idempotent | Class::Task { again: true }) =>
+            {
+                Err(ScriptFailure::Lost {
+                    reason: format!("request {} was ended on our own request", request.number),
+                })
+            }
             Verdict::Refused(refused) => self.refused(of, request, refused).await,
             Verdict::NotNow(why) => {
                 Err(blocked(format!("request {} ({request}) was not taken: {why}", request.number)))
@@ -352,7 +362,7 @@ pub(super) fn method(request: &Request) -> http::Method {
 }
 
 /// A cluster that is busy or not whole: waiting helps, and whoever waits sees why.
-fn blocked(what: String) -> ScriptFailure {
+pub(super) fn blocked(what: String) -> ScriptFailure {
     ScriptFailure::Blocked(BlockedBy { what, since: None, sql: None, pid: None })
 }
 

@@ -38,6 +38,11 @@ demo: | target ## The main job on a real cluster, watched live: all six acts
 	$(call say,demo: a cluster, the operator from its chart, a small platform, and six acts)
 	@examples/demo/run
 
+.PHONY: demo-search
+demo-search: | target ## A search server on a real cluster: a reindex behind an alias, and a script that is taken back
+	$(call say,demo-search: a cluster with an OpenSearch, and two acts)
+	@examples/search/run
+
 .PHONY: up
 up: ## Bring the cluster up and print its kubeconfig
 	$(call say,up: a real Kubernetes from package registries)
@@ -142,9 +147,11 @@ crash: | target ## Every fault point of the demo's acts but the fourth: hours, g
 	@if git diff --quiet HEAD; then export WHIMBREL_CRASH_DONE=$(CURDIR)/target/crash-$$(git rev-parse HEAD); fi; $(CRASH)
 
 .PHONY: test-e2e
-test-e2e: | target ## The six acts of the demo on a fresh cluster, from `helm install` to the last byte
+test-e2e: | target ## The acts of the examples on a fresh cluster, from `helm install` to the last byte
 	$(call say,test-e2e: the acts on a real cluster)
 	@testbed/testbed down; examples/demo/run --check
+	$(call say,test-e2e: the acts on a search server)
+	@examples/search/run
 
 .PHONY: sim
 sim: | target ## 100,000 seeds

@@ -100,7 +100,8 @@ pub(super) async fn reconcile(target: Arc<DatabaseTarget>, operator: Arc<Operato
         true if held => Some(sweep::EVERY),
         true => None,
     };
-    let drift = drift(&target, &new, now);
+    // A look that is due and can't be had, of a target that a run holds or that does not answer, is not asked for at once.
+    let drift = drift(&target, &new, now).map(|due| due.max(DRIFT_AT_MOST));
     Ok(looks.into_iter().chain(kept).chain(drift).min().map_or_else(Action::await_change, Action::requeue))
 }
 
@@ -468,6 +469,24 @@ mod tests {
         assert!(!uses(json!({"watermarks": mark("tas"), "outcome": "Succeeded"})));
         assert!(uses(json!({"watermarks": mark("tas"), "outcome": "Held"})));
         assert!(user(&[], "tas", true).is_some(), "a run of another namespace");
+    }
+
+    #[test]
+    fn drift_is_looked_for_as_often_as_the_target_says_and_no_more_often_than_that() {
+        let target = |every: &str| -> DatabaseTarget {
+            let drift = json!({ "every": every });
+            serde_json::from_value(json!({"metadata": {"name": "tas"}, "spec": {"drift": drift}})).unwrap()
+        };
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let engine = json!({"kind": "postgresql", "checkedAt": at(1000)});
+        let seen: DatabaseTargetStatus = serde_json::from_value(json!({"engine": engine})).unwrap();
+        let due = |every: &str, now: i64| drift(&target(every), &seen, at(now)).unwrap();
+        assert_eq!(due("1h", 1000), Duration::from_secs(3600));
+        assert_eq!(due("1h", 2800), Duration::from_secs(1800));
+        assert_eq!(due("1h", 9000), Duration::ZERO);
+        assert_eq!(due("1s", 1000), DRIFT_AT_MOST);
+        let never = serde_json::from_value(json!({"metadata": {"name": "tas"}, "spec": {}})).unwrap();
+        assert_eq!(drift(&never, &seen, at(9000)), None);
     }
 
     #[test]

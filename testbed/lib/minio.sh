@@ -57,7 +57,7 @@ start_minio() {
       >"$PLACE/log" 2>&1 </dev/null &
     echo $! >"$PLACE/pid"
     echo "$port" >"$PLACE/port"
-    until_true 30 minio_answers_or_ended
+    until_true 30 minio_answers_or_ended || true
     if minio_runs; then
       return
     fi

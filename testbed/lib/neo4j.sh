@@ -135,11 +135,12 @@ start_server() {
     org.neo4j.server.CommunityEntryPoint "--home-dir=$home" "--config-dir=$home/conf" \
     >"$home/logs/console.log" 2>&1 </dev/null &
   echo $! >"$home/run/pid"
-  until_true 90 answers_or_died "$1" || true
+  until_true 90 answers_or_ended "$1" || true
   runs "$1" || fail "Neo4j did not start: $(tail -n 3 "$home/logs/neo4j.log" "$home/logs/console.log" 2>/dev/null)"
 }
 
-answers_or_died() { ! alive "$1" || runs "$1"; }
+# Not by its arguments: in its first moments the process is still the shell that becomes the server.
+answers_or_ended() { runs "$1" || [[ ! -e /proc/$(<"$PLACE/$1/run/pid") ]]; }
 
 # runs NAME: the process is there, says that it is started, and its port answers.
 runs() {

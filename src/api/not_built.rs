@@ -124,9 +124,10 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
     NotBuilt {
         places: |target| {
             let proven = target.neo4j.is_some() && target.backup.verification != VerificationLevel::None;
-            when(proven, "spec.backup.verification")
+            let stops = target.server.as_ref().is_some_and(|server| server.volume_claim.is_some());
+            when(proven && !stops, "spec.backup.verification")
         },
-        sentence: "backups of neo4j are not built yet; say None, give every script an undo that keeps data, and take a dump by hand before the plan",
+        sentence: "neo4j is backed up while its server is stopped: name spec.server with volumeClaim and dataPath; or say None, give every script an undo that keeps data, and take a dump by hand before the plan",
     },
     NotBuilt {
         places: |target| {
@@ -148,13 +149,13 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
     },
     NotBuilt {
         places: |target| {
-            let server = target.server.as_ref();
+            let server = target.server.as_ref().filter(|_| target.neo4j.is_none());
             let mut places =
                 when(server.is_some_and(|s| s.volume_claim.is_some()), "spec.server.volumeClaim");
             places.extend(when(server.is_some_and(|s| s.data_path.is_some()), "spec.server.dataPath"));
             places
         },
-        sentence: "offline backups are not built yet, and nothing else needs it; remove it",
+        sentence: "offline backups are built for neo4j alone, and nothing else needs it; remove it",
     },
     NotBuilt {
         places: |target| {

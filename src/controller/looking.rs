@@ -14,7 +14,6 @@ use crate::cluster::{Acting, Holder, ReadError, get_if_there, list_all};
 use crate::engine::{Engine, EngineError, Look};
 use crate::program::{
     Action, Compiled, Intent, Refusal, Seen, TargetSeen, WorkloadRef, WorkloadSeen, compile, hash, parse,
-    workload,
 };
 use crate::script::{Bundle, Dialect, read_bundle};
 use crate::words::{self, TargetFacts};
@@ -82,10 +81,11 @@ pub(super) async fn look(
     let intent_hash = hash::intent_hash(&plan.spec, &digests);
     let looking = async {
         let targets = open(operator, plan, &namespace, &intent).await?;
+        let servers = servers(&targets, &namespace)?;
         let mut seen = Seen {
             bundles,
             variables: variables::read(operator, &acting, plan, &namespace).await?,
-            workloads: workloads(operator, &acting, &intent, run).await?,
+            workloads: workloads(operator, &acting, &intent, &servers, run).await?,
             flags: flags(&acting, &intent).await?,
             succeeded_before: succeeded_before(&intent_hash),
             ..Seen::default()
@@ -241,9 +241,10 @@ async fn look_at(
         quiet_for_ms: u64::try_from(target.object.spec.quiet.for_.get().as_millis()).unwrap_or(u64::MAX),
         bytes: look.bytes,
         verification: target.object.spec.backup.verification,
-        server: target.object.spec.server.as_ref().map(|server| workload(&server.workload(), namespace)),
+        server: target.server(namespace),
+        offline: target.offline().and_then(|_| target.server(namespace)),
         speaks: target.engine.dialect(),
-        backed_up: target.engine.is_backed_up(),
+        backed_up: target.is_backed_up(),
         of_the_peer: of_the_peer(target),
         histories: provable(name, look)?,
     })
@@ -347,18 +348,39 @@ fn layout(layout: api::plan::Layout) -> Result<crate::script::Layout, String> {
         .map_err(|_| format!("layout {layout} is not one of files that are read here"))
 }
 
-/// Every workload that an intent names, as it is.
+/// The servers that are stopped for backups. Their Jobs mount their volumes, which is possible only in their own namespace.
+fn servers(
+    targets: &BTreeMap<String, OpenTarget>,
+    namespace: &str,
+) -> Result<BTreeSet<WorkloadRef>, Refused> {
+    let mut servers = BTreeSet::new();
+    for (name, target) in targets.iter().filter(|(_, target)| target.offline().is_some()) {
+        let Some(server) = target.server(namespace) else { continue };
+        if server.namespace != namespace {
+            let message = format!(
+                "target {name}: {server} is in another namespace than the target, where no Job can mount its volume: make target and plan in namespace {}",
+                server.namespace
+            );
+            return Err(Refused::new("InvalidSpec", message));
+        }
+        servers.insert(server);
+    }
+    Ok(servers)
+}
+
+/// Every workload that an intent names, as it is, and the servers that are stopped for backups.
 async fn workloads(
     operator: &Operator,
     acting: &Acting,
     intent: &Intent,
+    servers: &BTreeSet<WorkloadRef>,
     run: Option<(&str, u64)>,
 ) -> Result<BTreeMap<WorkloadRef, WorkloadSeen>, Refused> {
     let rolled = intent.steps.iter().flatten().filter_map(|step| match &step.action {
         Action::Rollout { workload, .. } => Some(workload),
         _ => None,
     });
-    let all: BTreeSet<&WorkloadRef> = intent.dependents.iter().chain(rolled).collect();
+    let all: BTreeSet<&WorkloadRef> = intent.dependents.iter().chain(rolled).chain(servers).collect();
     let mut workloads = BTreeMap::new();
     let mut scalers = BTreeMap::new();
     for of in all {

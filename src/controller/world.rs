@@ -209,14 +209,14 @@ impl RealCluster {
                     application_name: &tool_name(&fence, tool),
                 };
                 match &request.work {
-                    JobWork::Restore { run, path, sha256 } => {
+                    JobWork::Restore { run, path, sha256, .. } => {
                         let backup = BackupToRestore { run: *run, path, sha256 };
                         backup::job_for_restore(&input, &source, backup)
                     }
                     _ => backup::job_for_backup(&input, &source),
                 }
             }
-            JobWork::Verify { path, level, bytes } => {
+            JobWork::Verify { path, level, bytes, .. } => {
                 backup::job_for_verify(&input, path, proof(*level)?, *bytes)
             }
         };

@@ -32,14 +32,6 @@ impl AnyEngine {
             Self::Search(_) => Dialect::Http,
         }
     }
-
-    /// Whether a run can take a backup of it.
-    pub fn is_backed_up(&self) -> bool {
-        match self {
-            Self::Postgresql(_) | Self::Search(_) => true,
-            Self::Neo4j(_) => false,
-        }
-    }
 }
 
 /// A session of any engine that is built.

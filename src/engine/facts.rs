@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::script::HistoryRow;
 
@@ -126,7 +127,7 @@ pub struct RestoreTrial {
 }
 
 /// What the restored copy must be before it is swapped in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// Digest per history, as [`Proof::histories`] had them before the first script.
     pub histories: BTreeMap<String, String>,

@@ -87,6 +87,9 @@ pub struct TargetPlan {
     /// A run takes a backup of it; else undo files are the only way back.
     #[serde(default = "yes", skip_serializing_if = "is_so")]
     pub backed_up: bool,
+    /// The server that is stopped for its backup, and again for a restore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offline: Option<WorkloadRef>,
 }
 
 fn yes() -> bool {
@@ -155,6 +158,11 @@ impl Program {
             |of: fn(&Kind) -> bool| self.forward.iter().position(|group| group.iter().any(|op| of(&op.kind)));
         let backup = place(|kind| matches!(kind, Kind::Backup { .. }));
         backup.is_some() && backup < place(|kind| matches!(kind, Kind::ProveQuiet { .. }))
+    }
+
+    /// Whether a target is backed up and restored while its server is stopped.
+    pub fn is_offline(&self, target: &str) -> bool {
+        self.targets.get(target).is_some_and(|target| target.offline.is_some())
     }
 
     /// The targets that scripts are applied to, sorted.

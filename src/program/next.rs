@@ -213,10 +213,10 @@ fn begins(program: &Program, group: &[Op], record: &Record) -> bool {
     if group.iter().any(|op| touched(record, &op.id)) {
         return false;
     }
-    let is_down = |op: &Op| matches!(op.kind, Kind::Quiesce { .. }) && touched(record, &op.id);
-    let down = program.forward.iter().flatten().any(is_down);
+    let takes_down = |op: &Op| matches!(op.kind, Kind::Quiesce { .. } | Kind::StopServer { .. });
+    let down = program.forward.iter().flatten().any(|op| takes_down(op) && touched(record, &op.id));
     let before =
-        |op: &Op| matches!(op.kind, Kind::Quiesce { .. } | Kind::Backup { .. } | Kind::VerifyBackup { .. });
+        |op: &Op| takes_down(op) || matches!(op.kind, Kind::Backup { .. } | Kind::VerifyBackup { .. });
     group.iter().any(|op| op.step.is_some() || !down && before(op))
 }
 

@@ -126,6 +126,20 @@ pub enum Kind {
         /// The target.
         target: String,
     },
+    /// Scales a database server to zero and sees its pods gone: its backup reads the files of a server that is stopped.
+    StopServer {
+        /// The server.
+        workload: WorkloadRef,
+    },
+    /// Brings a stopped server back, and sees it answer.
+    StartServer {
+        /// The server.
+        workload: WorkloadRef,
+        /// The targets that it serves.
+        targets: Vec<String>,
+        /// How long it may take to become ready, in seconds.
+        ready_within: u64,
+    },
     /// Takes the backup by a Job.
     Backup {
         /// The target.

@@ -50,6 +50,8 @@ pub struct TargetSeen {
     pub speaks: Dialect,
     /// Whether a run can take a backup of it; not of every engine that is built.
     pub backed_up: bool,
+    /// It is backed up while this server is stopped.
+    pub offline: Option<WorkloadRef>,
     /// Histories that neo4j-migrations reads too: files of that tool's names only.
     pub of_the_peer: BTreeSet<String>,
 }

@@ -34,6 +34,7 @@ pub(super) fn salvage(record: &MigrationRunStatus, leases: &BTreeMap<String, Str
         bytes: 0,
         verification: VerificationLevel::None,
         backed_up: true,
+        offline: None,
     };
     Program {
         format: FORMAT,

@@ -4,7 +4,7 @@
 use crate::api::run::{MigrationRunStatus, Original};
 use crate::api::target::VerificationLevel;
 use crate::cluster::Holder;
-use crate::engine::Engine;
+use crate::engine::{Engine, Stamp};
 use crate::program::{OpId, Program, WorkloadRef, WorkloadSeen};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -121,6 +121,8 @@ pub enum JobWork {
         level: VerificationLevel,
         /// Size of the database in bytes: a scratch server needs room for it.
         bytes: u64,
+        /// What is in it, where the backup itself can't say.
+        expected: Stamp,
     },
     /// Makes a copy of the database from the backup at this path, beside it.
     Restore {
@@ -130,6 +132,8 @@ pub enum JobWork {
         path: String,
         /// SHA-256 of its manifest: another backup at the same path is not this one.
         sha256: String,
+        /// What the copy must have.
+        expected: Stamp,
     },
 }
 

@@ -166,8 +166,10 @@ impl Walk {
     pub(super) fn mark_downtime(&mut self, kind: &Kind, now: Timestamp) {
         let status = &mut self.saved.status;
         match kind {
-            Kind::Quiesce { .. } if status.down_from.is_none() => status.down_from = Some(Time(now)),
-            Kind::GiveBack { .. } | Kind::Rollout(_) | Kind::RollBack { .. }
+            Kind::Quiesce { .. } | Kind::StopServer { .. } if status.down_from.is_none() => {
+                status.down_from = Some(Time(now))
+            }
+            Kind::GiveBack { .. } | Kind::Rollout(_) | Kind::RollBack { .. } | Kind::StartServer { .. }
                 if status.down_from.is_some() =>
             {
                 status.down_to = Some(Time(now));

@@ -271,13 +271,13 @@ fn ends_well(kind: &Kind) -> Option<EventReason> {
     Some(match kind {
         Kind::Gate(Gate::Window) => EventReason::WindowOpened,
         Kind::Gate(_) => EventReason::Approved,
-        Kind::Quiesce { .. } => EventReason::WorkloadScaledDown,
+        Kind::Quiesce { .. } | Kind::StopServer { .. } => EventReason::WorkloadScaledDown,
         Kind::ProveQuiet { .. } => EventReason::Quiesced,
         Kind::VerifyBackup { .. } => EventReason::BackupVerified,
         Kind::Apply { .. } | Kind::Configure { .. } => EventReason::StepApplied,
         Kind::Rollout(_) => EventReason::RolloutComplete,
         Kind::Verify(_) | Kind::VerifyFinal => EventReason::VerificationPassed,
-        Kind::GiveBack { .. } => EventReason::WorkloadGivenBack,
+        Kind::GiveBack { .. } | Kind::StartServer { .. } => EventReason::WorkloadGivenBack,
         Kind::Undo { .. } | Kind::Deconfigure { .. } | Kind::RollBack { .. } => EventReason::StepUndone,
         Kind::Restore { .. } => EventReason::RestoreVerified,
         Kind::Trial { .. }
@@ -305,9 +305,11 @@ fn ends_badly(kind: &Kind) -> EventReason {
 
 fn related(kind: &Kind) -> Option<Related> {
     match kind {
-        Kind::Quiesce { workload } | Kind::GiveBack { workload, .. } | Kind::RollBack { workload, .. } => {
-            Some(Related::Workload(workload.clone()))
-        }
+        Kind::Quiesce { workload }
+        | Kind::GiveBack { workload, .. }
+        | Kind::StopServer { workload }
+        | Kind::StartServer { workload, .. }
+        | Kind::RollBack { workload, .. } => Some(Related::Workload(workload.clone())),
         Kind::Rollout(rollout) => Some(Related::Workload(rollout.workload.clone())),
         other => other.target().map(|target| Related::Target(target.to_owned())),
     }

@@ -323,6 +323,8 @@ fn act(kind: &Kind, doing: Option<&Doing>) -> String {
         Kind::Quiesce { workload } if workload.is_cron() => format!("suspends {workload}"),
         Kind::Quiesce { workload } => format!("scales {workload} to zero"),
         Kind::ProveQuiet { target } => format!("proves that {target} is quiet"),
+        Kind::StopServer { workload } => format!("stops {workload}"),
+        Kind::StartServer { workload, .. } => format!("starts {workload}"),
         Kind::Backup { target } => format!("backs up {target}{}", more()),
         Kind::VerifyBackup { target, level } => {
             format!("proves the backup of {target} to level {level}{}", more())
@@ -351,6 +353,8 @@ pub(super) fn finished(kind: &Kind) -> String {
         Kind::Quiesce { workload } if workload.is_cron() => format!("{workload} is suspended"),
         Kind::Quiesce { workload } => format!("{workload} is at zero, its pods are gone"),
         Kind::ProveQuiet { target } => format!("{target} is proven quiet"),
+        Kind::StopServer { workload } => format!("{workload} is stopped, its pods are gone"),
+        Kind::StartServer { workload, .. } => format!("{workload} runs again and answers"),
         Kind::Backup { target } => format!("{target} is backed up"),
         Kind::VerifyBackup { target, level } => format!("the backup of {target} is proven to level {level}"),
         Kind::Apply { target, .. } => format!("all scripts are applied to {target}"),

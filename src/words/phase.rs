@@ -41,7 +41,10 @@ fn of_kind(kind: &Kind) -> Phase {
         | Kind::Freeze
         | Kind::Inherit => Phase::Pending,
         Kind::Quiesce { .. } | Kind::ProveQuiet { .. } => Phase::Quiescing,
-        Kind::Backup { .. } | Kind::VerifyBackup { .. } => Phase::BackingUp,
+        Kind::StopServer { .. }
+        | Kind::StartServer { .. }
+        | Kind::Backup { .. }
+        | Kind::VerifyBackup { .. } => Phase::BackingUp,
         Kind::Apply { .. } => Phase::Migrating,
         Kind::Configure { .. } | Kind::MarkWrites | Kind::Rollout(_) | Kind::GiveBack { .. } => {
             Phase::RollingOut

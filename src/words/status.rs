@@ -195,10 +195,12 @@ fn blocked_by(view: &View<'_>) -> Vec<BlockedBy> {
 /// What an op waits for when it waits.
 fn subject(op: &Op) -> (BlockerKind, String) {
     match &op.kind {
-        Kind::Quiesce { workload } => (BlockerKind::Pod, workload.to_string()),
-        Kind::GiveBack { workload, .. } | Kind::RollBack { workload, .. } => {
-            (BlockerKind::Workload, workload.to_string())
+        Kind::Quiesce { workload } | Kind::StopServer { workload } => {
+            (BlockerKind::Pod, workload.to_string())
         }
+        Kind::GiveBack { workload, .. }
+        | Kind::StartServer { workload, .. }
+        | Kind::RollBack { workload, .. } => (BlockerKind::Workload, workload.to_string()),
         Kind::Rollout(rollout) => (BlockerKind::Workload, rollout.workload.to_string()),
         Kind::ProveQuiet { target } => (BlockerKind::Session, target.clone()),
         Kind::Backup { target } | Kind::VerifyBackup { target, .. } => (BlockerKind::Pod, target.clone()),
@@ -224,6 +226,8 @@ fn workloads(view: &View<'_>) -> Vec<WorkloadStatus> {
         let blocked = view.at_hand().into_iter().find_map(|op| match &op.kind {
             Kind::Rollout(rollout) if rollout.workload == *of => view.doing(op)?.blocked.clone(),
             Kind::Quiesce { workload }
+            | Kind::StopServer { workload }
+            | Kind::StartServer { workload, .. }
             | Kind::GiveBack { workload, .. }
             | Kind::RollBack { workload, .. }
                 if workload == of =>

@@ -135,8 +135,10 @@ impl<'a> View<'a> {
     fn after(&self, op: &Op, of: &WorkloadRef) -> Option<WorkloadState> {
         let state = self.state(op)?;
         match &op.kind {
-            Kind::Quiesce { workload } if workload == of => Some(WorkloadState::Quiesced),
-            Kind::GiveBack { workload, .. } if workload == of => {
+            Kind::Quiesce { workload } | Kind::StopServer { workload } if workload == of => {
+                Some(WorkloadState::Quiesced)
+            }
+            Kind::GiveBack { workload, .. } | Kind::StartServer { workload, .. } if workload == of => {
                 (state == OpState::Done).then_some(WorkloadState::GivenBack)
             }
             Kind::Rollout(rollout) if rollout.workload == *of => Some(match state {
@@ -157,15 +159,17 @@ impl<'a> View<'a> {
         self.program().is_some_and(|program| !program.on_failure.give_back)
     }
 
-    /// The dependents that do not run as before or as rolled out.
+    /// The dependents, and servers that were stopped, that do not run as before or as rolled out.
     pub(super) fn down(&self) -> Vec<&'a WorkloadRef> {
-        let dependents = self.program().map(|program| program.dependents.as_slice()).unwrap_or_default();
+        let Some(program) = self.program() else { return Vec::new() };
+        let servers = program.targets.values().filter_map(|target| target.offline.as_ref());
+        let all = program.dependents.iter().chain(servers);
         let down = |of: &&WorkloadRef| {
             !matches!(
                 self.workload(of),
                 WorkloadState::Untouched | WorkloadState::GivenBack | WorkloadState::RolledOut
             )
         };
-        dependents.iter().filter(down).collect()
+        all.filter(down).collect()
     }
 }

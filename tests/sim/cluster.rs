@@ -1,5 +1,6 @@
 //! The cluster's side of the simulated world: objects with versions, pods that take their time.
 
+use super::scenario::TARGET;
 use super::world::{State, Workload, World};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -194,6 +195,7 @@ impl Cluster for SimCluster {
             w.version += 1;
             let before = w.replicas;
             apply(w, change, bugs);
+            let (stops, starts) = (w.replicas == 0, before == 0 && w.replicas > 0);
             if w.replicas == 0 && before > 0 {
                 w.pods_until = Some(Instant::now() + stop);
             }
@@ -203,6 +205,9 @@ impl Cluster for SimCluster {
                 if writes && good && w.images.values().any(|image| image.ends_with(":2")) {
                     state.write_as_others();
                 }
+            }
+            if state.server.as_ref() == Some(&seen.of) {
+                serve(state, stops, starts);
             }
             Ok(())
         })
@@ -232,6 +237,7 @@ impl Cluster for SimCluster {
         self.call("start_job", |state| {
             state.writes += 1;
             if job.work == JobWork::Backup {
+                state.alone_with_the_files("a backup is taken");
                 let db = state.database(&job.target);
                 db.backup = Some(db.data());
             }
@@ -257,6 +263,10 @@ impl Cluster for SimCluster {
                 return Ok(JobSeen::Failed("the server's disk is full".into()));
             }
             Ok(JobSeen::Succeeded(match job.work {
+                JobWork::Restore { .. } if state.server.is_some() => {
+                    put_files_back(state, job);
+                    serde_json::json!({ "aside": "wb-aside-1" })
+                }
                 JobWork::Backup => serde_json::json!({
                     "target": job.target, "path": "p", "at": "2027-01-15T08:00:00Z", "level": "None", "bytes": 1, "sha256": ""
                 }),
@@ -317,6 +327,32 @@ impl Cluster for SimCluster {
     async fn report(&self, _: &Report) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+}
+
+/// The server goes, and its sessions with it; or comes, and finds its files left alone.
+fn serve(state: &mut State, stops: bool, starts: bool) {
+    if stops {
+        let db = state.database(TARGET);
+        db.sessions.clear();
+        db.lock = None;
+    }
+    let now = Instant::now();
+    let on_files = |op: &str| op.starts_with("backup/") || op.contains("restore/");
+    if starts && state.jobs.iter().any(|(op, until)| on_files(op) && *until > now) {
+        state.violation("the server was started under a Job that works on its files".into());
+    }
+}
+
+/// What the Job has done by its end: the files of the backup are in place, stamped, and those that were there are kept.
+fn put_files_back(state: &mut State, job: &JobRequest) {
+    state.alone_with_the_files("a backup is put back");
+    let db = state.database(&job.target);
+    if db.aside.is_some() {
+        return;
+    }
+    let copy = db.backup.clone().unwrap_or_default();
+    db.lost_writes += db.noticeable_writes - copy.noticeable_writes;
+    db.put_back(copy, job.epoch, "r-uid");
 }
 
 fn seen(of: &WorkloadRef, w: &Workload, broken: &[String]) -> WorkloadSeen {

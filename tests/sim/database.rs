@@ -2,7 +2,7 @@
 //! a fence row that is locked to commit, effects that can be counted.
 
 use super::stored::{Answer, Database, Entry, ServerSession};
-use super::world::World;
+use super::world::{State, World};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +83,7 @@ impl Engine for SimEngine {
         self.world
             .call(self.driver, "quiet", || {
                 let mut state = self.world.state();
+                reachable(&state)?;
                 let writers =
                     if state.bugs.terminating_is_gone { Vec::new() } else { state.connected_pods() };
                 let db = state.database(&self.target);
@@ -98,6 +99,7 @@ impl Engine for SimEngine {
         self.world
             .call(self.driver, "proof", || {
                 let mut state = self.world.state();
+                reachable(&state)?;
                 let db = state.database(&self.target);
                 let digest = whimbrel::program::history_digest(&db.history);
                 let effects = db.effects.iter().filter(|(_, n)| **n != 0).collect::<Vec<_>>();
@@ -111,6 +113,7 @@ impl Engine for SimEngine {
     async fn query(&self, _: &str, _: Duration) -> Result<Rows, EngineError> {
         self.world
             .call(self.driver, "query", || {
+                reachable(&self.world.state())?;
                 let answer = if self.world.check_holds() { "0" } else { "7" };
                 Ok(Rows {
                     columns: vec!["count".into()],
@@ -134,6 +137,11 @@ impl Engine for SimEngine {
             .await
             .unwrap_or_else(|_| Err(lost()))
     }
+}
+
+fn reachable(state: &State) -> Result<(), EngineError> {
+    let refused = || EngineError::Unreachable { at: "sim".into(), reason: "connection refused".into() };
+    if state.answers() { Ok(()) } else { Err(refused()) }
 }
 
 fn foreign(name: String) -> ForeignSession {
@@ -172,19 +180,13 @@ impl SimEngine {
         }
         let lost = db.noticeable_writes - copy.noticeable_writes;
         db.lost_writes += if stamp.mark.is_some() { lost } else { 0 };
-        db.aside = Some(db.data());
-        db.sessions.clear();
-        db.lock = None;
-        db.partial.clear();
-        db.journal.clear();
-        (db.token, db.claim) = (fence.token, Some(fence.run_uid.clone()));
-        (db.history, db.effects, db.statements) = (copy.history, copy.effects, copy.statements);
-        (db.foreign_writes, db.noticeable_writes) = (copy.foreign_writes, copy.noticeable_writes);
+        db.put_back(copy, fence.token, &fence.run_uid);
         Ok(put)
     }
 
     fn try_enter(&self, fence: &Fence) -> Result<SimSession, EngineError> {
         let mut state = self.world.state();
+        reachable(&state)?;
         let naive = state.bugs.naive_fence;
         let db = state.database(&self.target);
         if let Some(holder) = db.lock

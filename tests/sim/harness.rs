@@ -110,7 +110,7 @@ async fn play(seed: u64, faults: Faults, bugs: Bugs, trace: bool) -> Result {
     let (orders, mut inbox) = mpsc::unbounded_channel();
     let scenario = scenario::of_seed(seed);
     let (undo, third) = (scenario::Undo::of_seed(seed), Third::of_seed(seed));
-    let state = scenario::platform(undo, third, seed.is_multiple_of(7), bugs);
+    let state = scenario::platform(undo, third, scenario::Taken::of_seed(seed), bugs);
     let world = World::new(seed, faults, state, scenario, orders, trace);
     let mut stage = Stage::new(world.clone(), Signals::default());
     let outcome = drive(&mut stage, &mut inbox, trace).await;

@@ -122,6 +122,9 @@ fn check_workload(state: &mut State, name: &str, replicas: i32, image: &str) {
 }
 
 fn released(state: &mut State) {
+    if !state.answers() {
+        state.violation("ended, and the database's server is down".into());
+    }
     let claimed: Vec<String> = state
         .workloads
         .iter()

@@ -27,7 +27,7 @@ fn play(seed: u64, undo: Undo, writes: bool, faults: Faults, accepts_loss: bool,
         .expect("a runtime");
     runtime.block_on(async {
         let (orders, mut inbox) = mpsc::unbounded_channel();
-        let state = scenario::platform(undo, Third::Whole, false, Bugs::default());
+        let state = scenario::platform(undo, Third::Whole, scenario::Taken::Quiesced, Bugs::default());
         let world = World::new(seed, Faults::new(), state, Scenario::default(), orders, trace);
         let mut stage = Stage::new(world.clone(), Signals::default());
         let first = drive(&mut stage, &mut inbox, false).await;

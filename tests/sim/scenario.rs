@@ -177,24 +177,50 @@ fn running(name: &str, replicas: i32) -> Workload {
     }
 }
 
+/// How the backup is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// In silence.
+    Quiesced,
+    /// While services run.
+    Online,
+    /// While the server is stopped.
+    Offline,
+}
+
+impl Taken {
+    /// Of a seed.
+    pub fn of_seed(seed: u64) -> Self {
+        match (seed % 7, seed % 5) {
+            (0, _) => Self::Online,
+            (_, 4) => Self::Offline,
+            _ => Self::Quiesced,
+        }
+    }
+}
+
 /// The platform before the run.
-pub fn platform(undo: Undo, third: Third, online: bool, bugs: Bugs) -> State {
-    of_intent(&Intent { online, ..intent() }, undo, third, bugs)
+pub fn platform(undo: Undo, third: Third, taken: Taken, bugs: Bugs) -> State {
+    let online = taken == Taken::Online;
+    of_intent(&Intent { online, ..intent() }, undo, third, taken, bugs)
 }
 
 /// The same platform, with a plan that a person must approve.
 pub fn asking(undo: Undo) -> State {
-    of_intent(&Intent { approval: true, ..intent() }, undo, Third::Whole, Bugs::default())
+    let intent = Intent { approval: true, ..intent() };
+    of_intent(&intent, undo, Third::Whole, Taken::Quiesced, Bugs::default())
 }
 
-fn of_intent(intent: &Intent, undo: Undo, third: Third, bugs: Bugs) -> State {
-    let workloads = BTreeMap::from([
+fn of_intent(intent: &Intent, undo: Undo, third: Third, taken: Taken, bugs: Bugs) -> State {
+    let offline = (taken == Taken::Offline).then(|| workload("StatefulSet", "store"));
+    let mut workloads = BTreeMap::from([
         (workload("Deployment", "api"), running("api", 3)),
         (workload("Deployment", "worker"), running("worker", 2)),
         (workload("Deployment", "mailer"), running("mailer", 1)),
         (workload("Deployment", "web"), running("web", 2)),
         (workload("CronJob", "nightly"), running("nightly", 0)),
     ]);
+    workloads.extend(offline.iter().map(|of| (of.clone(), running("store", 1))));
     let all = bundle(undo, third);
     let first: Script = all.scripts[0].clone();
     let history = vec![HistoryRow::of(&first, 1)];
@@ -204,9 +230,10 @@ fn of_intent(intent: &Intent, undo: Undo, third: Third, bugs: Bugs) -> State {
         bytes: 1,
         verification: VerificationLevel::Structure,
         histories: BTreeMap::from([("default".into(), history.clone())]),
-        server: None,
+        server: offline.clone(),
         speaks: Dialect::Postgresql,
         backed_up: true,
+        offline: offline.clone(),
         of_the_peer: BTreeSet::new(),
     };
     let flags = BTreeMap::from([("old".to_owned(), "1".to_owned())]);
@@ -227,6 +254,7 @@ fn of_intent(intent: &Intent, undo: Undo, third: Third, bugs: Bugs) -> State {
     State {
         compiled: Some(program),
         workloads,
+        server: offline,
         databases: BTreeMap::from([(TARGET.into(), database)]),
         flags,
         bugs,

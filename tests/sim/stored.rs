@@ -73,6 +73,18 @@ impl Database {
         }
     }
 
+    /// A backup takes the place of what is there, stamped with a token and a claim.
+    pub fn put_back(&mut self, copy: Data, token: u64, run_uid: &str) {
+        self.aside = Some(self.data());
+        self.sessions.clear();
+        self.lock = None;
+        self.partial.clear();
+        self.journal.clear();
+        (self.token, self.claim) = (token, Some(run_uid.to_owned()));
+        (self.history, self.effects, self.statements) = (copy.history, copy.effects, copy.statements);
+        (self.foreign_writes, self.noticeable_writes) = (copy.foreign_writes, copy.noticeable_writes);
+    }
+
     /// The write mark.
     pub fn mark(&self) -> String {
         format!("{}/{}", self.foreign_writes, self.history.len())

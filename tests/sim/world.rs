@@ -85,6 +85,8 @@ pub struct State {
     pub leases: BTreeMap<String, (Option<Holder>, u64)>,
     pub workloads: BTreeMap<WorkloadRef, Workload>,
     pub databases: BTreeMap<String, Database>,
+    /// The workload that serves the database, where it is backed up while that is stopped.
+    pub server: Option<WorkloadRef>,
     pub jobs: BTreeMap<String, Instant>,
     pub flags: BTreeMap<String, String>,
     pub flags_version: u64,
@@ -126,8 +128,25 @@ impl State {
         }
     }
 
+    /// Whether the database's server is up.
+    pub fn answers(&self) -> bool {
+        let server = self.server.as_ref().map(|of| &self.workloads[of]);
+        server.is_none_or(|w| w.replicas > 0 && w.ready_from.is_none_or(|from| from <= Instant::now()))
+    }
+
+    /// A Job reads or writes the files of the server, if there are any to read: then nobody else may.
+    pub fn alone_with_the_files(&mut self, what: &str) {
+        let Some(w) = self.server.as_ref().map(|of| &self.workloads[of]) else { return };
+        if w.replicas > 0 || w.pods_until.is_some_and(|until| until > Instant::now()) {
+            self.violation(format!("{what} while the server runs"));
+        }
+    }
+
     /// Somebody writes to every database; while a workload is up that is a user.
     pub fn write_as_others(&mut self) {
+        if !self.answers() {
+            return;
+        }
         let users = !self.connected_pods().is_empty();
         // Inside an op that writes itself, and from its last look to its first write, only sessions are sampled.
         let open = |op: &OpRecord| matches!(op.state, OpState::Intent | OpState::Unknown);
@@ -147,7 +166,7 @@ impl State {
         self.workloads
             .iter()
             // The frontend talks to the backends only.
-            .filter(|(of, _)| !of.is_cron() && of.name != "web")
+            .filter(|(of, _)| !of.is_cron() && of.name != "web" && self.server.as_ref() != Some(of))
             .filter(|(_, w)| w.replicas > 0 || w.pods_until.is_some_and(|until| until > now))
             .map(|(of, _)| of.name.clone())
             .collect()

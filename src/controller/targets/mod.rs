@@ -6,8 +6,8 @@ mod search;
 
 use super::operator::Operator;
 use crate::api::target::{
-    Elasticsearch, Engine as Kind, EngineSpec, HistoryFormat, Postgresql as PostgresqlSpec, QuietIgnore,
-    Tls as TlsSpec, TlsMode as TlsModeSpec,
+    Elasticsearch, Engine as Kind, EngineSpec, HistoryFormat, Neo4j as Neo4jSpec, Neo4jMethod,
+    Postgresql as PostgresqlSpec, QuietIgnore, Tls as TlsSpec, TlsMode as TlsModeSpec,
 };
 use crate::api::{DatabaseTarget, not_built};
 use crate::cluster::source::{self, SourceError};
@@ -18,6 +18,7 @@ use crate::engine::postgresql::{
     ClientCertificate, Credentials, CredentialsError, CredentialsSource, Ignore, Postgresql, Tls, TlsMode,
 };
 use crate::engine::search::Search;
+use crate::program::{WorkloadRef, workload};
 use crate::script::Dialect;
 use std::sync::Arc;
 
@@ -130,6 +131,24 @@ impl OpenTarget {
         self.object.spec.postgresql.as_ref()
     }
 
+    /// The workload that serves it, where it runs in the cluster; `namespace` where the target says none.
+    pub(super) fn server(&self, namespace: &str) -> Option<WorkloadRef> {
+        self.object.spec.server.as_ref().map(|server| workload(&server.workload(), namespace))
+    }
+
+    /// A database whose files are backed up while its server is stopped, with the volume that holds them.
+    pub(super) fn offline(&self) -> Option<Offline<'_>> {
+        let (neo4j, server) = (self.object.spec.neo4j.as_ref()?, self.object.spec.server.as_ref()?);
+        let volume_claim = server.volume_claim.as_deref()?;
+        let stops = neo4j.backup.method == Neo4jMethod::Offline;
+        stops.then_some(Offline { neo4j, volume_claim, data_path: server.data_path.as_deref() })
+    }
+
+    /// Whether a run takes a backup of it.
+    pub(super) fn is_backed_up(&self) -> bool {
+        self.object.spec.neo4j.is_none() || self.offline().is_some()
+    }
+
     /// The block of either search engine.
     pub(super) fn search(&self) -> Option<&Elasticsearch> {
         self.object.spec.elasticsearch.as_ref().or(self.object.spec.opensearch.as_ref())
@@ -137,6 +156,16 @@ impl OpenTarget {
 }
 
 pub(super) use search::evolution;
+
+/// What an offline backup reads.
+pub(super) struct Offline<'a> {
+    /// The database.
+    pub(super) neo4j: &'a Neo4jSpec,
+    /// The claim of the volume with the server's data.
+    pub(super) volume_claim: &'a str,
+    /// The data folder on it.
+    pub(super) data_path: Option<&'a str>,
+}
 
 /// The language of an engine's scripts; none: it is not built.
 pub(super) fn dialect(kind: Kind) -> Option<Dialect> {

@@ -2,7 +2,7 @@
 //! configuration and images back, give back, release. Each op is needed only when what it takes back may be there.
 
 use super::super::{BackOp, Kind, Op, OpId, When, WorkloadRef};
-use super::forward::{Parts, op, quiesce};
+use super::forward::{Parts, op, quiesce, start_server, stop_server};
 use crate::api::run::WayBack;
 
 /// How long an old image may take to become ready again, when its step does not say.
@@ -13,7 +13,8 @@ pub(super) fn ways(parts: &Parts<'_>, forward: &[Vec<Op>]) -> (Vec<Vec<BackOp>>,
     let ops: Vec<&Op> = forward.iter().flatten().collect();
     let mut back = data_back(parts, &ops);
     back.extend(platform_back(parts, &ops, "back/"));
-    let resolve = platform_back(parts, &ops, "resolve/");
+    let mut resolve = vec![servers_back(parts, "resolve/")];
+    resolve.extend(platform_back(parts, &ops, "resolve/"));
     (trim(back), trim(resolve))
 }
 
@@ -42,6 +43,7 @@ fn data_back(parts: &Parts<'_>, ops: &[&Op]) -> Vec<Vec<BackOp>> {
     };
     let mut groups = vec![
         vec![needed(&jobs, op("back/end-jobs", Kind::EndJobs))],
+        servers_back(parts, "back/"),
         again(crons),
         again(others),
         per_target("prove-quiet", |target| Kind::ProveQuiet { target }),
@@ -51,7 +53,13 @@ fn data_back(parts: &Parts<'_>, ops: &[&Op]) -> Vec<Vec<BackOp>> {
         groups.extend(ops.iter().rev().filter_map(|forward| undo(forward)).map(|undo| vec![undo]));
     }
     if parts.intent.on_failure.may_restore() {
-        groups.push(parts.applied.iter().map(|target| restore(target, applied_to(target))).collect());
+        let offline = |target: &&String| parts.server_of(target).is_some();
+        let (stopped, running): (Vec<_>, Vec<_>) = parts.applied.iter().partition(offline);
+        groups.push(running.into_iter().map(|target| restore(target, applied_to(target))).collect());
+        // One after the other: two databases may share a server.
+        for target in stopped {
+            groups.extend(restore_offline(parts, target, &applied_to(target)));
+        }
     }
     groups.push(per_target("verify-undone", |target| Kind::VerifyUndone { target }));
     groups
@@ -69,6 +77,36 @@ fn undo(forward: &Op) -> Option<BackOp> {
 fn restore(target: &str, applied: Vec<OpId>) -> BackOp {
     let when = When::Way { target: target.to_owned(), way: WayBack::Restore, any: applied };
     BackOp { when, op: op(&format!("back/restore/{target}"), Kind::Restore { target: target.to_owned() }) }
+}
+
+/// The same with the server stopped, which reads the files that it finds when it starts.
+fn restore_offline(parts: &Parts<'_>, target: &str, applied: &[OpId]) -> Vec<Vec<BackOp>> {
+    let Some(server) = parts.server_of(target) else { return Vec::new() };
+    let way = format!("back/restore/{target}/");
+    let restore = op(&format!("back/restore/{target}"), Kind::Restore { target: target.to_owned() });
+    let ops = [
+        stop_server(&way, server),
+        restore,
+        start_server(&way, server, std::slice::from_ref(&target.to_owned())),
+    ];
+    let needed = |op| {
+        let when = When::Way { target: target.to_owned(), way: WayBack::Restore, any: applied.to_vec() };
+        vec![BackOp { when, op }]
+    };
+    ops.map(needed).into()
+}
+
+/// Servers that were stopped, for a backup or a restore, run again.
+fn servers_back(parts: &Parts<'_>, way: &str) -> Vec<BackOp> {
+    let servers = parts.servers().into_iter();
+    servers
+        .map(|(of, targets)| {
+            let restores =
+                targets.iter().map(|target| stop_server(&format!("back/restore/{target}/"), &of).id);
+            let stops: Vec<OpId> = std::iter::once(stop_server("", &of).id).chain(restores).collect();
+            needed(&stops, start_server(way, &of, &targets))
+        })
+        .collect()
 }
 
 /// Configuration, images, replicas, schedules, claims.

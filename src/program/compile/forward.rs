@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 /// A dependent that no step rolls out has this long to become ready.
 const GIVE_BACK_WITHIN: u64 = 600;
 
+/// A database server has this long to become ready: one that was not stopped well recovers first.
+const STARTS_WITHIN: u64 = 1800;
+
 /// What the ways are built from.
 pub(super) struct Parts<'a> {
     pub(super) intent: &'a Intent,
@@ -43,6 +46,7 @@ impl<'a> Parts<'a> {
         };
         let mut claimed = parts.dependents();
         claimed.extend(parts.steps().filter_map(rolled_out).cloned());
+        claimed.extend(parts.servers().into_keys());
         parts.claimed = claimed;
         parts
     }
@@ -152,12 +156,39 @@ impl<'a> Parts<'a> {
             quiesce(others),
             self.per_target("prove-quiet", |target| Kind::ProveQuiet { target }),
         ];
-        let backups = [self.per_backup("backup", |target| Kind::Backup { target }), verified.collect()];
+        let (stops, starts) = self.server_ops();
+        // A server that is back keeps nobody waiting for the proof.
+        let proven = starts.into_iter().chain(verified).collect();
+        let backups = [stops, self.per_backup("backup", |target| Kind::Backup { target }), proven];
         if self.intent.online {
             backups.into_iter().chain(silence).collect()
         } else {
             silence.into_iter().chain(backups).collect()
         }
+    }
+
+    /// The servers that are stopped for the backups of these targets.
+    pub(super) fn servers(&self) -> BTreeMap<WorkloadRef, Vec<String>> {
+        let mut servers: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        for name in &self.applied {
+            let server = self.targets.get(name).and_then(|target| target.offline.clone());
+            if let Some(server) = server {
+                servers.entry(server).or_default().push(name.clone());
+            }
+        }
+        servers
+    }
+
+    /// The server that is stopped for the backup of a target.
+    pub(super) fn server_of(&self, target: &str) -> Option<&WorkloadRef> {
+        self.targets.get(target)?.offline.as_ref()
+    }
+
+    fn server_ops(&self) -> (Vec<Op>, Vec<Op>) {
+        let servers = self.servers();
+        let stops = servers.keys().map(|of| stop_server("", of)).collect();
+        let starts = servers.iter().map(|(of, targets)| start_server("", of, targets)).collect();
+        (stops, starts)
     }
 
     fn per_target(&self, id: &str, kind: impl Fn(String) -> Kind) -> Vec<Op> {
@@ -225,6 +256,16 @@ pub(super) fn quiesce(way: &str, workload: WorkloadRef) -> Op {
     op(&format!("{way}quiesce/{}", workload.slug()), Kind::Quiesce { workload })
 }
 
+pub(super) fn stop_server(way: &str, of: &WorkloadRef) -> Op {
+    op(&format!("{way}stop-server/{}", of.slug()), Kind::StopServer { workload: of.clone() })
+}
+
+pub(super) fn start_server(way: &str, of: &WorkloadRef, targets: &[String]) -> Op {
+    let (workload, targets) = (of.clone(), targets.to_vec());
+    let kind = Kind::StartServer { workload, targets, ready_within: STARTS_WITHIN };
+    op(&format!("{way}start-server/{}", of.slug()), kind)
+}
+
 fn targets(intent: &Intent, seen: &Seen, work: &Work, applied: &[String]) -> BTreeMap<String, TargetPlan> {
     applied
         .iter()
@@ -237,6 +278,7 @@ fn targets(intent: &Intent, seen: &Seen, work: &Work, applied: &[String]) -> BTr
                 bytes: look.bytes,
                 verification: level,
                 backed_up: look.backed_up,
+                offline: look.offline.clone().filter(|_| look.backed_up),
             };
             Some((name.clone(), plan))
         })

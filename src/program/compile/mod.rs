@@ -2,6 +2,7 @@
 
 mod back;
 mod forward;
+mod offline;
 mod pending;
 mod rules;
 mod unbacked;
@@ -36,6 +37,7 @@ pub fn compile(intent: &Intent, seen: &Seen, intent_hash: &str) -> Result<Compil
         return Ok(Compiled::NothingPending);
     }
     unbacked::check(intent, seen, &work)?;
+    offline::check(intent, seen, &work)?;
     let parts = forward::Parts::of(intent, seen, &work);
     let forward = parts.forward();
     let (back, resolve) = back::ways(&parts, &forward);

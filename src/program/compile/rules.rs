@@ -151,13 +151,24 @@ fn rollout<'a>(
 }
 
 /// What another controller owns comes back to what that one wants, in the middle of a run.
-fn controlled(place: &str, live: &WorkloadSeen) -> Option<Refusal> {
+pub(super) fn controlled(place: &str, live: &WorkloadSeen) -> Option<Refusal> {
     let owner = live.controlled_by.as_ref()?;
     let of = &live.of;
     let message = format!(
         "{place}: {of} belongs to {owner}, whose controller would undo every change of it; have that controller scale it and roll it out, and take it out of the plan"
     );
     Some(Refusal { reason: "GuardBlocked", message })
+}
+
+/// Scaling to zero may not be what deletes data.
+pub(super) fn deletes_volumes(place: &str, live: &WorkloadSeen) -> Option<Refusal> {
+    let message = || {
+        format!(
+            "{place}: {} has persistentVolumeClaimRetentionPolicy.whenScaled: Delete, so scaling it to zero would delete its volumes; set it to Retain",
+            live.of
+        )
+    };
+    live.deletes_volumes.then(|| Refusal { reason: "GuardBlocked", message: message() })
 }
 
 fn dependents(intent: &Intent, seen: &Seen) -> Vec<Refusal> {
@@ -172,14 +183,7 @@ fn dependents(intent: &Intent, seen: &Seen) -> Vec<Refusal> {
             continue;
         };
         refusals.extend(controlled("dependents", live));
-        if live.deletes_volumes {
-            refusals.push(Refusal {
-                reason: "GuardBlocked",
-                message: format!(
-                    "dependents: {of} has persistentVolumeClaimRetentionPolicy.whenScaled: Delete, so scaling it to zero would delete its volumes; set it to Retain"
-                ),
-            });
-        }
+        refusals.extend(deletes_volumes("dependents", live));
         if live.hpa_min == Some(0) {
             refusals.push(Refusal {
                 reason: "GuardBlocked",

@@ -116,6 +116,7 @@ fn target(name: &str) -> TargetSeen {
         server: None,
         speaks: Dialect::Postgresql,
         backed_up: true,
+        offline: None,
         of_the_peer: BTreeSet::new(),
     }
 }

@@ -5,6 +5,7 @@ use super::super::patience::STARTS_WITHIN;
 use super::super::seam::{Clock, Cluster, ClusterError, JobRequest, JobSeen, JobWork, World};
 use super::super::walk::{Fact, Walk};
 use super::call::Facts;
+use super::restore::expected;
 use super::{Stop, failure};
 use crate::api::run::{BackupRecord, OpState};
 use crate::api::target::VerificationLevel;
@@ -19,7 +20,7 @@ impl<W: World> Driver<W> {
             walk.program.targets.get(target).map_or(VerificationLevel::None, |target| target.verification);
         let mut works = vec![JobWork::Backup];
         if level > VerificationLevel::None {
-            works.push(JobWork::Verify { path: "trial".into(), level, bytes: self.bytes(walk, target) });
+            works.push(self.proof(walk, target, "trial".into(), level));
         }
         for work in works {
             self.try_job(walk, op, &self.request(walk, op, target, work)).await?;
@@ -30,8 +31,12 @@ impl<W: World> Driver<W> {
         let facts = self.try_restore(walk, op, target).await?;
         // Where a person restores, no Job of ours will.
         if facts.iter().any(|fact| matches!(fact, Fact::RestoreTrial(_, obstacles) if obstacles.is_empty())) {
-            let restore =
-                JobWork::Restore { run: self.run.number, path: "trial".into(), sha256: "0".repeat(64) };
+            let restore = JobWork::Restore {
+                run: self.run.number,
+                path: "trial".into(),
+                sha256: "0".repeat(64),
+                expected: expected(walk, target),
+            };
             self.try_job(walk, op, &self.request(walk, op, target, restore)).await?;
         }
         Ok(facts)
@@ -71,13 +76,14 @@ impl<W: World> Driver<W> {
         let Some(path) = path else {
             return Err(self.job_failed(op, "the record names no backup of this run".to_owned()));
         };
-        let work = JobWork::Verify { path, level, bytes: self.bytes(walk, target) };
+        let work = self.proof(walk, target, path, level);
         self.run_job(walk, op, &self.request(walk, op, target, work)).await?;
         Ok(vec![Fact::Proven(target.to_owned(), level)])
     }
 
-    fn bytes(&self, walk: &Walk, target: &str) -> u64 {
-        walk.program.targets.get(target).map_or(0, |target| target.bytes)
+    fn proof(&self, walk: &Walk, target: &str, path: String, level: VerificationLevel) -> JobWork {
+        let bytes = walk.program.targets.get(target).map_or(0, |target| target.bytes);
+        JobWork::Verify { path, level, bytes, expected: expected(walk, target) }
     }
 
     pub(super) fn request(&self, walk: &Walk, op: &Op, target: &str, work: JobWork) -> JobRequest {

@@ -13,6 +13,7 @@ mod quiesce;
 mod quiet;
 mod restore;
 mod rollout;
+mod server;
 mod undo;
 mod verify;
 mod weigh;
@@ -95,6 +96,10 @@ impl<W: World> Driver<W> {
             Kind::Freeze => self.freeze(walk, op).await,
             Kind::Quiesce { workload } => self.quiesce(walk, op, workload).await,
             Kind::ProveQuiet { target } => self.prove_quiet(walk, op, target).await,
+            Kind::StopServer { workload } => self.stop_server(walk, op, workload).await,
+            Kind::StartServer { workload, targets, ready_within } => {
+                self.start_server(walk, op, workload, targets, *ready_within).await
+            }
             Kind::Backup { target } => self.backup(walk, op, target).await,
             Kind::VerifyBackup { target, level } => self.verify_backup(walk, op, target, *level).await,
             Kind::Apply { target, history } => self.apply(walk, op, target, history).await,

@@ -12,18 +12,23 @@ use crate::engine::BlockedBy;
 use crate::program::{Op, WorkloadRef, WorkloadSeen};
 
 impl<W: World> Driver<W> {
-    /// To zero (a CronJob: suspended), and every pod seen gone: a Terminating one is still a writer.
+    /// A dependent taken down.
     pub(super) async fn quiesce(&self, walk: &Walk, op: &Op, of: &WorkloadRef) -> Facts {
-        let (mut failures, mut facts) = (0, Vec::new());
+        let was_up = self.take_down(walk, op, of).await?;
+        // On the way back, before anything was let in: somebody else brought it up.
+        let broken = was_up && !walk.is_forward() && !walk.let_in();
+        Ok(broken.then_some(Fact::QuietBroken).into_iter().collect())
+    }
+
+    /// To zero (a CronJob: suspended), and every pod seen gone: a Terminating one is still a writer. True: it was up.
+    pub(super) async fn take_down(&self, walk: &Walk, op: &Op, of: &WorkloadRef) -> Result<bool, Stop> {
+        let (mut failures, mut was_up) = (0, false);
         loop {
             self.boundary(walk, op)?;
             let moves = self.moves();
             let Some(seen) = self.look_claimed(walk, op, of, &mut failures).await? else { continue };
             if let Some(change) = down(&seen) {
-                // On the way back, before anything was let in: somebody else brought it up.
-                if !walk.is_forward() && !walk.let_in() {
-                    facts.push(Fact::QuietBroken);
-                }
+                was_up = true;
                 self.write(walk, op, &seen, &change, &mut failures).await?;
                 continue;
             }
@@ -35,7 +40,7 @@ impl<W: World> Driver<W> {
                 }
             };
             if pods.is_empty() {
-                return Ok(facts);
+                return Ok(was_up);
             }
             self.wait_for_pods(walk, op, of, &pods, moves).await?;
         }

@@ -12,6 +12,7 @@ use crate::api::bounds::{STRING, cut};
 use crate::api::run::RestoreRecord;
 use crate::engine::{Claim, Engine, PutBack, Stamp};
 use crate::program::{ONLINE, Op};
+use serde::Deserialize;
 
 impl<W: World> Driver<W> {
     /// Whether a restore would be possible is tried for real before anything is taken down. Manual is no failure: the
@@ -19,6 +20,10 @@ impl<W: World> Driver<W> {
     pub(super) async fn try_restore(&self, walk: &Walk, op: &Op, target: &str) -> Facts {
         if walk.program.backs_up_online() {
             return found(walk, op, target, ONLINE);
+        }
+        // The files of a stopped server are swapped by the Job, whose dry-run follows.
+        if walk.program.is_offline(target) {
+            return found(walk, op, target, "");
         }
         let engine = self.engine(op, target)?;
         let mut failures = 0;
@@ -44,28 +49,45 @@ impl<W: World> Driver<W> {
             return Err(self.job_failed(op, "the record names no backup of this run".to_owned()));
         };
         let run = walk.program.rolls_back.as_ref().map_or(self.run.number, |of| of.run);
-        let work = JobWork::Restore { run, path: backup.path.clone(), sha256: backup.sha256.clone() };
-        self.run_job(walk, op, &self.request(walk, op, target, work)).await?;
+        let work = JobWork::Restore {
+            run,
+            path: backup.path.clone(),
+            sha256: backup.sha256.clone(),
+            expected: expected(walk, target),
+        };
+        let result = self.run_job(walk, op, &self.request(walk, op, target, work)).await?;
+        if walk.program.is_offline(target) {
+            // The server is stopped: the Job has proven, stamped and swapped. It is entered once it runs again, as the same
+            // server as before.
+            let PutAside { aside } = serde_json::from_value(result).map_err(|error| {
+                self.job_failed(op, format!("the restore Job's result can't be read: {error}"))
+            })?;
+            let put = PutBack { aside, replaced: String::new(), identity: String::new() };
+            return Ok(vec![self.restored(target, put)]);
+        }
         self.hold_quiet(walk, op, target).await?;
         let put = self.put_back(walk, op, target).await?;
-        let mut facts = vec![Fact::Restored(RestoreRecord {
-            target: target.to_owned(),
-            aside: put.aside,
-            replaced: put.replaced,
-            identity: put.identity,
-            at: Time(self.clock().now()),
-        })];
+        let mut facts = vec![self.restored(target, put)];
         let session = self.enter(walk, op, target).await?;
         facts.extend(watermarks(&session, target));
         self.leave(session, Claim::Keep).await;
         Ok(facts)
     }
 
+    fn restored(&self, target: &str, put: PutBack) -> Fact {
+        Fact::Restored(RestoreRecord {
+            target: target.to_owned(),
+            aside: put.aside,
+            replaced: put.replaced,
+            identity: put.identity,
+            at: Time(self.clock().now()),
+        })
+    }
+
     async fn put_back(&self, walk: &Walk, op: &Op, target: &str) -> Result<PutBack, Stop> {
         let engine = self.engine(op, target)?;
         let mark = walk.record().write_marks.get(&as_weighed(target)).cloned();
-        let structure = walk.record().fingerprints.get(target).map(|before| before.structure.clone());
-        let stamp = Stamp { histories: histories(walk, target), structure, mark };
+        let stamp = Stamp { mark, ..expected(walk, target) };
         let mut failures = 0;
         loop {
             self.boundary(walk, op)?;
@@ -75,6 +97,13 @@ impl<W: World> Driver<W> {
             }
         }
     }
+}
+
+/// What the Job says that has put files back.
+#[derive(Deserialize)]
+struct PutAside {
+    /// The folder that holds what was there before.
+    aside: String,
 }
 
 /// What the trial found. A plan whose only way back is the restore does not begin without it.
@@ -87,9 +116,14 @@ fn found(walk: &Walk, op: &Op, target: &str, obstacles: &str) -> Facts {
     Ok(vec![Fact::RestoreTrial(target.to_owned(), cut(obstacles, STRING))])
 }
 
-/// The digests of the histories as ProveQuiet read them: what the copy must have.
-fn histories(walk: &Walk, target: &str) -> std::collections::BTreeMap<String, String> {
-    let before = walk.record().fingerprints.get(target).map(|before| before.history.as_str());
-    let each = before.unwrap_or_default().split(' ').filter_map(|each| each.split_once('='));
-    each.map(|(name, digest)| (name.to_owned(), digest.to_owned())).collect()
+/// What a copy must have: histories and structure as ProveQuiet read them.
+pub(super) fn expected(walk: &Walk, target: &str) -> Stamp {
+    let before = walk.record().fingerprints.get(target);
+    let history = before.map(|before| before.history.as_str()).unwrap_or_default();
+    let each = history.split(' ').filter_map(|each| each.split_once('='));
+    Stamp {
+        histories: each.map(|(name, digest)| (name.to_owned(), digest.to_owned())).collect(),
+        structure: before.map(|before| before.structure.clone()),
+        mark: None,
+    }
 }

@@ -89,7 +89,7 @@ impl Case<'_> {
         let forward = || self.world.program.forward.iter().flatten();
         let done = |of: fn(&Kind) -> bool| forward().filter(|op| of(&op.kind)).all(|op| self.is_done(&op.id));
         for op in ids.iter().map(|id| self.world.op(id)) {
-            if matches!(op.kind, Kind::Quiesce { .. }) || op.kind.changes() {
+            if matches!(op.kind, Kind::Quiesce { .. } | Kind::StopServer { .. }) || op.kind.changes() {
                 self.law(
                     done(|kind| matches!(kind, Kind::Claim | Kind::Freeze)),
                     "nothing changes before Freeze",
@@ -100,6 +100,8 @@ impl Case<'_> {
                 let backup = |kind: &Kind| matches!(kind, Kind::Backup { .. } | Kind::VerifyBackup { .. });
                 self.law(done(silence), "scripts run in silence");
                 self.law(done(backup), "scripts run over verified backups");
+                let starts = |kind: &Kind| matches!(kind, Kind::StartServer { .. });
+                self.law(done(starts), "scripts run on servers that were started again");
                 let let_in = forward().filter(|op| op.kind.lets_in()).any(|op| touched(self.record, &op.id));
                 self.law(!let_in, "no script runs once a dependent was let in");
             }

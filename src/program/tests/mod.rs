@@ -5,6 +5,7 @@
 mod compiled;
 mod hashes;
 mod laws;
+mod offline;
 mod random;
 mod rollback;
 mod shop;

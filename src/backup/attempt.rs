@@ -2,11 +2,11 @@
 //! it is: without a manifest a place says nothing by itself, and only what is surely ours is ever deleted.
 
 use super::{
-    BackupError, Manifest, Of, Storage,
+    BackupError, Of, Storage,
     bucket::{Bucket, Upload, slashed},
     connection::Opened,
     files::{self, FileDigest},
-    manifest::{DATA, FILE_NAME},
+    manifest::{self, DATA, FILE_NAME},
     storage::DUMP,
     take::{LOCK_WAIT, Take},
     tool::{self, Running},
@@ -25,6 +25,19 @@ use std::{
 pub(super) const NOTE: &str = "attempt.json";
 /// In a bucket: name of the note of an upload that was begun and is no object yet.
 pub(super) const UPLOAD: &str = "upload.json";
+
+/// For whom an attempt is made, and where.
+#[derive(Clone, Copy)]
+pub(super) struct Whose<'a> {
+    pub(super) of: &'a Of,
+    /// The driver's epoch.
+    pub(super) epoch: u64,
+    /// Number of the attempt, from 1.
+    pub(super) attempt: u32,
+    pub(super) storage: &'a Storage,
+    /// Folder below the storage's for this run: `<plan>/<run>`.
+    pub(super) run_folder: &'a Path,
+}
 
 /// What the note says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,13 +69,13 @@ pub(super) enum Attempt {
 impl Attempt {
     /// Makes a place that nobody used before: `<run folder>/<target>-<attempt>`; if that is taken because a pod of the same
     /// Job was here already, which may still be writing, `<target>-<attempt>-2` and so on.
-    pub(super) async fn make(take: &Take) -> Result<Self, BackupError> {
-        let note = Note { of: take.of.clone(), epoch: take.epoch, at: Timestamp::now() };
+    pub(super) async fn make(whose: Whose<'_>) -> Result<Self, BackupError> {
+        let note = Note { of: whose.of.clone(), epoch: whose.epoch, at: Timestamp::now() };
         let text = serde_json::to_vec_pretty(&note).expect("a note has only strings and numbers");
-        match &take.storage {
-            Storage::Folder(backups) => make_folder(take, backups, &text),
+        match whose.storage {
+            Storage::Folder(backups) => make_folder(whose, backups, &text),
             Storage::Bucket(bucket) => {
-                let first = format!("{}/{}-{}", slashed(&take.run_folder), take.of.target, take.attempt);
+                let first = format!("{}/{}-{}", slashed(whose.run_folder), whose.of.target, whose.attempt);
                 let mut path = first.clone();
                 let mut earlier = 1;
                 while !made(bucket, &format!("{path}/{NOTE}"), &text).await? {
@@ -144,13 +157,13 @@ impl Attempt {
     }
 
     /// Writes the manifest: this is what makes it a backup.
-    pub(super) async fn commit(&self, manifest: &Manifest) -> Result<String, BackupError> {
+    pub(super) async fn commit(&self, manifest: &[u8]) -> Result<String, BackupError> {
         match self {
-            Self::Folder { path, .. } => manifest.commit(path),
+            Self::Folder { path, .. } => manifest::commit(manifest, path),
             Self::Bucket { bucket, path, .. } => {
-                let (text, place) = (manifest.text(), format!("{path}/{FILE_NAME}"));
-                if made(bucket, &place, &text).await? {
-                    return Ok(files::digest(&text));
+                let place = format!("{path}/{FILE_NAME}");
+                if made(bucket, &place, manifest).await? {
+                    return Ok(files::digest(manifest));
                 }
                 let reason = "somebody else wrote it meanwhile".to_owned();
                 Err(BackupError::Manifest { path: place, reason })
@@ -201,10 +214,10 @@ impl Attempt {
     }
 }
 
-fn make_folder(take: &Take, backups: &Path, note: &[u8]) -> Result<Attempt, BackupError> {
-    let parent = backups.join(&take.run_folder);
+fn make_folder(whose: Whose<'_>, backups: &Path, note: &[u8]) -> Result<Attempt, BackupError> {
+    let parent = backups.join(whose.run_folder);
     fs::create_dir_all(&parent).map_err(BackupError::file(&parent))?;
-    let name = format!("{}-{}", take.of.target, take.attempt);
+    let name = format!("{}-{}", whose.of.target, whose.attempt);
     let mut path = parent.join(&name);
     let mut earlier = 1;
     loop {

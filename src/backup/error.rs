@@ -1,5 +1,6 @@
 //! Everything that can go wrong with a backup, as the sentences a person reads, and what the Job makes of it.
 
+use super::offline::OfflineError;
 use crate::engine::EngineError;
 use std::{io, path::Path};
 
@@ -28,7 +29,7 @@ pub enum BackupError {
         epoch: u64,
     },
     /// A tool is not in the image.
-    #[error("{tool} is not in this image: spec.backup.image must hold PostgreSQL's own tools")]
+    #[error("{tool} is not in this image: spec.backup.image must hold {}'s own tools", maker(.tool))]
     NoTool {
         /// Name of the program.
         tool: &'static str,
@@ -155,6 +156,9 @@ pub enum BackupError {
     /// What an engine says that is asked and not read.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// What went wrong with the files of a stopped server.
+    #[error(transparent)]
+    Offline(#[from] OfflineError),
     /// The Job was told to stop.
     #[error("stopped by a signal before it was done")]
     Stopped,
@@ -166,6 +170,11 @@ pub const EXIT_NEVER_AGAIN: u8 = 42;
 pub const EXIT_OVERTAKEN: u8 = 43;
 /// Exit code: another try may succeed.
 pub const EXIT_FAILED: u8 = 1;
+
+/// Whose tool it is.
+fn maker(tool: &str) -> &'static str {
+    if tool.starts_with("neo4j") { "Neo4j" } else { "PostgreSQL" }
+}
 
 impl BackupError {
     pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -197,6 +206,7 @@ impl BackupError {
             Self::Scratch(_) => "Scratch",
             Self::Engine(EngineError::Overtaken { .. }) => "Overtaken",
             Self::Engine(_) => "Engine",
+            Self::Offline(error) => error.code(),
             Self::Stopped => "Stopped",
         }
     }
@@ -205,6 +215,7 @@ impl BackupError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Overtaken { .. } | Self::Engine(EngineError::Overtaken { .. }) => EXIT_OVERTAKEN,
+            Self::Offline(error) => error.exit_code(),
             Self::Engine(
                 EngineError::Unreachable { .. } | EngineError::Lost { .. } | EngineError::Busy { .. },
             )

@@ -3,7 +3,7 @@
 use super::{BackupError, Probes, Role, files::FileDigest};
 use crate::engine::postgresql::Properties;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, File},
     io::{ErrorKind, Write as _},
@@ -91,50 +91,81 @@ impl Manifest {
         serde_json::to_vec_pretty(self).expect("a manifest has only strings and numbers")
     }
 
-    /// Writes the manifest into the backup's folder so that it is there completely or not at all, and stays there
-    /// through a power cut: this is what makes the folder a backup.
-    pub(super) fn commit(&self, folder: &Path) -> Result<String, BackupError> {
-        let unfinished = folder.join(UNFINISHED);
-        let text = self.text();
-        let write = || {
-            let mut file = File::create_new(&unfinished)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&unfinished, folder.join(FILE_NAME))?;
-            File::open(folder)?.sync_all()
-        };
-        write().map_err(BackupError::file(&unfinished))?;
-        Ok(super::files::digest(&text))
-    }
-
     /// Reads the manifest of a backup's folder, and its digest.
     ///
     /// # Errors
     /// No manifest: the backup was never finished. Another format, or not JSON.
     pub fn read(folder: &Path) -> Result<(Self, String), BackupError> {
-        let path = folder.join(FILE_NAME);
-        let text = fs::read(&path).map_err(|source| match source.kind() {
-            ErrorKind::NotFound => BackupError::Unfinished { path: folder.display().to_string() },
-            _ => BackupError::File { path: path.display().to_string(), source },
-        })?;
-        Self::parse(&text, &path.display().to_string())
-    }
-
-    /// The manifest that this text is, and its digest; `path` is how it is called in sentences.
-    pub(super) fn parse(text: &[u8], path: &str) -> Result<(Self, String), BackupError> {
-        let misfit = |reason: String| BackupError::Manifest { path: path.to_owned(), reason };
-        let format: Format = serde_json::from_slice(text).map_err(|error| misfit(error.to_string()))?;
-        if format.format != FORMAT {
-            return Err(misfit(format!("it says format {}, this program reads {FORMAT}", format.format)));
-        }
-        let manifest = serde_json::from_slice(text).map_err(|error| misfit(error.to_string()))?;
-        Ok((manifest, super::files::digest(text)))
+        read(folder)
     }
 
     /// Size of all files in bytes.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size).sum()
     }
+}
+
+impl Written for Manifest {
+    fn of(&self) -> &Of {
+        &self.of
+    }
+}
+
+/// What every manifest says, whatever the engine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Head {
+    pub(super) of: Of,
+    pub(super) started_at: Timestamp,
+    pub(super) files: Vec<FileDigest>,
+}
+
+impl Written for Head {
+    fn of(&self) -> &Of {
+        &self.of
+    }
+}
+
+/// A manifest of some engine.
+pub(super) trait Written: DeserializeOwned {
+    /// Whose backup it is.
+    fn of(&self) -> &Of;
+}
+
+/// Writes a manifest into the backup's folder so that it is there completely or not at all, and stays there through a
+/// power cut: this is what makes the folder a backup. Gives its digest.
+pub(super) fn commit(text: &[u8], folder: &Path) -> Result<String, BackupError> {
+    let unfinished = folder.join(UNFINISHED);
+    let write = || {
+        let mut file = File::create_new(&unfinished)?;
+        file.write_all(text)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, folder.join(FILE_NAME))?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(BackupError::file(&unfinished))?;
+    Ok(super::files::digest(text))
+}
+
+/// Reads the manifest of a backup's folder, and its digest.
+pub(super) fn read<M: Written>(folder: &Path) -> Result<(M, String), BackupError> {
+    let path = folder.join(FILE_NAME);
+    let text = fs::read(&path).map_err(|source| match source.kind() {
+        ErrorKind::NotFound => BackupError::Unfinished { path: folder.display().to_string() },
+        _ => BackupError::File { path: path.display().to_string(), source },
+    })?;
+    parse(&text, &path.display().to_string())
+}
+
+/// The manifest that this text is, and its digest; `path` is how it is called in sentences.
+pub(super) fn parse<M: Written>(text: &[u8], path: &str) -> Result<(M, String), BackupError> {
+    let misfit = |reason: String| BackupError::Manifest { path: path.to_owned(), reason };
+    let format: Format = serde_json::from_slice(text).map_err(|error| misfit(error.to_string()))?;
+    if format.format != FORMAT {
+        return Err(misfit(format!("it says format {}, this program reads {FORMAT}", format.format)));
+    }
+    let manifest = serde_json::from_slice(text).map_err(|error| misfit(error.to_string()))?;
+    Ok((manifest, super::files::digest(text)))
 }
 
 /// Read before anything else, so that a newer format is named instead of its first new field.

@@ -15,6 +15,7 @@ mod keep;
 mod kept;
 mod level;
 mod manifest;
+mod offline;
 mod probe;
 mod prune;
 mod prune_bucket;
@@ -42,6 +43,11 @@ pub use keep::{Fate, aside_until, fates};
 pub use kept::Kept;
 pub use level::Level;
 pub use manifest::{Manifest, Of, Source};
+pub use offline::{
+    DumpExpected, DumpRestored, DumpSource, Dumped, OfflineError, ProveDump, RestoreDump, TakeDump,
+    drop_put_aside, job_for_drop_put_aside, job_for_dump, job_for_dump_proof, job_for_dump_restore,
+    prove_dump, restore_dump, take_dump,
+};
 pub use probe::{Probes, TableProbe};
 pub use prune::{Found, Prune, Pruned, Told, prune};
 pub use restore::{Restore, Restored, restore};

@@ -1,6 +1,9 @@
 //! What is there is counted at each backup, so that nobody learns of it from a full volume.
 
-use super::{Manifest, files};
+use super::{
+    files,
+    manifest::{self, Head},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
@@ -33,11 +36,11 @@ pub fn summary(root: &Path) -> Summary {
     }
     let mut summary = Summary::default();
     for folder in folders {
-        match Manifest::read(&folder) {
-            Ok((manifest, _)) => {
+        match manifest::read::<Head>(&folder) {
+            Ok((head, _)) => {
                 summary.count += 1;
-                summary.bytes += manifest.bytes();
-                let at = manifest.started_at;
+                summary.bytes += head.files.iter().map(|file| file.size).sum::<u64>();
+                let at = head.started_at;
                 summary.oldest = Some(summary.oldest.map_or(at, |oldest| oldest.min(at)));
             }
             Err(_) => {

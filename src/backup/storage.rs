@@ -5,7 +5,7 @@ use super::{
     BackupError, Manifest, Of, Summary,
     bucket::{Bucket, BucketArgs, slashed},
     files::{self, FileDigest},
-    manifest::{DATA, FILE_NAME},
+    manifest::{self, DATA, FILE_NAME, Written},
     retain, tool,
 };
 use futures::StreamExt as _;
@@ -56,18 +56,22 @@ impl StorageArgs {
 
 impl Storage {
     /// The manifest of the backup at `path`, which must be that of `of`, and its digest.
-    pub(super) async fn manifest(&self, path: &Path, of: &Of) -> Result<(Manifest, String), BackupError> {
+    pub(super) async fn manifest<M: Written>(
+        &self,
+        path: &Path,
+        of: &Of,
+    ) -> Result<(M, String), BackupError> {
         let shown = || path.display().to_string();
-        let (manifest, sha256) = match self {
-            Self::Folder(backups) => Manifest::read(&backups.join(path))?,
+        let (manifest, sha256): (M, String) = match self {
+            Self::Folder(backups) => manifest::read(&backups.join(path))?,
             Self::Bucket(bucket) => {
                 let key = format!("{}/{FILE_NAME}", slashed(path));
                 let text = bucket.get(&key, LONGEST_MANIFEST).await?;
-                Manifest::parse(&text.ok_or_else(|| BackupError::Unfinished { path: shown() })?, &key)?
+                manifest::parse(&text.ok_or_else(|| BackupError::Unfinished { path: shown() })?, &key)?
             }
         };
-        if manifest.of != *of {
-            let (expected, found) = (of.to_string(), manifest.of.to_string());
+        if manifest.of() != of {
+            let (expected, found) = (of.to_string(), manifest.of().to_string());
             return Err(BackupError::NotThis { path: shown(), expected, found });
         }
         Ok((manifest, sha256))

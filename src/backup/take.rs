@@ -1,8 +1,13 @@
 //! Takes a backup: a dump and its probes from one snapshot, made durable, the manifest last.
 
 use super::{
-    BackupError, Connection, Manifest, Of, Probes, Source, Storage, Summary, attempt::Attempt,
-    connection::Opened, files, manifest::FORMAT, probe, roles, session::Session,
+    BackupError, Connection, Manifest, Of, Probes, Source, Storage, Summary,
+    attempt::{Attempt, Whose},
+    connection::Opened,
+    files,
+    manifest::FORMAT,
+    probe, roles,
+    session::Session,
 };
 use crate::engine::postgresql::Properties;
 use jiff::Timestamp;
@@ -40,6 +45,13 @@ pub struct Take {
     pub run_folder: PathBuf,
     /// Tables dumped at the same time.
     pub jobs: u32,
+}
+
+impl Take {
+    fn whose(&self) -> Whose<'_> {
+        let Self { of, epoch, attempt, storage, run_folder, .. } = self;
+        Whose { of, epoch: *epoch, attempt: *attempt, storage, run_folder }
+    }
 }
 
 /// What became of it; goes into the Job's termination message.
@@ -105,7 +117,7 @@ pub async fn take(
         let opened = take.connection.open()?;
         let mut session = Session::connect(&opened.environment, &take.connection.at(), &opened.user).await?;
         refuse_if_overtaken(&mut session, take.epoch).await?;
-        Ok((opened, session, Attempt::make(take).await?))
+        Ok((opened, session, Attempt::make(take.whose()).await?))
     };
     let (opened, session, attempt) = unless(stop.as_mut(), begun).await?;
     match unless(stop.as_mut(), write(take, &opened, session, &attempt, progress)).await {
@@ -122,7 +134,7 @@ pub async fn take(
 
 /// The work, unless we are stopped first: then it is dropped, and its processes with it. What it has begun elsewhere is for
 /// the caller to give up.
-async fn unless<T>(
+pub(super) async fn unless<T>(
     stop: Pin<&mut impl Future<Output = ()>>,
     work: impl Future<Output = Result<T, BackupError>>,
 ) -> Result<T, BackupError> {
@@ -148,7 +160,7 @@ async fn write(
     let Facts { tables, source } = session.value(FACTS).await?;
     let properties = session.value(&Properties::query(&source.database)).await?;
     let bytes = source.bytes;
-    let or_full = |error| or_disk_full(error, take, attempt, bytes);
+    let or_full = |error| or_disk_full(error, &take.storage, attempt, bytes);
     let dumped = {
         let probes = async {
             let roles = roles::needed(&mut session).await?;
@@ -179,7 +191,7 @@ async fn write(
         probes,
         files,
     };
-    let sha256 = attempt.commit(&manifest).await.map_err(or_full)?;
+    let sha256 = attempt.commit(&manifest.text()).await.map_err(or_full)?;
     Ok((manifest, sha256))
 }
 
@@ -217,7 +229,12 @@ pub(super) async fn refuse_if_overtaken(session: &mut Session, epoch: u64) -> Re
 }
 
 /// Every tool says it in its own way, and only the file system knows how much is missing.
-fn or_disk_full(error: BackupError, take: &Take, attempt: &Attempt, database: u64) -> BackupError {
+pub(super) fn or_disk_full(
+    error: BackupError,
+    storage: &Storage,
+    attempt: &Attempt,
+    database: u64,
+) -> BackupError {
     let is_full = match &error {
         BackupError::File { source, .. } => {
             matches!(
@@ -232,7 +249,7 @@ fn or_disk_full(error: BackupError, take: &Take, attempt: &Attempt, database: u6
         }
         _ => false,
     };
-    let (true, Some(folder), Storage::Folder(backups)) = (is_full, attempt.folder(), &take.storage) else {
+    let (true, Some(folder), Storage::Folder(backups)) = (is_full, attempt.folder(), storage) else {
         return error;
     };
     BackupError::DiskFull {

@@ -181,7 +181,7 @@ impl Said {
 }
 
 fn is_about_an_error(line: &str) -> bool {
-    ["error:", "ERROR:", "FATAL:", "detail:", "hint:"].iter().any(|word| line.contains(word))
+    ["error:", "ERROR:", "ERROR [", "FATAL:", "detail:", "hint:"].iter().any(|word| line.contains(word))
 }
 
 #[cfg(test)]

@@ -153,7 +153,7 @@ async fn restored(
 }
 
 /// At most five: the sentence has to fit into a status.
-fn shortened(mut all: Vec<String>) -> Vec<String> {
+pub(super) fn shortened(mut all: Vec<String>) -> Vec<String> {
     const NAMED: usize = 5;
     if all.len() > NAMED {
         let more = all.len() - NAMED;

@@ -5,6 +5,7 @@ mod crd;
 mod operator;
 mod status;
 mod worker;
+mod worker_dump;
 mod worker_search;
 
 pub use operator::OperatorArgs;

@@ -3,6 +3,7 @@
 //! Flags say what to do; credentials come from mounted files. What became of it is written to the termination message,
 //! progress to standard output, and the exit code says whether another try could help.
 
+use super::worker_dump::{self, DropArgs, DumpArgs, ProveDumpArgs, RestoreDumpArgs};
 use super::worker_search::{self, ProveArgs, SnapshotArgs};
 use crate::backup::{
     self, BackupError, Connection, EXIT_FAILED, Level, Of, Prune, Restore, StorageArgs, Take, Told, Verify,
@@ -42,6 +43,14 @@ enum Work {
     ProveSnapshot(ProveArgs),
     /// Restores a verified backup beside its database
     Restore(RestoreArgs),
+    /// Dumps a database of a stopped Neo4j
+    Dump(DumpArgs),
+    /// Proves a dump of Neo4j
+    ProveDump(ProveDumpArgs),
+    /// Puts a verified dump of Neo4j back on the volume of its stopped server
+    RestoreDump(RestoreDumpArgs),
+    /// Deletes what a restore of Neo4j has put aside
+    DropPutAside(DropArgs),
     /// Deletes backups, and what aborted attempts have left
     Prune(PruneArgs),
 }
@@ -175,6 +184,15 @@ pub(super) fn run(args: WorkerArgs) -> ExitCode {
         }
         Work::Snapshot(args) => finish(&args.result(), "backup", block_on(worker_search::take(args))),
         Work::ProveSnapshot(args) => finish(&args.result(), "verify", block_on(worker_search::prove(args))),
+        // These hear of the signal themselves: a server of theirs must be stopped.
+        Work::Dump(args) => finish(&args.result(), "backup", runtime().block_on(worker_dump::take(args))),
+        Work::ProveDump(args) => {
+            finish(&args.result(), "verify", runtime().block_on(worker_dump::prove(args)))
+        }
+        Work::RestoreDump(args) => {
+            finish(&args.result(), "restore", runtime().block_on(worker_dump::restore(args)))
+        }
+        Work::DropPutAside(args) => finish(&args.result(), "aside", worker_dump::drop_aside(&args)),
         Work::Restore(args) => {
             let result = args.place.result.clone();
             finish(&result, "restore", block_on(restore(args)))
@@ -249,7 +267,7 @@ async fn prune(args: PruneArgs) -> Result<Value, BackupError> {
 }
 
 /// The same line that users' own Jobs write.
-fn progress(done: u64, all: u64, text: &str) {
+pub(super) fn progress(done: u64, all: u64, text: &str) {
     // Nobody may be listening; that is no reason to stop.
     let _ = writeln!(std::io::stdout(), "whimbrel: progress {done}/{all} {text}");
 }
@@ -270,7 +288,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// Ends when the pod is told to go.
-async fn stopped() {
+pub(super) async fn stopped() {
     let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be listened to");
     let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be listened to");
     tokio::select! {

@@ -111,7 +111,7 @@ pub struct ForeignSession {
 pub struct Proof {
     /// Digest per declared history.
     pub histories: BTreeMap<String, String>,
-    /// `<kind>=<digest>` per kind of catalogue object, joined by spaces: equal means the same structure, and where two
+    /// `<kind>=<digest>` per kind of catalogue object, with Neo4j also of the contents ([`structure_alone`]), joined by spaces: equal means the same structure, and where two
     /// differ the kind says where to look.
     pub structure: String,
 }
@@ -136,6 +136,34 @@ pub struct Stamp {
     /// The write mark that the database must still have, as [`Quiet::mark`] was when its way back was decided: what is
     /// written while the copy is made would be lost. `None`: it may be.
     pub mark: Option<String>,
+}
+
+/// A structure without what Neo4j says of the contents at its end: an undo that keeps data brings the structure back and
+/// leaves rows.
+pub fn structure_alone(structure: &str) -> &str {
+    structure.split(" counts=").next().unwrap_or(structure)
+}
+
+impl Stamp {
+    /// What a copy has otherwise, a part of a sentence each.
+    pub fn differences(&self, proof: &Proof) -> Vec<String> {
+        let mut all = Vec::new();
+        for (name, digest) in &self.histories {
+            if proof.histories.get(name) != Some(digest) {
+                all.push(format!("history {name} has other scripts"));
+            }
+        }
+        let Some(structure) = &self.structure else { return all };
+        let kinds = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let (had, has) = (kinds(structure), kinds(&proof.structure));
+        let differing =
+            had.iter().filter(|kind| !has.contains(kind)).filter_map(|kind| kind.split('=').next());
+        let differing = differing.collect::<Vec<_>>();
+        if !differing.is_empty() {
+            all.push(format!("its {} differ", differing.join(", ")));
+        }
+        all
+    }
 }
 
 /// The database after its restored copy was swapped in.
@@ -177,4 +205,26 @@ pub struct Rows {
     pub rows: Vec<Vec<Option<String>>>,
     /// There were more rows than that.
     pub truncated: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named() {
+        let histories = [("default".to_owned(), "sha256:1".to_owned())].into();
+        let proof = Proof { histories, structure: "schemas=1 relations=2".to_owned() };
+        let mut stamp = Stamp {
+            histories: proof.histories.clone(),
+            structure: Some(proof.structure.clone()),
+            mark: None,
+        };
+        assert_eq!(stamp.differences(&proof), [""; 0]);
+        stamp.histories.insert("other".to_owned(), "sha256:2".to_owned());
+        stamp.structure = Some("schemas=1 relations=3".to_owned());
+        assert_eq!(stamp.differences(&proof), ["history other has other scripts", "its relations differ"]);
+        stamp = Stamp::default();
+        assert_eq!(stamp.differences(&proof), [""; 0]);
+    }
 }

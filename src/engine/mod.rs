@@ -23,6 +23,7 @@ pub use canceller::Canceller;
 pub use error::{BlockedBy, EngineError, ScriptError, ScriptFailure};
 pub use facts::{
     Claim, ClaimSeen, Fence, ForeignSession, Look, Partial, Proof, PutBack, Quiet, RestoreTrial, Rows, Stamp,
+    structure_alone,
 };
 
 /// One database as the driver sees it.

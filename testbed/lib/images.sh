@@ -8,16 +8,17 @@ LAYOUT=1
 
 # The images every cluster starts with; the others are built and loaded when asked for.
 BASE_IMAGES=(pause coredns)
-IMAGES=(pause coredns debian postgresql opensearch demo-app whimbrel)
+IMAGES=(pause coredns debian postgresql opensearch neo4j demo-app whimbrel)
 
 COREDNS_VERSION=1.13.1
 POSTGRESQL_VERSION=15
+NEO4J_VERSION=5
 DEMO_APP_TAGS=(1.0 2.0 broken writes)
 
 # image_folders NAME: prints the folders of an image, one per tag, built when needed.
 image_folders() {
   case $1 in
-    pause | coredns | debian | postgresql | opensearch | demo-app | whimbrel) "image_${1//-/_}" ;;
+    pause | coredns | debian | postgresql | opensearch | neo4j | demo-app | whimbrel) "image_${1//-/_}" ;;
     *) fail "no image is called '$1': ${IMAGES[*]}" ;;
   esac
 }
@@ -107,6 +108,25 @@ build_opensearch_image() {
   chmod -R a+rX "$context/home"
   cp "$TESTBED/images/opensearch/entrypoint" "$context"
   build_from_dockerfile "localhost/opensearch:$OPENSEARCH_VERSION" "$TESTBED/images/opensearch/Dockerfile" "$context" "$3" --base "$1"
+  rm -rf "$context"
+}
+
+# The same server as `testbed/neo4j` starts, in a pod.
+image_neo4j() {
+  local base lib key
+  base=$(image_debian)
+  lib=$(jars server)
+  key=$(digest_of "$TESTBED/images/neo4j" -- "$LAYOUT" "$(basename "$base")" "$(basename "$lib")")
+  cached image-neo4j "$key" build_neo4j_image "$base/image.tar" "$lib"
+}
+
+build_neo4j_image() {
+  local context=$3/context
+  mkdir "$context"
+  cp -r "$TESTBED/images/neo4j/." "$context"
+  cp -r "$2" "$context/lib"
+  chmod -R a+rX "$context"
+  build_from_dockerfile "localhost/neo4j:$NEO4J_VERSION" "$TESTBED/images/neo4j/Dockerfile" "$context" "$3" --base "$1"
   rm -rf "$context"
 }
 

@@ -21,19 +21,6 @@ locked() {
   "$@" 8>&-
 }
 
-# jars NAME: the folder of what neo4j.d/NAME.xml names, resolved once by Maven and kept.
-jars() {
-  local pom=$TESTBED/neo4j.d/$1.xml key
-  "$TESTBED/install-deps" neo4j
-  key=$(digest_of "$pom")
-  cached "neo4j-$1" "$key" resolve "$pom"
-}
-
-resolve() {
-  say "fetching what $(basename "$1") names"
-  mvn -q -B -ntp -f "$1" dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$2"
-}
-
 neo4j_up() {
   LIBRARY=$(jars server)
   if runs writer; then
@@ -210,6 +197,7 @@ export WHIMBREL_TEST_NEO4J_USER=neo4j
 export WHIMBREL_TEST_NEO4J_PASSWORD=$(<"$PLACE/password")
 export WHIMBREL_TEST_NEO4J_CA=$PLACE/ca.crt
 export WHIMBREL_TEST_NEO4J_STRANGER_CA=$PLACE/stranger.crt
+export WHIMBREL_TEST_NEO4J_HOME=$(neo4j_home)
 EOF
   [[ ! -s $PLACE/reader/bolt.port ]] || echo "export WHIMBREL_TEST_NEO4J_READER_PORT=$(<"$PLACE/reader/bolt.port")"
 }

@@ -19,6 +19,7 @@ mod cancel;
 mod change;
 mod check;
 mod connect;
+mod contents;
 mod enter;
 mod fence;
 mod history;
@@ -35,6 +36,7 @@ mod quiet;
 mod schema;
 mod session;
 mod settings;
+mod stamp;
 mod undo;
 mod wire;
 mod words;
@@ -56,6 +58,23 @@ impl Neo4j {
     /// Connects nowhere yet.
     pub fn new(settings: Settings) -> Self {
         Self { settings: Arc::new(settings), lineage: Arc::default() }
+    }
+
+    /// Says whether the database answers and every index is there.
+    ///
+    /// # Errors
+    /// Why not; [`EngineError::Busy`] names an index that is still being filled.
+    pub async fn ready(&self) -> Result<(), EngineError> {
+        stamp::ready(&self.settings, &self.lineage).await
+    }
+
+    /// Makes a restored copy the fence's run's, before anybody else can open it: the token and the claim are the fence's, the
+    /// journal is empty, every lock that the backup brought along is gone.
+    ///
+    /// # Errors
+    /// [`EngineError::Overtaken`] and [`EngineError::Claimed`]: a newer epoch, or another run, stands in the backup itself.
+    pub async fn stamp_copy(&self, fence: &Fence) -> Result<(), EngineError> {
+        stamp::stamp(&self.settings, &self.lineage, fence).await
     }
 }
 

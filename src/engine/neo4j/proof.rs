@@ -1,10 +1,12 @@
-//! What must be as it was for a run to say RolledBack: the histories and the structure.
+//! What must be as it was: the histories and the structure for a run to say RolledBack, the contents too for a restored
+//! copy to be the one that was backed up.
 
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
 use super::connect::{Connection, text};
+use super::contents::Contents;
 use super::packstream::Value;
 use super::schema::{KEPT_LABELS, KEPT_TYPES};
 use super::settings::Settings;
@@ -28,13 +30,25 @@ pub(super) async fn proof(connection: &mut Connection, settings: &Settings) -> R
         record.histories.into_iter().map(|(name, rows)| (name, digest(&rows))).collect();
     let constraints = connection.read(settings, CONSTRAINTS, Value::map([])).await?;
     let indexes = connection.read(settings, INDEXES, Value::map([])).await?;
-    let labels = in_use(connection, settings, LABELS, &KEPT_LABELS).await?;
-    let types = in_use(connection, settings, TYPES, &KEPT_TYPES).await?;
+    let labels = counted(connection, settings, LABELS, &KEPT_LABELS).await?;
+    let types = counted(connection, settings, TYPES, &KEPT_TYPES).await?;
+    let mut contents = Contents::new();
+    for (label, count) in &labels {
+        contents.nodes(connection, settings, label, *count).await?;
+    }
+    for (kind, count) in &types {
+        contents.relationships(connection, settings, kind, *count).await?;
+    }
+    let names = |all: Vec<(String, u64)>| all.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let counts = contents.counts.clone();
     let kinds = [
         ("constraints", listed(&constraints.rows)),
         ("indexes", listed(&indexes.rows)),
-        ("labels", labels),
-        ("types", types),
+        ("labels", names(labels)),
+        ("types", names(types)),
+        // The contents, last: see [`structure_alone`](crate::engine::structure_alone).
+        ("counts", counts),
+        ("samples", vec![contents.sample()]),
     ];
     let structure =
         kinds.map(|(kind, all)| format!("{kind}={}", &hex::encode(Sha256::digest(all.join("\n")))[..16]));
@@ -51,24 +65,25 @@ fn listed(rows: &[Vec<Value>]) -> Vec<String> {
     rows.iter().filter(|row| !kept(row)).map(one).collect()
 }
 
-/// Labels or types that something has: names stay for ever once they were used. Counted by the server's own counters.
-pub(super) async fn in_use(
+/// Labels or types that something has, and how much: names stay for ever once they were used. By the server's own counters.
+async fn counted(
     connection: &mut Connection,
     settings: &Settings,
     query: &str,
     kept: &[&str],
-) -> Result<Vec<String>, EngineError> {
+) -> Result<Vec<(String, u64)>, EngineError> {
     let names = connection.read(settings, query, Value::map([])).await?;
     let mut used = Vec::new();
     for name in names.rows.iter().map(|row| text(row.first())).filter(|name| !kept.contains(&name.as_str())) {
         let quoted = name.replace('`', "``");
         let count = match query {
-            TYPES => format!("MATCH ()-[r:`{quoted}`]->() RETURN count(r) > 0"),
-            _ => format!("MATCH (n:`{quoted}`) RETURN count(n) > 0"),
+            TYPES => format!("MATCH ()-[r:`{quoted}`]->() RETURN count(r)"),
+            _ => format!("MATCH (n:`{quoted}`) RETURN count(n)"),
         };
         let set = connection.read(settings, &count, Value::map([])).await?;
-        if set.rows.first().and_then(|row| row.first()) == Some(&Value::Bool(true)) {
-            used.push(name);
+        let count = set.rows.first().and_then(|row| row.first()).and_then(Value::as_u64).unwrap_or(0);
+        if count > 0 {
+            used.push((name, count));
         }
     }
     Ok(used)

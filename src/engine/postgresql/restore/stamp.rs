@@ -10,7 +10,7 @@ use crate::engine::postgresql::schema::{self, SEEN, Schema};
 use crate::engine::postgresql::settings::Settings;
 use crate::engine::postgresql::wire::ALL_ROWS;
 use crate::engine::postgresql::{ambiguity, fence, fingerprint};
-use crate::engine::{EngineError, Fence, Proof, Stamp};
+use crate::engine::{EngineError, Fence, Stamp};
 
 /// Stamps the copy `name`, and proves that it is what the run began with. The caller holds the lock that keeps others
 /// out of it.
@@ -27,7 +27,7 @@ pub(super) async fn stamp(
         Err(error) => Err(error),
     };
     let _ = timeout(inside.connect_timeout, copy.wire.terminate()).await;
-    let differences = differences(stamp, &proof?);
+    let differences = stamp.differences(&proof?);
     if differences.is_empty() {
         return Ok(());
     }
@@ -53,46 +53,5 @@ async fn write(copy: &mut Connection, settings: &Settings, fence: &Fence) -> Res
     match reply.map_err(|it| lost(settings, it))?.error {
         None => Ok(()),
         Some(error) => Err(server_said(settings, error)),
-    }
-}
-
-/// What the copy has otherwise, a part of a sentence each.
-fn differences(stamp: &Stamp, proof: &Proof) -> Vec<String> {
-    let mut all = Vec::new();
-    for (name, digest) in &stamp.histories {
-        if proof.histories.get(name) != Some(digest) {
-            all.push(format!("history {name} has other scripts"));
-        }
-    }
-    let Some(structure) = &stamp.structure else { return all };
-    let kinds = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-    let (had, has) = (kinds(structure), kinds(&proof.structure));
-    let differing = had.iter().filter(|kind| !has.contains(kind)).filter_map(|kind| kind.split('=').next());
-    let differing = differing.collect::<Vec<_>>();
-    if !differing.is_empty() {
-        all.push(format!("its {} differ", differing.join(", ")));
-    }
-    all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_differs_is_named() {
-        let histories = [("default".to_owned(), "sha256:1".to_owned())].into();
-        let proof = Proof { histories, structure: "schemas=1 relations=2".to_owned() };
-        let mut stamp = Stamp {
-            histories: proof.histories.clone(),
-            structure: Some(proof.structure.clone()),
-            mark: None,
-        };
-        assert_eq!(differences(&stamp, &proof), [""; 0]);
-        stamp.histories.insert("other".to_owned(), "sha256:2".to_owned());
-        stamp.structure = Some("schemas=1 relations=3".to_owned());
-        assert_eq!(differences(&stamp, &proof), ["history other has other scripts", "its relations differ"]);
-        stamp = Stamp::default();
-        assert_eq!(differences(&stamp, &proof), [""; 0]);
     }
 }

@@ -124,7 +124,7 @@ fn each_field_of_a_target_that_is_not_built_is_refused_by_one_sentence() {
     for (yaml, expected) in [
         (
             "neo4j: {uri: u}",
-            "spec.backup.verification: backups of neo4j are not built yet; say None, give every script an undo that keeps data, and take a dump by hand before the plan".into(),
+            "spec.backup.verification: neo4j is backed up while its server is stopped: name spec.server with volumeClaim and dataPath; or say None, give every script an undo that keeps data, and take a dump by hand before the plan".into(),
         ),
         (
             "neo4j: {uri: u, backup: {method: Apoc}}\nbackup: {verification: None}",
@@ -174,11 +174,11 @@ fn each_field_of_a_target_that_is_not_built_is_refused_by_one_sentence() {
         ),
         (
             &format!("{PG}\nserver: {{kind: StatefulSet, name: s, volumeClaim: v}}"),
-            "spec.server.volumeClaim: offline backups are not built yet, and nothing else needs it; remove it".into(),
+            "spec.server.volumeClaim: offline backups are built for neo4j alone, and nothing else needs it; remove it".into(),
         ),
         (
             &format!("{PG}\nserver: {{kind: StatefulSet, name: s, dataPath: /p}}"),
-            "spec.server.dataPath: offline backups are not built yet, and nothing else needs it; remove it".into(),
+            "spec.server.dataPath: offline backups are built for neo4j alone, and nothing else needs it; remove it".into(),
         ),
         (
             &format!("{PG}\nexecution: Job"),

@@ -1,9 +1,10 @@
 //! What restores have put aside, dropped when its time is over: under the lock that restores and swaps take, in a target
 //! that nobody holds, and only what says by itself that it is that run's.
 
+use super::aside_files;
 use super::looking;
 use super::operator::Operator;
-use super::retention::{FAILED_AGAIN, NOW, Seen, due, number, tell, write};
+use super::retention::{FAILED_AGAIN, NOW, SOON, Seen, due, number, tell, write};
 use super::target::Error;
 use super::targets::OpenTarget;
 use crate::api::target::{AsideStatus, Deleted, Retention};
@@ -54,7 +55,8 @@ async fn drop(operator: &Operator, seen: &Seen, place: usize) -> Result<Duration
     let aside = &seen.status.aside[place];
     let mut new = seen.status.clone();
     let (severity, reason, note) = match try_drop(operator, seen, aside).await {
-        Ok(names) => {
+        Ok(None) => return Ok(SOON),
+        Ok(Some(names)) => {
             let why = match names.as_slice() {
                 [] => "it was not there".to_owned(),
                 names => format!("its time was over; dropped: {}", names.join(", ")),
@@ -85,8 +87,12 @@ async fn drop(operator: &Operator, seen: &Seen, place: usize) -> Result<Duration
     Ok(NOW)
 }
 
-/// Drops the databases of the run, in a target that no run of any cluster holds.
-async fn try_drop(operator: &Operator, seen: &Seen, aside: &AsideStatus) -> Result<Vec<String>, String> {
+/// Drops the databases of the run, in a target that no run of any cluster holds; none: a Job is at it.
+async fn try_drop(
+    operator: &Operator,
+    seen: &Seen,
+    aside: &AsideStatus,
+) -> Result<Option<Vec<String>>, String> {
     let run = number(&aside.run).ok_or_else(|| format!("{} is not the name of a run", aside.run))?;
     let open = OpenTarget::of(operator, seen.object.clone()).await.map_err(|error| error.to_string())?;
     let look = open.engine.look().await.map_err(|error| error.to_string())?;
@@ -95,6 +101,9 @@ async fn try_drop(operator: &Operator, seen: &Seen, aside: &AsideStatus) -> Resu
             "run {} of {} (cluster {}) holds the target",
             claim.run, claim.plan, claim.cluster
         ));
+    }
+    if let Some(offline) = open.offline() {
+        return aside_files::drop(operator, seen, &offline, aside, run).await;
     }
     let token = match looking::known_key(&open) {
         None => 0,
@@ -113,7 +122,7 @@ async fn try_drop(operator: &Operator, seen: &Seen, aside: &AsideStatus) -> Resu
         cluster: operator.cluster.clone(),
         token,
     };
-    open.engine.drop_aside(&fence, run).await.map_err(|error| match error {
+    open.engine.drop_aside(&fence, run).await.map(Some).map_err(|error| match error {
         EngineError::NotRestorable { reason, .. } => reason,
         other => other.to_string(),
     })

@@ -11,7 +11,9 @@
 
 mod answers;
 mod aside;
+mod aside_files;
 mod drivers;
+mod dumps;
 mod histories;
 mod known;
 mod looking;

@@ -33,11 +33,11 @@ use std::time::Duration;
 /// There is more to do, or somebody else wrote.
 pub(super) const NOW: Duration = Duration::from_secs(1);
 /// While a Job of ours is at work.
-const SOON: Duration = Duration::from_secs(10);
+pub(super) const SOON: Duration = Duration::from_secs(10);
 /// The most backups of one Job: what it says of them must fit into its termination message.
 const AT_ONCE: usize = 10;
 /// How long one Job may take: millions of small files on a slow network volume.
-const WITHIN: Duration = Duration::from_secs(3600);
+pub(super) const WITHIN: Duration = Duration::from_secs(3600);
 /// When a Job that failed is tried again: by then somebody has looked, or the volume is back.
 pub(super) const FAILED_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 /// When what was refused is tried again: it does not change by itself.
@@ -260,7 +260,6 @@ async fn follow(operator: &Operator, seen: &Seen, pruning: &Pruning) -> Result<D
 /// The Job of a deletion, its key, and what it is told.
 fn wanted(operator: &Operator, seen: &Seen, pruning: &Pruning) -> Result<(JobKey, Vec<Told>, Job), String> {
     let target = &seen.object;
-    let name = target.name_any();
     let spec = &target.spec.backup;
     let storage = spec.storage.as_ref().and_then(Kept::of);
     let told: Vec<Told> = pruning
@@ -270,27 +269,12 @@ fn wanted(operator: &Operator, seen: &Seen, pruning: &Pruning) -> Result<(JobKey
         .filter_map(told)
         .collect();
     let what = format!("{}/{}", pruning.since.0.as_second(), pruning.paths.join("/"));
-    let key = JobKey {
-        plan_uid: target.uid().unwrap_or_default(),
-        plan: String::new(),
-        run: 0,
-        run_uid: target.uid().unwrap_or_default(),
-        target: name.clone(),
-        op: format!("prune/{}", &hex::encode(Sha256::digest(what))[..16]),
-        epoch: 0,
-        attempt: 1,
-    };
+    let key = key(target, "prune", &what);
     let pod = spec.pod.clone().unwrap_or_default();
     let input = BackupJob {
         key: &key,
         namespace: &target.namespace().unwrap_or_default(),
-        owner: Some(OwnerReference {
-            api_version: "whimbrel.dev/v1alpha1".into(),
-            kind: "DatabaseTarget".into(),
-            name,
-            uid: target.uid().unwrap_or_default(),
-            ..OwnerReference::default()
-        }),
+        owner: Some(owner(target)),
         whimbrel_image: &operator.image,
         tools_image: spec.image.as_deref().ok_or("spec.backup.image is needed to delete a backup")?,
         storage: storage.ok_or("spec.backup.storage is needed to delete a backup")?,
@@ -299,6 +283,31 @@ fn wanted(operator: &Operator, seen: &Seen, pruning: &Pruning) -> Result<(JobKey
     };
     let job = job_for_prune(&input, &told, &over(&seen.runs));
     Ok((key, told, job))
+}
+
+/// The key of a Job that works for a target and for no run.
+pub(super) fn key(target: &DatabaseTarget, work: &str, what: &str) -> JobKey {
+    JobKey {
+        plan_uid: target.uid().unwrap_or_default(),
+        plan: String::new(),
+        run: 0,
+        run_uid: target.uid().unwrap_or_default(),
+        target: target.name_any(),
+        op: format!("{work}/{}", &hex::encode(Sha256::digest(what))[..16]),
+        epoch: 0,
+        attempt: 1,
+    }
+}
+
+/// Its Jobs go with a target.
+pub(super) fn owner(target: &DatabaseTarget) -> OwnerReference {
+    OwnerReference {
+        api_version: "whimbrel.dev/v1alpha1".into(),
+        kind: "DatabaseTarget".into(),
+        name: target.name_any(),
+        uid: target.uid().unwrap_or_default(),
+        ..OwnerReference::default()
+    }
 }
 
 /// What proves that it is this backup; none: nobody knows.

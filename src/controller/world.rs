@@ -1,6 +1,7 @@
 //! The real world, as the driver's seams see it.
 
 use super::answers::{part, read, swap, workload, write};
+use super::dumps;
 use super::known::Known;
 use super::looking::{self, key, seen};
 use super::merge::merge_patch;
@@ -191,17 +192,21 @@ impl RealCluster {
             pod: &pod,
             within: spec.backup.within.get(),
         };
+        let fence = Fence {
+            target: format!("{}/{}", self.run.namespace, request.target),
+            run_uid: self.run.uid.clone(),
+            run: self.run.number,
+            plan: format!("{}/{}", self.run.namespace, self.run.plan),
+            cluster: self.run.cluster.clone(),
+            token: request.epoch,
+        };
+        if let Some(offline) = target.offline() {
+            let job = dumps::job(&request.work, &input, &offline, &fence)?;
+            return Ok((target.acting.clone(), job));
+        }
         let job = match &request.work {
             JobWork::Backup | JobWork::Restore { .. } => {
                 let secret = spec.credentials.as_ref().ok_or_else(|| missing("credentials"))?;
-                let fence = Fence {
-                    target: format!("{}/{}", self.run.namespace, request.target),
-                    run_uid: self.run.uid.clone(),
-                    run: self.run.number,
-                    plan: format!("{}/{}", self.run.namespace, self.run.plan),
-                    cluster: self.run.cluster.clone(),
-                    token: request.epoch,
-                };
                 let tool = if request.work == JobWork::Backup { "pgdump" } else { "pgrestore" };
                 let source = BackupSource {
                     postgresql: target.postgresql().ok_or_else(|| missing("postgresql"))?,
@@ -561,6 +566,10 @@ impl Cluster for RealCluster {
 
 /// What a Job left, in the words of the record.
 fn outcome(target: &str, result: Value) -> Answer<Value> {
+    // Who puts files back says under which name it keeps those that were there.
+    if let Some(aside) = result.pointer("/restore/aside") {
+        return Ok(json!({ "aside": aside }));
+    }
     let Some(taken) = result.get("backup") else { return Ok(Value::Null) };
     let taken: snapshots::Backup = serde_json::from_value(taken.clone())
         .map_err(|error| ClusterError::Refused(format!("the backup Job's result can't be read: {error}")))?;

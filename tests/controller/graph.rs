@@ -90,7 +90,7 @@ fn a_graph_is_migrated_and_taken_back() {
     wait(lane, READY, "NotBuilt");
     assert_eq!(
         lane.get("mplan/graph", "{.status.message}"),
-        "target graph: spec.backup.verification: backups of neo4j are not built yet; say None, give every script an undo that keeps data, and take a dump by hand before the plan"
+        "target graph: spec.backup.verification: neo4j is backed up while its server is stopped: name spec.server with volumeClaim and dataPath; or say None, give every script an undo that keeps data, and take a dump by hand before the plan"
     );
     assert_eq!(rows(STATE), before);
 

@@ -14,6 +14,7 @@ mod records;
 mod refused;
 mod retention;
 mod set_back;
+mod stopped;
 #[path = "../tools/mod.rs"]
 mod tools;
 mod while_running;

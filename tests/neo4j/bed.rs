@@ -14,7 +14,7 @@ use whimbrel::engine::neo4j::{
 use whimbrel::engine::{Engine, EngineError, Fence, ScriptError, ScriptFailure};
 use whimbrel::script::{Dialect, Script, read_bundle};
 
-use crate::http::request;
+use crate::http::Http;
 pub(crate) use crate::http::{env, rows};
 
 pub(crate) const HISTORY: &str = "default";
@@ -163,7 +163,8 @@ pub(crate) struct Open(String);
 
 impl Open {
     pub(crate) fn new(statement: &str) -> Self {
-        let answer = request("/db/neo4j/tx", &json!({"statements": [{"statement": statement}]}));
+        let answer =
+            Http::of_testbed().request("/db/neo4j/tx", &json!({"statements": [{"statement": statement}]}));
         assert_eq!(answer["errors"], json!([]), "{statement}");
         let commit = answer["commit"].as_str().expect("an address").to_owned();
         let path = commit.find("/db/").expect("a path");
@@ -171,7 +172,7 @@ impl Open {
     }
 
     pub(crate) fn commit(self) {
-        let answer = request(&self.0, &json!({"statements": []}));
+        let answer = Http::of_testbed().request(&self.0, &json!({"statements": []}));
         assert_eq!(answer["errors"], json!([]));
     }
 }

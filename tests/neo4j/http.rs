@@ -11,25 +11,50 @@ pub(crate) fn env(name: &str) -> String {
     std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: eval \"$(testbed/neo4j env)\""))
 }
 
-/// Rows of one statement in a transaction of its own.
-pub(crate) fn rows(statement: &str) -> Vec<Vec<Value>> {
-    let answer = request("/db/neo4j/tx/commit", &json!({"statements": [{"statement": statement}]}));
-    assert_eq!(answer["errors"], json!([]), "{statement}");
-    let data = answer["results"][0]["data"].as_array().cloned().unwrap_or_default();
-    data.iter().map(|row| row["row"].as_array().cloned().unwrap_or_default()).collect()
+/// Where a server listens for HTTP, and who asks.
+pub(crate) struct Http {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) user: String,
+    pub(crate) password: String,
 }
 
-/// One POST on a connection of its own, so that none is left behind.
-pub(crate) fn request(path: &str, body: &Value) -> Value {
-    let port: u16 = env("HTTP_PORT").parse().expect("a port");
-    let body = body.to_string();
-    let login = base64(format!("{}:{}", env("USER"), env("PASSWORD")).as_bytes());
+impl Http {
+    /// The testbed's writable server.
+    pub(crate) fn of_testbed() -> Self {
+        let port = env("HTTP_PORT").parse().expect("a port");
+        Self { host: "127.0.0.1".to_owned(), port, user: env("USER"), password: env("PASSWORD") }
+    }
+
+    /// Rows of one statement in a transaction of its own.
+    pub(crate) fn rows(&self, statement: &str) -> Vec<Vec<Value>> {
+        let body = json!({"statements": [{"statement": statement}]});
+        let answer = self.request("/db/neo4j/tx/commit", &body);
+        assert_eq!(answer["errors"], json!([]), "{statement}");
+        let data = answer["results"][0]["data"].as_array().cloned().unwrap_or_default();
+        data.iter().map(|row| row["row"].as_array().cloned().unwrap_or_default()).collect()
+    }
+
+    /// One POST on a connection of its own, so that none is left behind.
+    pub(crate) fn request(&self, path: &str, body: &Value) -> Value {
+        let body = body.to_string();
+        let login = base64(format!("{}:{}", self.user, self.password).as_bytes());
+        let mut stream = TcpStream::connect((self.host.as_str(), self.port)).expect("HTTP answers");
+        send(&mut stream, path, &login, &body)
+    }
+}
+
+/// Rows of one statement at the testbed's server.
+pub(crate) fn rows(statement: &str) -> Vec<Vec<Value>> {
+    Http::of_testbed().rows(statement)
+}
+
+fn send(stream: &mut TcpStream, path: &str, login: &str, body: &str) -> Value {
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {login}\r\nContent-Type: application/json\r\n\
          Accept: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("HTTP answers");
     stream.write_all(request.as_bytes()).expect("takes the request");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answers");

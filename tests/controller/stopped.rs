@@ -17,7 +17,7 @@ fn server(lane: &Lane, password: &str) -> String {
         "name": "neo4j", "image": "localhost/neo4j:5",
         "env": [{"name": "NEO4J_AUTH", "valueFrom": {"secretKeyRef": {"name": "graph-store", "key": "auth"}}}],
         "ports": [{"containerPort": 7687}],
-        "readinessProbe": {"tcpSocket": {"port": 7687}, "periodSeconds": 1},
+        "readinessProbe": {"httpGet": {"path": "/", "port": 7474}, "periodSeconds": 1},
         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
     });
     let spec = json!({

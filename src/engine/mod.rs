@@ -10,20 +10,34 @@ use std::time::Duration;
 
 use crate::script::{HistoryRow, Script};
 
+mod ambiguity;
 mod any;
 mod canceller;
+mod credentials;
 mod error;
 mod facts;
+mod fence;
+mod ignore;
+mod lineage;
+mod lost;
+mod name;
 pub mod neo4j;
 pub mod postgresql;
+mod record;
 pub mod search;
+mod settings;
+mod stream;
+mod tls;
 
 pub use any::{AnyEngine, AnySession};
 pub use canceller::Canceller;
+pub use credentials::{Credentials, CredentialsError, CredentialsSource, fixed_credentials};
 pub use error::{BlockedBy, EngineError, ScriptError, ScriptFailure};
-pub use facts::{
-    Claim, ClaimSeen, Fence, ForeignSession, Look, Partial, Proof, PutBack, Quiet, RestoreTrial, Rows, Stamp,
-};
+pub use facts::{ForeignSession, Look, Partial, Proof, PutBack, Quiet, RestoreTrial, Rows, Stamp};
+pub use fence::{Claim, ClaimSeen, Fence};
+pub use ignore::Ignore;
+pub use settings::DatabaseSettings;
+pub use tls::{ClientCertificate, Tls, TlsMode};
 
 /// One database as the driver sees it.
 ///

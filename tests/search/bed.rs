@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
-use whimbrel::engine::postgresql::{Tls, TlsMode};
 use whimbrel::engine::search::{History, Kept, Login, Search, SearchSession, Settings};
 use whimbrel::engine::{Engine, EngineError, Fence};
+use whimbrel::engine::{Tls, TlsMode};
 use whimbrel::script::{Dialect, Layout, Script, read_bundle};
 
 pub(crate) const HISTORY: &str = "default";

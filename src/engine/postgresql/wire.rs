@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::engine::lost::Lost;
 use crate::fault::Point;
 use bytes::{BufMut, BytesMut};
 use fallible_iterator::FallibleIterator;
@@ -12,25 +13,6 @@ use postgres_protocol::IsNull;
 use postgres_protocol::message::backend::{DataRowBody, ErrorFields, Message, RowDescriptionBody};
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-
-/// The connection went in the middle of something. A type of its own: only this leads to the ambiguity rule.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub(super) struct Lost {
-    pub(super) reason: String,
-}
-
-impl Lost {
-    pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into() }
-    }
-}
-
-impl From<std::io::Error> for Lost {
-    fn from(error: std::io::Error) -> Self {
-        Self::new(error.to_string())
-    }
-}
 
 /// The transaction status that every ReadyForQuery carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

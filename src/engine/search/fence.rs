@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::client::Client;
 use super::store::{FORMAT, INDEX, Version, Wrote};
-use crate::engine::{BlockedBy, ClaimSeen, EngineError, Fence};
+use crate::engine::{BlockedBy, ClaimSeen, EngineError, Fence, fence};
 
 /// The id of the document.
 pub(super) const ID: &str = "fence";
@@ -108,16 +108,7 @@ pub(super) fn admit(at: &str, row: &Row, fence: &Fence) -> Result<(), EngineErro
         );
         return Err(EngineError::Unsupported { at: at.to_owned(), reason });
     }
-    let ours = row.run_uid == fence.run_uid;
-    if row.claimed && !ours {
-        let holder = format!("run {} of {} (cluster {})", row.run, row.plan, row.cluster);
-        return Err(EngineError::Claimed { at: at.to_owned(), holder });
-    }
-    // The same token in another run's name is a higher one too: two runs must never share an epoch here.
-    if row.token > fence.token || (row.token == fence.token && !ours) {
-        return Err(EngineError::Overtaken { at: at.to_owned(), token: row.token });
-    }
-    Ok(())
+    fence::admit(at, row.claimed, &row.seen(), fence)
 }
 
 impl Client {
@@ -161,8 +152,8 @@ impl Client {
         match self.put("raise the fence", INDEX, ID, found.map(|(version, _)| version), &row).await? {
             Wrote::Done(version) => Ok((version, row)),
             Wrote::Stale => {
-                let what = "another session was faster at the fence".to_owned();
-                Err(EngineError::Busy { at, by: BlockedBy { what, since: None, sql: None, pid: None } })
+                let by = BlockedBy::unnamed("another session was faster at the fence");
+                Err(EngineError::Busy { at, by })
             }
         }
     }

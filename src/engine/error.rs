@@ -289,6 +289,14 @@ impl fmt::Display for ScriptError {
     }
 }
 
+/// A server's words as far as they go on: at most `most` characters, since some errors quote the whole rest of a script.
+pub(super) fn bounded(words: String, most: usize) -> String {
+    match words.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words,
+    }
+}
+
 /// Who or what is in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockedBy {
@@ -325,6 +333,12 @@ impl fmt::Display for BlockedBy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_have_an_end_between_two_characters() {
+        assert_eq!(bounded("ää".to_owned(), 2), "ää");
+        assert_eq!(bounded("äää".to_owned(), 2), "ää…");
+    }
 
     #[test]
     fn what_stays_of_a_script_is_in_the_hint() {

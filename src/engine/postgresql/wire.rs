@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::engine::error::bounded;
 use crate::engine::lost::Lost;
 use crate::fault::Point;
 use bytes::{BufMut, BytesMut};
@@ -41,10 +42,7 @@ impl ServerError {
     pub(super) fn text(&self, full: bool) -> String {
         let more = [&self.detail, &self.context].into_iter().flatten().filter(|_| full);
         let text = more.fold(self.message.clone(), |text, part| format!("{text}; {part}"));
-        match text.char_indices().nth(MOST_WORDS) {
-            Some((end, _)) => format!("{}…", &text[..end]),
-            None => text,
-        }
+        bounded(text, MOST_WORDS)
     }
 }
 
@@ -69,7 +67,7 @@ pub(super) struct Reply {
     pub(super) error: Option<ServerError>,
 }
 
-/// Characters of an error that go on: some errors quote the whole rest of a script.
+/// Characters of an error that go on.
 const MOST_WORDS: usize = 1000;
 /// What a script's own SELECTs return is of no interest.
 pub(super) const NO_ROWS: usize = 0;

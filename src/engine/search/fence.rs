@@ -176,41 +176,23 @@ fn held(row: &Row, lease: &Lease) -> BlockedBy {
 mod tests {
     use super::*;
 
-    fn fence(run_uid: &str, token: u64) -> Fence {
-        Fence {
-            target: "aether/t".to_owned(),
-            run_uid: run_uid.to_owned(),
-            run: 1,
-            plan: "aether/p".to_owned(),
-            cluster: "c1".to_owned(),
-            token,
-        }
-    }
-
-    fn row(claimed: bool, run_uid: &str, token: u64) -> Row {
-        Row {
-            format: FORMAT,
-            token,
-            claimed,
-            run_uid: run_uid.to_owned(),
+    #[test]
+    fn only_a_fence_of_our_own_format_is_judged() {
+        let row = |format| Row {
+            format,
+            token: 4,
+            claimed: true,
+            run_uid: "a".to_owned(),
             run: 7,
             plan: "other/q".to_owned(),
             cluster: "c2".to_owned(),
             lease: None,
-        }
-    }
-
-    #[test]
-    fn a_token_only_grows_and_is_of_one_run() {
-        assert_eq!(admit("t", &row(true, "a", 4), &fence("a", 5)), Ok(()));
-        assert_eq!(admit("t", &row(true, "a", 5), &fence("a", 5)), Ok(()));
-        let overtaken = |token| Err(EngineError::Overtaken { at: "t".to_owned(), token });
-        assert_eq!(admit("t", &row(true, "a", 6), &fence("a", 5)), overtaken(6));
-        assert_eq!(admit("t", &row(false, "b", 5), &fence("a", 5)), overtaken(5));
-        let refusal = admit("t", &row(true, "b", 1), &fence("a", 5)).unwrap_err();
+        };
+        assert_eq!(admit("t", &row(FORMAT), &Fence::of_run("a", 5)), Ok(()));
+        let refusal = admit("t", &row(FORMAT), &Fence::of_run("b", 5)).unwrap_err();
         assert_eq!(refusal.to_string(), "t is claimed by run 7 of other/q (cluster c2)");
-        let newer = Row { format: FORMAT + 1, ..row(false, "a", 1) };
-        assert!(admit("t", &newer, &fence("a", 5)).unwrap_err().to_string().contains("is of format 2"));
+        let newer = admit("t", &row(FORMAT + 1), &Fence::of_run("a", 5)).unwrap_err();
+        assert!(newer.to_string().contains("is of format 2"), "{newer}");
     }
 
     #[tokio::test(start_paused = true)]

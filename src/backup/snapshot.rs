@@ -3,8 +3,8 @@
 use super::jobs::{BackupJob, RETRIES, named_credentials};
 use super::{BackupError, Level, TlsMode};
 use crate::api::target::{Elasticsearch, TlsMode as TlsModeSpec};
-use crate::engine::postgresql::{ClientCertificate, Tls, TlsMode as EngineTlsMode};
 use crate::engine::search::{History, Kept, Login, Search, Settings, SnapshotOf};
+use crate::engine::{ClientCertificate, Tls, TlsMode as EngineTlsMode, fixed_credentials};
 use crate::job::{mount, scratch_volume};
 use clap::Args;
 use jiff::Timestamp;
@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// The cluster to be backed up.
 #[derive(Clone, Debug)]
@@ -153,16 +152,11 @@ impl SearchConnection {
             target: target.to_owned(),
             url: self.url.clone(),
             tls: Tls { mode, ca: self.bytes("ca.crt")?, client },
-            credentials: login.map(|login| -> crate::engine::search::CredentialsSource {
-                Arc::new(move || {
-                    let login = login.clone();
-                    Box::pin(async move { Ok(login) })
-                })
-            }),
+            credentials: login.map(fixed_credentials),
             indices: self.index.clone(),
             histories: histories.collect(),
             identity_expect: None,
-            connect_timeout: crate::engine::postgresql::Settings::CONNECT_TIMEOUT,
+            connect_timeout: Settings::CONNECT_TIMEOUT,
             request_timeout: Settings::REQUEST_TIMEOUT,
             lease: Settings::LEASE,
             diagnostics_full: false,

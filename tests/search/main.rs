@@ -2,8 +2,12 @@
 
 mod apply;
 mod bed;
+#[path = "../tools/bundle.rs"]
+mod bundle;
 mod contract;
 mod elasticsearch;
+#[path = "../tools/entering.rs"]
+mod entering;
 mod fence;
 mod lost;
 mod peer;

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::client::Client;
 use crate::engine::EngineError;
+use crate::engine::lineage::expect_identity;
 
 /// The cluster as it introduces itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +23,9 @@ impl Client {
         let answer = self.expect(self.read("/").await)?;
         let server =
             introduced(&answer).map_err(|reason| EngineError::Unsupported { at: at.clone(), reason })?;
-        match &self.settings.identity_expect {
-            Some(expected) if *expected != server.identity => {
-                Err(EngineError::Identity { at, expected: expected.clone(), found: server.identity })
-            }
-            _ => Ok(server),
-        }
+        let expected = self.settings.identity_expect.as_deref();
+        expect_identity(at, expected, &server.identity, |it| it == server.identity)?;
+        Ok(server)
     }
 
     /// A cluster whose primary shards are not all there loses writes or refuses them: nothing begins on it.

@@ -1,15 +1,13 @@
 //! How one search cluster is reached and treated.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::future::BoxFuture;
 use http::HeaderValue;
 
-use crate::engine::postgresql::{CredentialsError, Tls};
+use crate::engine::{self, Tls};
 
 /// Everything the engine needs to know about one target.
 #[derive(Clone)]
@@ -39,6 +37,8 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// See [`Settings::connect_timeout`].
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
     /// See [`Settings::request_timeout`].
     pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
     /// See [`Settings::lease`].
@@ -86,8 +86,7 @@ pub enum Kept {
 
 /// Where a login comes from: asked again whenever the server refuses the last one, since passwords rotate in the middle of
 /// a run.
-pub type CredentialsSource =
-    Arc<dyn Fn() -> BoxFuture<'static, Result<Login, CredentialsError>> + Send + Sync>;
+pub type CredentialsSource = engine::CredentialsSource<Login>;
 
 /// Who we are. Its `Debug` shows no secret.
 #[derive(Clone, PartialEq, Eq)]

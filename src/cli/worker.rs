@@ -40,6 +40,10 @@ enum Work {
     Snapshot(SnapshotArgs),
     /// Proves a snapshot of a search cluster
     ProveSnapshot(ProveArgs),
+    /// Restores a snapshot beside the indices of a search cluster
+    RestoreSnapshot(worker_search::RestoreArgs),
+    /// Deletes snapshots of a search cluster
+    PruneSnapshots(worker_search::PruneArgs),
     /// Restores a verified backup beside its database
     Restore(RestoreArgs),
     /// Deletes backups, and what aborted attempts have left
@@ -175,6 +179,10 @@ pub(super) fn run(args: WorkerArgs) -> ExitCode {
         }
         Work::Snapshot(args) => finish(&args.result(), "backup", block_on(worker_search::take(args))),
         Work::ProveSnapshot(args) => finish(&args.result(), "verify", block_on(worker_search::prove(args))),
+        Work::RestoreSnapshot(args) => {
+            finish(&args.result(), "restore", block_on(worker_search::restore(args)))
+        }
+        Work::PruneSnapshots(args) => finish(&args.result(), "prune", block_on(worker_search::prune(args))),
         Work::Restore(args) => {
             let result = args.place.result.clone();
             finish(&result, "restore", block_on(restore(args)))

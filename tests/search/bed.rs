@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 use whimbrel::engine::postgresql::{Tls, TlsMode};
-use whimbrel::engine::search::{History, Kept, Login, Search, SearchSession, Settings};
+use whimbrel::engine::search::{History, Kept, Login, Names, Search, SearchSession, Settings};
 use whimbrel::engine::{Engine, EngineError, Fence};
 use whimbrel::script::{Dialect, Layout, Script, read_bundle};
 
@@ -168,6 +168,8 @@ impl Bed {
                 })
             }),
             indices: Vec::new(),
+            names: Names::Concrete,
+            repository: None,
             histories: vec![History { name: HISTORY.to_owned(), kept: Kept::Own }],
             identity_expect: None,
             connect_timeout: Duration::from_secs(5),

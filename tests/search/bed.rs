@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
-use whimbrel::engine::search::{History, Kept, Login, Search, Settings};
+use whimbrel::engine::search::{History, Kept, Login, Names, Search, Settings};
 use whimbrel::engine::{Fence, Tls, TlsMode, fixed_credentials};
 use whimbrel::script::{Dialect, Layout, Script};
 
@@ -162,6 +162,8 @@ impl Bed {
             },
             credentials: secure.then(|| fixed_credentials(login())),
             indices: Vec::new(),
+            names: Names::Concrete,
+            repository: None,
             histories: vec![History { name: HISTORY.to_owned(), kept: Kept::Own }],
             identity_expect: None,
             connect_timeout: Duration::from_secs(5),

@@ -7,8 +7,8 @@ mod search;
 use super::operator::Operator;
 use crate::api::outcome::Diagnostics;
 use crate::api::target::{
-    Elasticsearch, Engine as Kind, EngineSpec, HistoryFormat, Neo4j as Neo4jSpec, Neo4jMethod,
-    Postgresql as PostgresqlSpec, QuietIgnore, Tls as TlsSpec, TlsMode as TlsModeSpec,
+    DatabaseTargetSpec, Elasticsearch, Engine as Kind, EngineSpec, HistoryFormat, Neo4j as Neo4jSpec,
+    Neo4jMethod, Postgresql as PostgresqlSpec, QuietIgnore, Tls as TlsSpec, TlsMode as TlsModeSpec,
 };
 use crate::api::{DatabaseTarget, not_built};
 use crate::cluster::source::{self, SourceError};
@@ -153,8 +153,13 @@ impl OpenTarget {
 
     /// The block of either search engine.
     pub(super) fn search(&self) -> Option<&Elasticsearch> {
-        self.object.spec.elasticsearch.as_ref().or(self.object.spec.opensearch.as_ref())
+        search(&self.object.spec)
     }
+}
+
+/// The block of either search engine.
+pub(super) fn search(spec: &DatabaseTargetSpec) -> Option<&Elasticsearch> {
+    spec.elasticsearch.as_ref().or(spec.opensearch.as_ref())
 }
 
 pub(super) use search::evolution;

@@ -2,10 +2,10 @@
 
 use super::TargetError;
 use crate::api::DatabaseTarget;
-use crate::api::target::{Elasticsearch, HistoryFormat, HistorySpec};
+use crate::api::target::{Elasticsearch, HistoryFormat, HistorySpec, IndexNames};
 use crate::cluster::{Acting, source};
 use crate::engine::CredentialsError;
-use crate::engine::search::{CredentialsSource, History, Kept, Login, Settings};
+use crate::engine::search::{CredentialsSource, History, Kept, Login, Names, Settings};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,11 @@ pub(super) async fn settings(
         tls: super::tls(acting, target, &spec.tls).await?,
         credentials: credentials(acting, target),
         indices: spec.indices.clone(),
+        names: match spec.names {
+            IndexNames::Alias => Names::Alias,
+            IndexNames::Concrete => Names::Concrete,
+        },
+        repository: Some(spec.backup.repository.clone()),
         histories: spec.histories.iter().map(history).collect(),
         identity_expect: super::identity(target),
         connect_timeout: timeouts.connect.get(),

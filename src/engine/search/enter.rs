@@ -67,6 +67,7 @@ async fn inside(
     held: &Held,
 ) -> Result<super::record::Record, EngineError> {
     older(client, fence).await?;
+    client.refuse_half_restored(&fence.run_uid).await?;
     if let Some((_, index)) = client.settings.evolution() {
         client.lock_peer(index, owner).await?;
     }

@@ -15,7 +15,7 @@ use crate::script::http::JAVA;
 use crate::script::{HistoryRow, Kind, Script};
 
 /// The id of the library's own lock entry; it passes over versions below 1.
-const LOCK: &str = "0.1";
+pub(super) const LOCK: &str = "0.1";
 
 /// In front of the owner in a lock entry of ours, where the library writes `-`.
 const OURS: &str = "whimbrel ";

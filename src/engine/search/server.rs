@@ -30,18 +30,20 @@ impl Client {
 
     /// A cluster whose primary shards are not all there loses writes or refuses them: nothing begins on it.
     pub(super) async fn healthy(&self) -> Result<Vec<String>, EngineError> {
-        // Of a cluster that others use too, theirs may be in trouble.
-        let path = format!(
-            "/_cluster/health/{}?level=indices&expand_wildcards=all&filter_path=status,indices.*.status",
-            self.settings.indices()
-        );
-        let answer = self.expect(self.read(&path).await)?;
+        // Of a cluster that others use too, theirs may be in trouble. One of ours that is not there is no trouble, but the
+        // server would wait for it: all are asked for, and ours are looked at.
+        let there = self.seen(&self.settings.indices()).await?;
+        let path = "/_cluster/health?level=indices&expand_wildcards=all&filter_path=indices.*.status";
+        let answer = self.expect(self.read(path).await)?;
         let with = |wanted: &str| -> Vec<String> {
             let indices = answer.at("/indices").and_then(Value::as_object);
-            let of = |(name, index): (&String, &Value)| (index["status"] == wanted).then(|| name.clone());
+            let of = |(name, index): (&String, &Value)| {
+                (index["status"] == wanted && there.contains_key(name)).then(|| name.clone())
+            };
             indices.into_iter().flatten().filter_map(of).collect()
         };
-        match answer.text_at("/status") {
+        let worst = ["red", "yellow"].into_iter().find(|status| !with(status).is_empty());
+        match worst.unwrap_or_default() {
             "red" => Err(EngineError::Unsupported {
                 at: self.settings.at(),
                 reason: format!(

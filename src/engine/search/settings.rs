@@ -22,6 +22,10 @@ pub struct Settings {
     pub credentials: Option<CredentialsSource>,
     /// Names and patterns of the indices that belong to the target; empty: all that do not begin with a dot.
     pub indices: Vec<String>,
+    /// How a restored index gets the name of the one that it replaces.
+    pub names: Names,
+    /// The snapshot repository, where a restore is tried.
+    pub repository: Option<String>,
     /// The declared histories.
     pub histories: Vec<History>,
     /// The cluster's uuid; anything else is refused.
@@ -61,6 +65,15 @@ impl Settings {
             Kept::Own => None,
         })
     }
+}
+
+/// How services name the indices that they use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// By alias: all restored indices are swapped in by one call.
+    Alias,
+    /// By the index's own name: it is deleted, and its restored copy is cloned to it.
+    Concrete,
 }
 
 /// One declared history.

@@ -39,8 +39,8 @@ demo: | target ## The main job on a real cluster, watched live: all six acts
 	@examples/demo/run
 
 .PHONY: demo-search
-demo-search: | target ## A search server on a real cluster: a reindex behind an alias, and a script that is taken back
-	$(call say,demo-search: a cluster with an OpenSearch, and two acts)
+demo-search: | target ## A search server on a real cluster: a reindex behind an alias, a script taken back, one put back from its snapshot
+	$(call say,demo-search: a cluster with an OpenSearch, and three acts)
 	@examples/search/run
 
 .PHONY: up

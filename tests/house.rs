@@ -71,6 +71,21 @@ const RULES: &[Rule] = &[
         because: "does not speak to databases: only engine does",
     },
     Rule {
+        rooms: &["engine/postgresql"],
+        without: &["engine::neo4j", "engine::search"],
+        because: NO_OTHER_ENGINE,
+    },
+    Rule {
+        rooms: &["engine/neo4j"],
+        without: &["engine::postgresql", "engine::search"],
+        because: NO_OTHER_ENGINE,
+    },
+    Rule {
+        rooms: &["engine/search"],
+        without: &["engine::postgresql", "engine::neo4j"],
+        because: NO_OTHER_ENGINE,
+    },
+    Rule {
         rooms: &["run", "program"],
         without: &[
             "tokio::time",
@@ -86,6 +101,8 @@ const RULES: &[Rule] = &[
         because: "must run in a simulated world: one seed, one order of events. Sleep through Clock, keep things in a BTreeMap",
     },
 ];
+
+const NO_OTHER_ENGINE: &str = "knows no other engine: what two of them share is in src/engine itself, and no room is left when another is";
 
 /// What no line may hold, comments included: what is not built is refused by name, not left half done.
 const UNFINISHED: &[&str] = &["TODO", "FIXME", "XXX", "todo!", "unimplemented!", "allow(dead_code)"];

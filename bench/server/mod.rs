@@ -2,11 +2,9 @@
 
 use std::error::Error;
 use std::process::Command;
-use std::sync::Arc;
 
-use futures::FutureExt;
-use whimbrel::engine::Fence;
-use whimbrel::engine::postgresql::{Credentials, CredentialsSource, History, Settings, Tls, TlsMode};
+use whimbrel::engine::postgresql::{History, Settings};
+use whimbrel::engine::{Credentials, CredentialsSource, Fence, Tls, TlsMode, fixed_credentials};
 
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -81,11 +79,7 @@ impl Server {
 }
 
 fn credentials(user: &str, password: &str) -> CredentialsSource {
-    let credentials = Credentials { user: user.to_owned(), password: password.to_owned() };
-    Arc::new(move || {
-        let credentials = credentials.clone();
-        async move { Ok(credentials) }.boxed()
-    })
+    fixed_credentials(Credentials { user: user.to_owned(), password: password.to_owned() })
 }
 
 /// The only run that there is.

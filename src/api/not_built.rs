@@ -166,12 +166,6 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
     },
     NotBuilt {
         places: |target| {
-            when(is_search(target) && target.backup.retention.is_some(), "spec.backup.retention")
-        },
-        sentence: "snapshots are not deleted by retention yet; remove it, and let a policy of the cluster delete those whose names begin with wb-",
-    },
-    NotBuilt {
-        places: |target| {
             let backup = &target.backup;
             let mut places = when(is_search(target) && backup.storage.is_some(), "spec.backup.storage");
             places.extend(when(is_search(target) && backup.image.is_some(), "spec.backup.image"));

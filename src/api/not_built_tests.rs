@@ -135,10 +135,6 @@ fn each_field_of_a_target_that_is_not_built_is_refused_by_one_sentence() {
             "spec.neo4j.tls.clientCertificate: logging in by certificate is not built yet for neo4j; use spec.credentials".into(),
         ),
         (
-            &format!("{OS}\nbackup: {{retention: {{keepLast: 1}}}}"),
-            "spec.backup.retention: snapshots are not deleted by retention yet; remove it, and let a policy of the cluster delete those whose names begin with wb-".into(),
-        ),
-        (
             &format!("{OS}\nbackup: {{storage: {{volumeClaim: {{name: c}}}}}}"),
             "spec.backup.storage: snapshots are taken by the cluster itself, into the repository that the engine's block names; remove it".into(),
         ),

@@ -112,7 +112,7 @@ pub fn job_for_verify(input: &BackupJob<'_>, path: &str, level: Level, database_
 
 /// How long the Job of a prune is kept once it has ended: whoever reads its result may be down for a night. Then it is made
 /// again, and finds that everything is gone.
-const RESULT_KEPT: i32 = 24 * 3600;
+pub(super) const RESULT_KEPT: i32 = 24 * 3600;
 
 /// The Job that deletes backups and aborted attempts; it needs no credentials of the database, and on a volume no network.
 /// Its result is

@@ -54,8 +54,9 @@ pub use restore::{Restore, Restored, restore};
 pub use retain::{Summary, summary};
 pub use roles::{Membership, Role};
 pub use snapshot::{
-    SearchConnection, SnapshotBackup, SnapshotProven, SnapshotSource, job_for_snapshot,
-    job_for_snapshot_proof, prove_snapshot, take_snapshot,
+    SearchConnection, SnapshotBackup, SnapshotProven, SnapshotRestored, SnapshotSource, job_for_snapshot,
+    job_for_snapshot_proof, job_for_snapshot_prune, job_for_snapshot_restore, prove_snapshot,
+    prune_snapshots, restore_snapshot, take_snapshot,
 };
 pub use storage::{Storage, StorageArgs};
 pub use take::{Take, Taken, take};

@@ -1,10 +1,14 @@
 //! Backups that a search cluster takes itself: the Jobs that ask it, and what runs inside them.
 
-use super::jobs::{BackupJob, RETRIES, named_credentials};
-use super::{BackupError, Level, TlsMode};
+use super::jobs::{BackupJob, BackupToRestore, RESULT_KEPT, RETRIES, named_credentials};
+use super::prune::SENTENCE;
+use super::{BackupError, Found, Level, Pruned, TlsMode, Told};
+use crate::api::bounds::cut;
 use crate::api::target::{Elasticsearch, TlsMode as TlsModeSpec};
-use crate::engine::postgresql::{ClientCertificate, Tls, TlsMode as EngineTlsMode};
-use crate::engine::search::{History, Kept, Login, Search, Settings, SnapshotOf};
+use crate::engine::search::{
+    Beside, History, Kept, Login, Names, Search, Settings, SnapshotGone, SnapshotOf,
+};
+use crate::engine::{ClientCertificate, Tls, TlsMode as EngineTlsMode, fixed_credentials};
 use crate::job::{mount, scratch_volume};
 use clap::Args;
 use jiff::Timestamp;
@@ -13,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// The cluster to be backed up.
 #[derive(Clone, Debug)]
@@ -76,6 +79,20 @@ pub struct SnapshotProven {
     pub sha256: String,
 }
 
+/// A snapshot whose copies stand beside the indices; goes into the Job's termination message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotRestored {
+    /// `<repository>/<snapshot>`
+    pub path: String,
+    /// What identifies it.
+    pub sha256: String,
+    /// How many indices have a copy.
+    pub indices: u64,
+    /// How many documents these have.
+    pub documents: u64,
+}
+
 /// The Job that has the cluster take a snapshot. Its result is `{"backup": `[`SnapshotBackup`]`}`.
 pub fn job_for_snapshot(input: &BackupJob<'_>, source: &SnapshotSource<'_>) -> Job {
     let name = format!("wb-{}-{}-{}-{}", input.key.plan, input.key.run, input.key.target, input.key.attempt);
@@ -97,7 +114,44 @@ pub fn job_for_snapshot_proof(
     build(input, source, "prove-snapshot", &[("path", path.to_owned()), ("level", level.word().to_owned())])
 }
 
+/// The Job that restores a snapshot beside the target's indices. Its result is `{"restore": `[`SnapshotRestored`]`}`.
+pub fn job_for_snapshot_restore(
+    input: &BackupJob<'_>,
+    source: &SnapshotSource<'_>,
+    backup: BackupToRestore<'_>,
+) -> Job {
+    let more = [
+        ("path", backup.path.to_owned()),
+        ("sha256", backup.sha256.to_owned()),
+        ("backup-run", backup.run.to_string()),
+        ("run-uid", input.key.run_uid.clone()),
+        ("epoch", input.key.epoch.to_string()),
+    ];
+    build(input, source, "restore-snapshot", &more)
+}
+
+/// The Job that deletes snapshots. Its result is `{"prune": `[`super::Pruned`]`}`.
+pub fn job_for_snapshot_prune(input: &BackupJob<'_>, source: &SnapshotSource<'_>, told: &[Told]) -> Job {
+    let mut more = vec![("target", input.key.target.clone())];
+    more.extend(told.iter().map(|told| ("delete", told.to_string())));
+    let mut job = finish(input, source, "prune-snapshots", &more);
+    if let Some(spec) = &mut job.spec {
+        spec.ttl_seconds_after_finished = Some(RESULT_KEPT);
+    }
+    job
+}
+
 fn build(input: &BackupJob<'_>, source: &SnapshotSource<'_>, work: &str, more: &[(&str, String)]) -> Job {
+    let mut all = vec![
+        ("plan-uid", input.key.plan_uid.clone()),
+        ("run", input.key.run.to_string()),
+        ("target", input.key.target.clone()),
+    ];
+    all.extend(more.iter().cloned());
+    finish(input, source, work, &all)
+}
+
+fn finish(input: &BackupJob<'_>, source: &SnapshotSource<'_>, work: &str, more: &[(&str, String)]) -> Job {
     let tls = match source.search.tls.mode {
         TlsModeSpec::VerifyFull => "VerifyFull",
         TlsModeSpec::VerifyCA => "VerifyCA",
@@ -107,9 +161,6 @@ fn build(input: &BackupJob<'_>, source: &SnapshotSource<'_>, work: &str, more: &
         ("url", source.search.url.clone()),
         ("tls", tls.to_owned()),
         ("credentials", "/credentials".to_owned()),
-        ("plan-uid", input.key.plan_uid.clone()),
-        ("run", input.key.run.to_string()),
-        ("target", input.key.target.clone()),
     ];
     let mut arguments = vec![work.to_owned()];
     arguments.extend(flags.iter().chain(more).map(|(name, value)| format!("--{name}={value}")));
@@ -153,16 +204,14 @@ impl SearchConnection {
             target: target.to_owned(),
             url: self.url.clone(),
             tls: Tls { mode, ca: self.bytes("ca.crt")?, client },
-            credentials: login.map(|login| -> crate::engine::search::CredentialsSource {
-                Arc::new(move || {
-                    let login = login.clone();
-                    Box::pin(async move { Ok(login) })
-                })
-            }),
+            credentials: login.map(fixed_credentials),
             indices: self.index.clone(),
+            // Which way a restored index gets its name is the driver's affair.
+            names: Names::Concrete,
+            repository: None,
             histories: histories.collect(),
             identity_expect: None,
-            connect_timeout: crate::engine::postgresql::Settings::CONNECT_TIMEOUT,
+            connect_timeout: Settings::CONNECT_TIMEOUT,
             request_timeout: Settings::REQUEST_TIMEOUT,
             lease: Settings::LEASE,
             diagnostics_full: false,
@@ -236,4 +285,45 @@ pub async fn prove_snapshot(
     let search = connection.open(&of.target)?;
     let sha256 = search.prove_snapshot(path, of, level >= Level::Structure).await?;
     Ok(SnapshotProven { path: path.to_owned(), level, sha256 })
+}
+
+/// Restores a snapshot beside the target's indices and compares the copies with what was counted when it was taken.
+///
+/// # Errors
+/// What keeps them from being equal, or from being made.
+pub async fn restore_snapshot(
+    connection: &SearchConnection,
+    beside: &Beside<'_>,
+) -> Result<SnapshotRestored, BackupError> {
+    let (indices, documents) = connection.open(&beside.of.target)?.restore_beside(beside).await?;
+    Ok(SnapshotRestored {
+        path: beside.path.to_owned(),
+        sha256: beside.sha256.to_owned(),
+        indices,
+        documents,
+    })
+}
+
+/// Deletes the snapshots of a target that it is told of, each only if it is that one. One that can't be asked about ends it:
+/// what came before is found gone by the next try.
+///
+/// # Errors
+/// What keeps it from knowing what is there.
+pub async fn prune_snapshots(
+    connection: &SearchConnection,
+    target: &str,
+    told: &[Told],
+) -> Result<Pruned, BackupError> {
+    let search = connection.open(target)?;
+    let mut pruned = Pruned::default();
+    for told in told {
+        let of = SnapshotOf { plan_uid: told.plan_uid.clone(), run: told.run, target: target.to_owned() };
+        let gone = search.delete_snapshot(&told.path, &of, &told.sha256).await?;
+        pruned.found.push(match gone {
+            SnapshotGone::Deleted(bytes) => Found::Deleted(bytes),
+            SnapshotGone::Absent => Found::Absent,
+            SnapshotGone::Refused(why) => Found::Refused(cut(&why, SENTENCE)),
+        });
+    }
+    Ok(pruned)
 }

@@ -41,6 +41,10 @@ enum Work {
     Snapshot(SnapshotArgs),
     /// Proves a snapshot of a search cluster
     ProveSnapshot(ProveArgs),
+    /// Restores a snapshot beside the indices of a search cluster
+    RestoreSnapshot(worker_search::RestoreArgs),
+    /// Deletes snapshots of a search cluster
+    PruneSnapshots(worker_search::PruneArgs),
     /// Restores a verified backup beside its database
     Restore(RestoreArgs),
     /// Dumps a database of a stopped Neo4j
@@ -193,6 +197,10 @@ pub(super) fn run(args: WorkerArgs) -> ExitCode {
             finish(&args.result(), "restore", runtime().block_on(worker_dump::restore(args)))
         }
         Work::DropPutAside(args) => finish(&args.result(), "aside", worker_dump::drop_aside(&args)),
+        Work::RestoreSnapshot(args) => {
+            finish(&args.result(), "restore", block_on(worker_search::restore(args)))
+        }
+        Work::PruneSnapshots(args) => finish(&args.result(), "prune", block_on(worker_search::prune(args))),
         Work::Restore(args) => {
             let result = args.place.result.clone();
             finish(&result, "restore", block_on(restore(args)))

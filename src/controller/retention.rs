@@ -7,8 +7,10 @@
 use super::aside;
 use super::merge::merge_patch;
 use super::operator::Operator;
+use super::snapshots;
 use super::sweep;
 use super::target::{Error, claim, reference, user};
+use super::targets;
 use crate::api::condition::{self, Status};
 use crate::api::run::OpState;
 use crate::api::target::{DatabaseTargetStatus, Deleted, Pruning, Retention, TargetBackupStatus};
@@ -187,8 +189,12 @@ fn kept(backups: &[TargetBackupStatus], fates: &[Fate]) -> String {
     }
 }
 
-/// Whether a run that has ended since the last prune may have left an attempt without a manifest.
+/// Whether a run that has ended since the last prune may have left an attempt without a manifest. A snapshot that a lost Job
+/// took and nobody recorded is whole like any other: only a person can tell that it is not needed.
 fn aborted(seen: &Seen) -> bool {
+    if targets::search(&seen.object.spec).is_some() {
+        return false;
+    }
     let name = seen.object.name_any();
     let since = seen.status.pruned_at.as_ref().map(|at| at.0);
     let left = |run: &&MigrationRun| {
@@ -271,17 +277,29 @@ fn wanted(operator: &Operator, seen: &Seen, pruning: &Pruning) -> Result<(JobKey
     let what = format!("{}/{}", pruning.since.0.as_second(), pruning.paths.join("/"));
     let key = key(target, "prune", &what);
     let pod = spec.pod.clone().unwrap_or_default();
+    // A search cluster deletes its snapshots itself: it needs no image of tools and no storage of ours.
+    let search = targets::search(&target.spec);
+    let (tools_image, storage) = match search {
+        Some(_) => (operator.image.as_str(), Kept::Server),
+        None => (
+            spec.image.as_deref().ok_or("spec.backup.image is needed to delete a backup")?,
+            storage.ok_or("spec.backup.storage is needed to delete a backup")?,
+        ),
+    };
     let input = BackupJob {
         key: &key,
         namespace: &target.namespace().unwrap_or_default(),
         owner: Some(owner(target)),
         whimbrel_image: &operator.image,
-        tools_image: spec.image.as_deref().ok_or("spec.backup.image is needed to delete a backup")?,
-        storage: storage.ok_or("spec.backup.storage is needed to delete a backup")?,
+        tools_image,
+        storage,
         pod: &pod,
         within: WITHIN,
     };
-    let job = job_for_prune(&input, &told, &over(&seen.runs));
+    let job = match search {
+        Some(search) => snapshots::prune(&input, target, search, &told),
+        None => job_for_prune(&input, &told, &over(&seen.runs)),
+    };
     Ok((key, told, job))
 }
 

@@ -2,7 +2,9 @@
 
 use super::targets::{self, OpenTarget};
 use super::world::proof;
-use crate::backup::{self, BackupJob, Kept, SnapshotSource};
+use crate::api::DatabaseTarget;
+use crate::api::target::Elasticsearch;
+use crate::backup::{self, BackupJob, BackupToRestore, Kept, SnapshotSource, Told};
 use crate::job::JobKey;
 use crate::run::seam::{ClusterError, JobRequest, JobWork};
 use jiff::Timestamp;
@@ -40,18 +42,33 @@ pub(super) fn job(
         pod: &spec.backup.pod.clone().unwrap_or_default(),
         within: spec.backup.within.get(),
     };
-    let source = SnapshotSource {
-        search,
-        credentials: spec.credentials.as_ref().map(|secret| secret.secret_ref.name.as_str()),
-        evolution: targets::evolution(search),
-    };
+    let source = source(&target.object, search);
     match &request.work {
         JobWork::Backup => Ok(backup::job_for_snapshot(&input, &source)),
         JobWork::Verify { path, level, .. } => {
             Ok(backup::job_for_snapshot_proof(&input, &source, path, proof(*level)?))
         }
-        JobWork::Restore { .. } => Err(refused(
-            "a restore from a snapshot is not built yet; restore it by hand (docs/engines/elasticsearch.md)",
-        )),
+        JobWork::Restore { run, path, sha256, .. } => {
+            let backup = BackupToRestore { run: *run, path, sha256 };
+            Ok(backup::job_for_snapshot_restore(&input, &source, backup))
+        }
+    }
+}
+
+/// The Job that deletes the snapshots that it is told of.
+pub(super) fn prune(
+    input: &BackupJob<'_>,
+    target: &DatabaseTarget,
+    search: &Elasticsearch,
+    told: &[Told],
+) -> Job {
+    backup::job_for_snapshot_prune(input, &source(target, search), told)
+}
+
+fn source<'a>(target: &'a DatabaseTarget, search: &'a Elasticsearch) -> SnapshotSource<'a> {
+    SnapshotSource {
+        search,
+        credentials: target.spec.credentials.as_ref().map(|secret| secret.secret_ref.name.as_str()),
+        evolution: targets::evolution(search),
     }
 }

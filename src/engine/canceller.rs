@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::BoxFuture;
 
@@ -25,5 +26,28 @@ impl Canceller {
 impl fmt::Debug for Canceller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Canceller")
+    }
+}
+
+/// Set once somebody has asked a session to stop.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cancelled(Arc<AtomicBool>);
+
+impl Cancelled {
+    pub(super) fn asked(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// A canceller that marks the session first, so that what is only about to be sent is not, and then does what `ask`
+    /// does.
+    pub(super) fn canceller(
+        &self,
+        ask: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Canceller {
+        let cancelled = self.clone();
+        Canceller::new(move || {
+            cancelled.0.store(true, Ordering::SeqCst);
+            ask()
+        })
     }
 }

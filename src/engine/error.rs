@@ -7,6 +7,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::script::Script;
+
 /// Why a database could not be looked at or entered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
@@ -220,6 +222,53 @@ impl From<ScriptError> for ScriptFailure {
     }
 }
 
+/// The code of a history that is not as the driver believed.
+pub(super) const DRIFT: &str = "HistoryDrift";
+
+impl ScriptFailure {
+    /// About a script as a whole, and no statement of it. `file` is the user's.
+    pub(super) fn of_file(file: &str, code: &str, message: impl Into<String>, hint: Option<&str>) -> Self {
+        Self::from(ScriptError {
+            code: code.to_owned(),
+            message: message.into(),
+            file: file.to_owned(),
+            statement: None,
+            line: None,
+            column: None,
+            hint: hint.map(str::to_owned),
+        })
+    }
+
+    /// The history, or the journal, is not as the driver believed.
+    pub(super) fn drift(script: &Script, message: impl Into<String>) -> Self {
+        Self::of_file(&script.file, DRIFT, message, None)
+    }
+
+    /// The script has no way back; `why` is the end of a sentence.
+    pub(super) fn no_undo(script: &Script, why: &str) -> Self {
+        Self::of_file(&script.file, "NoUndo", format!("the script can't be taken back: {why}"), None)
+    }
+
+    /// Whether it says for sure that nothing of the statement it is about is applied.
+    pub(super) fn is_sure(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Blocked(_) | Self::Cancelled)
+    }
+
+    /// Of a script that stops after its first `done` statements: the hint says that they stay.
+    pub(super) fn stays(self, done: usize) -> Self {
+        let Self::Failed(mut error) = self else { return self };
+        let there = match done {
+            1 => "Statement 1 of it is applied and stays.".to_owned(),
+            done => format!("Statements 1 to {done} of it are applied and stay."),
+        };
+        error.hint = Some(match error.hint.take() {
+            Some(hint) => format!("{} {there}", hint.trim_end()),
+            None => there,
+        });
+        Self::Failed(error)
+    }
+}
+
 impl fmt::Display for ScriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;
@@ -240,6 +289,14 @@ impl fmt::Display for ScriptError {
     }
 }
 
+/// A server's words as far as they go on: at most `most` characters, since some errors quote the whole rest of a script.
+pub(super) fn bounded(words: String, most: usize) -> String {
+    match words.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words,
+    }
+}
+
 /// Who or what is in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockedBy {
@@ -253,6 +310,13 @@ pub struct BlockedBy {
     pub pid: Option<i32>,
 }
 
+impl BlockedBy {
+    /// Somebody of whom no more is known than the sentence says.
+    pub(super) fn unnamed(what: impl Into<String>) -> Self {
+        Self { what: what.into(), since: None, sql: None, pid: None }
+    }
+}
+
 impl fmt::Display for BlockedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
@@ -263,5 +327,30 @@ impl fmt::Display for BlockedBy {
             Some(sql) => write!(f, ". To end it: {sql}"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_have_an_end_between_two_characters() {
+        assert_eq!(bounded("ää".to_owned(), 2), "ää");
+        assert_eq!(bounded("äää".to_owned(), 2), "ää…");
+    }
+
+    #[test]
+    fn what_stays_of_a_script_is_in_the_hint() {
+        let failure = |hint| ScriptFailure::of_file("V1__a.sql", "42601", "syntax error", hint);
+        assert_eq!(
+            failure(None).stays(1).to_string(),
+            "V1__a.sql: syntax error (42601). Statement 1 of it is applied and stays."
+        );
+        assert_eq!(
+            failure(Some("Mend it. ")).stays(3).to_string(),
+            "V1__a.sql: syntax error (42601). Mend it. Statements 1 to 3 of it are applied and stay."
+        );
+        assert_eq!(ScriptFailure::Cancelled.stays(3), ScriptFailure::Cancelled);
     }
 }

@@ -5,48 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::ClaimSeen;
 use crate::script::HistoryRow;
-
-/// Who wants in: one run at one epoch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fence {
-    /// `<namespace>/<name>` of the target.
-    pub target: String,
-    /// Uid of the run's record; names our sessions at the server.
-    pub run_uid: String,
-    /// Number of the run within its plan.
-    pub run: u64,
-    /// `<namespace>/<name>` of the plan.
-    pub plan: String,
-    /// Id of the cluster, so that another cluster's operator is recognised.
-    pub cluster: String,
-    /// The epoch. Only grows; a session with an older one may change nothing any more.
-    pub token: u64,
-}
-
-/// What becomes of the claim in the fence row when a session leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// The run goes on and keeps others out.
-    Keep,
-    /// The run's last word in this target. The token stays, so that an older epoch stays out.
-    GiveUp,
-}
-
-/// The claim as it stands in the target's fence row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimSeen {
-    /// Uid of the run that holds or last held the target.
-    pub run_uid: String,
-    /// Its number.
-    pub run: u64,
-    /// `<namespace>/<name>` of its plan.
-    pub plan: String,
-    /// The highest token seen by the target.
-    pub token: u64,
-    /// Id of the cluster it runs in.
-    pub cluster: String,
-}
 
 /// A database as seen from outside, nothing held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,6 +165,11 @@ pub struct Rows {
     pub rows: Vec<Vec<Option<String>>>,
     /// There were more rows than that.
     pub truncated: bool,
+}
+
+impl Rows {
+    /// More than a check looks at; what is beyond is said, not kept.
+    pub(super) const MOST: u16 = 1000;
 }
 
 #[cfg(test)]

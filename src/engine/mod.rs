@@ -3,6 +3,19 @@
 //! An engine knows how to reach one database and nothing of Kubernetes. What only reads and holds nothing
 //! ([`Engine::look`], [`Engine::quiet`], [`Engine::proof`], [`Engine::query`]) may stop or wait, never prove that a
 //! script is in or not. Only what a [`Session`] reads under its lock and its fence is evidence.
+//!
+//! What holds for every engine is here, one idea a file, and no engine imports from another:
+//!
+//! | file | what |
+//! |---|---|
+//! | `fence` | the run that wants in, the claim it may meet, and whether it may go in past it |
+//! | `name` | what sessions call themselves, so that a newer epoch finds those of an older one |
+//! | `ambiguity` | what becomes of an older session: left, waited for, ended |
+//! | `lineage` | whether it is the database that is meant, with the past that it had |
+//! | `record` | histories and journal as a session knows them: what may begin, what goes on, the digest |
+//! | `settings`, `credentials`, `tls`, `stream` | a database behind a host and a port: how it is reached |
+//! | `lost` | a connection that went in the middle; only this leads to the ambiguity rule |
+//! | `error`, `facts`, `ignore`, `canceller` | what is said, what is seen, who does not count, how a statement is ended |
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -10,21 +23,36 @@ use std::time::Duration;
 
 use crate::script::{HistoryRow, Script};
 
+mod ambiguity;
 mod any;
 mod canceller;
+mod credentials;
 mod error;
 mod facts;
+mod fence;
+mod ignore;
+mod lineage;
+mod lost;
+mod name;
 pub mod neo4j;
 pub mod postgresql;
+mod record;
 pub mod search;
+mod settings;
+mod stream;
+mod tls;
 
 pub use any::{AnyEngine, AnySession};
 pub use canceller::Canceller;
+pub use credentials::{Credentials, CredentialsError, CredentialsSource, fixed_credentials};
 pub use error::{BlockedBy, EngineError, ScriptError, ScriptFailure};
 pub use facts::{
-    Claim, ClaimSeen, Fence, ForeignSession, Look, Partial, Proof, PutBack, Quiet, RestoreTrial, Rows, Stamp,
-    structure_alone,
+    ForeignSession, Look, Partial, Proof, PutBack, Quiet, RestoreTrial, Rows, Stamp, structure_alone,
 };
+pub use fence::{Claim, ClaimSeen, Fence};
+pub use ignore::Ignore;
+pub use settings::DatabaseSettings;
+pub use tls::{ClientCertificate, Tls, TlsMode};
 
 /// One database as the driver sees it.
 ///

@@ -70,6 +70,21 @@ pub enum Kind {
     Repeatable,
 }
 
+impl Kind {
+    /// The word for it in the histories that Whimbrel keeps in targets.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Versioned => "Versioned",
+            Self::Repeatable => "Repeatable",
+        }
+    }
+
+    /// What a word in a history means.
+    pub fn of_word(word: &str) -> Self {
+        if word == Self::Repeatable.word() { Self::Repeatable } else { Self::Versioned }
+    }
+}
+
 /// The language of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Dialect {

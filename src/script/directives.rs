@@ -23,19 +23,21 @@ pub(super) fn take(
     comment: &Found,
     role: Role,
 ) -> Result<(), ScriptError> {
-    let Some(directive) = directive(&text[comment.range.clone()]) else { return Ok(()) };
+    let Some(directive) = text[comment.range.clone()].strip_prefix("--").and_then(directive) else {
+        return Ok(());
+    };
     let (at, said) = (Place::of(file, comment), directive.to_owned());
     let words: Vec<&str> = directive.split_whitespace().collect();
+    match of_undo(directives, &words, role) {
+        OfUndo::Taken => return Ok(()),
+        OfUndo::Misplaced => return Err(ScriptError::DirectiveOfUndo { at, directive: said }),
+        OfUndo::Another => {}
+    }
     match (words.as_slice(), role) {
         (["isolation:", level], _) => match isolation(level) {
             Some(level) => directives.isolation = Some(level),
             None => return Err(ScriptError::UnknownDirective { at, directive: said }),
         },
-        (["undo", "keeps-data"], Role::Undo) => directives.undo_keeps_data = true,
-        (["undo", "partial-ok"], Role::Undo) => directives.undo_partial_ok = true,
-        (["undo", "keeps-data" | "partial-ok"], Role::Script | Role::Repeatable) => {
-            return Err(ScriptError::DirectiveOfUndo { at, directive: said });
-        }
         (["no-transaction"], Role::Script) => directives.no_transaction = true,
         (["mixed:", "true"], Role::Script) => directives.mixed = true,
         (["no-transaction"] | ["mixed:", "true"], Role::Repeatable | Role::Undo) => {
@@ -46,11 +48,35 @@ pub(super) fn take(
     Ok(())
 }
 
-/// What stands behind `whimbrel:` in a line comment. Capitals and missing blanks are forgiven, so that a slip is
-/// answered and not taken for prose.
-fn directive(comment: &str) -> Option<&str> {
-    let (name, rest) = comment.strip_prefix("--")?.split_once(':')?;
+/// What stands behind `whimbrel:` in a line comment without its mark, in any language. Capitals and missing blanks are
+/// forgiven, so that a slip is answered and not taken for prose.
+pub(super) fn directive(comment: &str) -> Option<&str> {
+    let (name, rest) = comment.split_once(':')?;
     name.trim().eq_ignore_ascii_case("whimbrel").then(|| rest.trim())
+}
+
+/// What became of a directive that may be about an undo.
+pub(super) enum OfUndo {
+    /// It is one, where it belongs.
+    Taken,
+    /// It is one, and belongs in the undo file.
+    Misplaced,
+    /// It says something else.
+    Another,
+}
+
+/// Takes what an undo file says about itself; the same words in every language.
+pub(super) fn of_undo(directives: &mut Directives, words: &[&str], role: Role) -> OfUndo {
+    let flag = match words {
+        ["undo", "keeps-data"] => &mut directives.undo_keeps_data,
+        ["undo", "partial-ok"] => &mut directives.undo_partial_ok,
+        _ => return OfUndo::Another,
+    };
+    if role != Role::Undo {
+        return OfUndo::Misplaced;
+    }
+    *flag = true;
+    OfUndo::Taken
 }
 
 fn isolation(level: &str) -> Option<Isolation> {

@@ -30,6 +30,15 @@ pub struct Value {
     pub secret: bool,
 }
 
+/// Placeholders that quote as SQL does, `${name:literal}` and `${name:ident}`, with the byte at which each begins: in a
+/// language that quotes otherwise they are a mistake.
+pub(super) fn sql_quoting(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.match_indices("${").filter_map(|(at, _)| {
+        let placeholder = &text[at..=at + text[at..].find('}')?];
+        (placeholder.ends_with(":literal}") || placeholder.ends_with(":ident}")).then_some((at, placeholder))
+    })
+}
+
 /// Names only: what is logged or put into a panic must not hold a password.
 impl fmt::Debug for Values {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,11 +3,10 @@
 use super::beside::{RICH, ROLES, catalogue, dump, same};
 use super::by_hand::by_hand;
 use super::world::{World, sql, variable};
-use futures::FutureExt as _;
 use serde_json::{Value, json};
-use std::{fs, sync::Arc, time::Duration};
+use std::{fs, time::Duration};
 use whimbrel::engine::{
-    Claim, Engine as _, EngineError, Fence, Session as _, Stamp,
+    Claim, Engine as _, EngineError, Fence, Session as _, Stamp, fixed_credentials,
     postgresql::{Credentials, Postgresql, Settings, Tls, TlsMode, aside, beside},
 };
 
@@ -20,10 +19,7 @@ fn engine(world: &World) -> Postgresql {
         port: variable("WHIMBREL_TEST_POSTGRES_PORT").parse().expect("the test made it so"),
         database: world.database.clone(),
         tls: Tls { mode: TlsMode::VerifyFull, ca: Some(ca), client: None },
-        credentials: Arc::new(move || {
-            let credentials = credentials.clone();
-            async move { Ok(credentials) }.boxed()
-        }),
+        credentials: fixed_credentials(credentials),
         histories: vec![],
         identity_expect: None,
         // The tests' own machine may be busy.

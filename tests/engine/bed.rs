@@ -1,17 +1,18 @@
 //! One database per test on the server that `testbed/postgres env` names, and psql as the independent witness.
 
-use std::collections::BTreeMap;
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt;
 use whimbrel::engine::postgresql::{
     Credentials, CredentialsSource, History, Postgresql, Settings, Tls, TlsMode, aside, beside,
 };
-use whimbrel::engine::{Engine, Fence};
-use whimbrel::script::{Dialect, Directives, Kind, Layout, Script, Undo, checksum, read_bundle};
+use whimbrel::engine::{Engine, Fence, fixed_credentials};
+use whimbrel::script::{Dialect, Directives, Kind, Layout, Script, Undo, checksum};
+
+use crate::bundle;
+use crate::entering::fence;
+pub(crate) use crate::until::until;
 
 pub(crate) const HISTORY: &str = "default";
 
@@ -99,14 +100,7 @@ impl Bed {
     }
 
     pub(crate) fn fence(&self, token: u64) -> Fence {
-        Fence {
-            target: format!("test/{}", self.database),
-            run_uid: "0f5d7a1c-88aa-4a63-9b65-000000000001".to_owned(),
-            run: 1,
-            plan: "test/release".to_owned(),
-            cluster: "c1".to_owned(),
-            token,
-        }
+        fence(&format!("test/{}", self.database), token)
     }
 
     pub(crate) async fn enter(&self, token: u64) -> <Postgresql as Engine>::Session {
@@ -147,11 +141,7 @@ impl Drop for Bed {
 }
 
 pub(crate) fn credentials(user: &str, password: &str) -> CredentialsSource {
-    let credentials = Credentials { user: user.to_owned(), password: password.to_owned() };
-    Arc::new(move || {
-        let credentials = credentials.clone();
-        async move { Ok(credentials) }.boxed()
-    })
+    fixed_credentials(Credentials { user: user.to_owned(), password: password.to_owned() })
 }
 
 /// As superuser in the maintenance database.
@@ -181,9 +171,7 @@ fn stdout(output: &Output) -> String {
 
 /// Scripts as the source of a user would give them.
 pub(crate) fn scripts(files: &[(&str, &str)]) -> Vec<Script> {
-    let files: BTreeMap<String, Vec<u8>> =
-        files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect();
-    read_bundle(files, Some(Layout::Flyway), Dialect::Postgresql).expect("a good bundle").scripts
+    bundle::scripts(files, Some(Layout::Flyway), Dialect::Postgresql)
 }
 
 /// A script that no lint has seen, as one that is built at run time inside a function.
@@ -205,14 +193,5 @@ pub(crate) fn raw(version: &str, body: &str, undo: Option<&str>) -> Script {
         directives: Directives::default(),
         dialect: Dialect::Postgresql,
         values: Default::default(),
-    }
-}
-
-/// Waits until `holds`, at most half a minute; panics with `what` after that.
-pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(tokio::time::Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use whimbrel::engine::postgresql::{Postgresql, Settings};
-use whimbrel::engine::{Claim, Engine, EngineError, Fence, ScriptFailure, Session};
+use whimbrel::engine::{Claim, Engine, EngineError, ScriptFailure, Session};
 
 use crate::bed::{As, Bed, HISTORY, admin, credentials, port, raw, until};
+use crate::entering::{one_run_at_a_time, refused};
 use crate::proxy::{Proxy, Way};
 use crate::witness::Witness;
 
@@ -18,40 +19,10 @@ fn at(bed: &Bed) -> String {
     format!("test/{0} (localhost:{1}/{0})", bed.database, port())
 }
 
-async fn refused(engine: &Postgresql, fence: &Fence) -> EngineError {
-    match engine.enter(fence).await {
-        Ok(_) => panic!("was let in"),
-        Err(refusal) => refusal,
-    }
-}
-
-fn another_run(bed: &Bed, token: u64) -> Fence {
-    Fence {
-        run_uid: "eeeeeeee-88aa-4a63-9b65-000000000002".to_owned(),
-        run: 4,
-        plan: "other/plan".to_owned(),
-        cluster: "c2".to_owned(),
-        ..bed.fence(token)
-    }
-}
-
 #[tokio::test]
 async fn the_claim_outlives_the_session_until_it_is_given_up_and_the_token_outlives_both() {
     let bed = Bed::new(As::Owner);
-    bed.enter(3).await.leave(Claim::Keep).await.expect("leaves");
-    let refusal = refused(&bed.engine(), &another_run(&bed, 9)).await;
-    assert_eq!(refusal.to_string(), format!("{} is claimed by run 1 of test/release (cluster c1)", at(&bed)));
-
-    bed.enter(4).await.leave(Claim::GiveUp).await.expect("leaves");
-    assert_eq!(bed.engine().look().await.expect("looks").claim, None);
-    let refusal = refused(&bed.engine(), &another_run(&bed, 4)).await;
-    assert_eq!(refusal, EngineError::Overtaken { at: at(&bed), token: 4 });
-    assert_eq!(
-        refused(&bed.engine(), &bed.fence(3)).await,
-        EngineError::Overtaken { at: at(&bed), token: 4 }
-    );
-    let session = bed.engine().enter(&another_run(&bed, 5)).await.expect("free, and higher");
-    session.leave(Claim::GiveUp).await.expect("leaves");
+    one_run_at_a_time(&bed.engine(), &bed.fence(1), &at(&bed)).await;
     assert_eq!(bed.psql("SELECT token, claimed, run FROM whimbrel.fence"), "5|f|4");
     let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = \
                 (SELECT oid FROM pg_database WHERE datname = current_database())";

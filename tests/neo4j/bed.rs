@@ -1,21 +1,20 @@
 //! The one database of a Community server, empty at the beginning of each test, and the server's HTTP interface as the
 //! independent witness.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
 use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};
 use whimbrel::engine::neo4j::{
     Credentials, CredentialsSource, Format, History, Neo4j, Neo4jSession, Settings, Tls, TlsMode,
 };
-use whimbrel::engine::{Engine, EngineError, Fence, ScriptError, ScriptFailure};
-use whimbrel::script::{Dialect, Script, read_bundle};
+use whimbrel::engine::{Fence, ScriptError, ScriptFailure, fixed_credentials};
+use whimbrel::script::{Dialect, Script};
 
 use crate::http::Http;
 pub(crate) use crate::http::{env, rows};
+pub(crate) use crate::until::until;
+use crate::{bundle, entering};
 
 pub(crate) const HISTORY: &str = "default";
 
@@ -96,44 +95,21 @@ impl Bed {
 }
 
 pub(crate) fn fence(token: u64) -> Fence {
-    Fence {
-        target: "test/graph".to_owned(),
-        run_uid: "0f5d7a1c-88aa-4a63-9b65-000000000001".to_owned(),
-        run: 1,
-        plan: "test/release".to_owned(),
-        cluster: "c1".to_owned(),
-        token,
-    }
+    entering::fence("test/graph", token)
 }
 
 /// Enters as soon as nobody is in the way.
 pub(crate) async fn enter(engine: &Neo4j, token: u64) -> Neo4jSession {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    loop {
-        match engine.enter(&fence(token)).await {
-            Ok(session) => return session,
-            Err(EngineError::Busy { by, .. }) => {
-                assert!(tokio::time::Instant::now() < deadline, "{by}");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
+    entering::enter(engine, &fence(token)).await
 }
 
 pub(crate) fn credentials(user: &str, password: &str) -> CredentialsSource {
-    let credentials = Credentials { user: user.to_owned(), password: password.to_owned() };
-    Arc::new(move || {
-        let credentials = credentials.clone();
-        async move { Ok(credentials) }.boxed()
-    })
+    fixed_credentials(Credentials { user: user.to_owned(), password: password.to_owned() })
 }
 
 /// Scripts as the source of a user would give them.
 pub(crate) fn scripts(files: &[(&str, &str)]) -> Vec<Script> {
-    let files: BTreeMap<String, Vec<u8>> =
-        files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect();
-    read_bundle(files, None, Dialect::Cypher).expect("a good bundle").scripts
+    bundle::scripts(files, None, Dialect::Cypher)
 }
 
 pub(crate) fn script(body: &str) -> Script {
@@ -174,14 +150,5 @@ impl Open {
     pub(crate) fn commit(self) {
         let answer = Http::of_testbed().request(&self.0, &json!({"statements": []}));
         assert_eq!(answer["errors"], json!([]));
-    }
-}
-
-/// Waits until `holds`, at most half a minute; panics with `what` after that.
-pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(tokio::time::Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

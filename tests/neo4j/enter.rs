@@ -6,12 +6,10 @@ use whimbrel::engine::neo4j::{Neo4j, Settings, Tls, TlsMode};
 use whimbrel::engine::{Claim, Engine, EngineError, ScriptFailure, Session};
 
 use crate::bed::{Bed, HISTORY, Open, count, credentials, enter, env, fence, rows, script, texts};
+use crate::entering;
 
 async fn refused(settings: Settings) -> String {
-    match Neo4j::new(settings).enter(&fence(1)).await {
-        Ok(_) => panic!("it is let in"),
-        Err(error) => error.to_string(),
-    }
+    entering::refused(&Neo4j::new(settings), &fence(1)).await.to_string()
 }
 
 #[tokio::test]
@@ -88,20 +86,10 @@ async fn plain_and_by_signer_only() {
 #[tokio::test]
 async fn a_claim_keeps_other_runs_out_and_a_token_only_grows() {
     let bed = Bed::new().await;
-    let session = bed.enter(3).await;
-    session.leave(Claim::Keep).await.expect("leaves");
-    let mut other = fence(9);
-    other.run_uid = "99999999-0000".to_owned();
-    let Err(claimed) = bed.engine().enter(&other).await else { panic!("let in") };
     let at = format!("test/graph (localhost:{}/neo4j)", env("PORT"));
-    assert_eq!(claimed.to_string(), format!("{at} is claimed by run 1 of test/release (cluster c1)"));
-    let Err(overtaken) = bed.engine().enter(&fence(2)).await else { panic!("let in") };
-    assert_eq!(overtaken, EngineError::Overtaken { at, token: 3 });
-    let claim = bed.engine().look().await.expect("looks").claim.expect("claimed");
-    assert_eq!((claim.token, claim.run), (3, 1));
-    bed.enter(3).await.leave(Claim::GiveUp).await.expect("leaves");
-    let session = bed.engine().enter(&other).await.expect("enters once it is given up");
-    session.leave(Claim::GiveUp).await.expect("leaves");
+    entering::one_run_at_a_time(&bed.engine(), &fence(1), &at).await;
+    // The other run's number is there, and nobody holds anything.
+    assert_eq!(count("MATCH (f:__WhimbrelFence {claimed: false, token: 5}) RETURN f.run"), 4);
 }
 
 #[tokio::test]

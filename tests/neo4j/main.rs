@@ -3,14 +3,20 @@
 mod apply;
 mod batches;
 mod bed;
+#[path = "../tools/bundle.rs"]
+mod bundle;
 mod enter;
+#[path = "../tools/entering.rs"]
+mod entering;
 mod http;
 mod look;
 mod lost;
 mod peer;
-#[path = "../engine/proxy.rs"]
+#[path = "../tools/proxy.rs"]
 mod proxy;
 mod quiet;
 mod schema;
 mod seeds;
 mod undo;
+#[path = "../tools/until.rs"]
+mod until;

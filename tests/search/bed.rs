@@ -1,18 +1,18 @@
 //! An empty cluster per test, and curl as the independent witness.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::{Instant, sleep};
-use whimbrel::engine::postgresql::{Tls, TlsMode};
-use whimbrel::engine::search::{History, Kept, Login, Search, SearchSession, Settings};
-use whimbrel::engine::{Engine, EngineError, Fence};
-use whimbrel::script::{Dialect, Layout, Script, read_bundle};
+use whimbrel::engine::search::{History, Kept, Login, Names, Search, Settings};
+use whimbrel::engine::{Fence, Tls, TlsMode, fixed_credentials};
+use whimbrel::script::{Dialect, Layout, Script};
+
+use crate::bundle;
+pub(crate) use crate::entering::enter;
+use crate::entering::fence;
 
 pub(crate) const HISTORY: &str = "default";
 pub(crate) const PEER: &str = "es_evolution";
@@ -160,14 +160,10 @@ impl Bed {
                 ca: secure.then(|| std::fs::read(env("ELASTICSEARCH_CA")).expect("readable")),
                 client: None,
             },
-            credentials: secure.then(|| -> whimbrel::engine::search::CredentialsSource {
-                let login = login();
-                Arc::new(move || {
-                    let login = login.clone();
-                    Box::pin(async move { Ok(login) })
-                })
-            }),
+            credentials: secure.then(|| fixed_credentials(login())),
             indices: Vec::new(),
+            names: Names::Concrete,
+            repository: None,
             histories: vec![History { name: HISTORY.to_owned(), kept: Kept::Own }],
             identity_expect: None,
             connect_timeout: Duration::from_secs(5),
@@ -193,37 +189,14 @@ impl Bed {
     }
 
     pub(crate) fn fence_of(&self, run_uid: &str, token: u64) -> Fence {
-        Fence {
-            target: "aether/search".to_owned(),
-            run_uid: run_uid.to_owned(),
-            run: token,
-            plan: "aether/platform".to_owned(),
-            cluster: "c1".to_owned(),
-            token,
-        }
-    }
-}
-
-/// Enters once nobody is in the way any more.
-pub(crate) async fn enter(engine: &Search, fence: &Fence) -> SearchSession {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        match engine.enter(fence).await {
-            Ok(session) => return session,
-            Err(error @ EngineError::Busy { .. }) => {
-                assert!(Instant::now() < deadline, "{error}");
-                sleep(Duration::from_millis(50)).await;
-            }
-            Err(error) => panic!("{error}"),
-        }
+        let run_uid = run_uid.to_owned();
+        Fence { run_uid, run: token, plan: "aether/platform".to_owned(), ..fence("aether/search", token) }
     }
 }
 
 /// Scripts from files, in order.
 pub(crate) fn scripts(files: &[(&str, &str)]) -> Vec<Script> {
-    let files: BTreeMap<_, _> =
-        files.iter().map(|(file, text)| ((*file).to_owned(), text.as_bytes().to_vec())).collect();
-    read_bundle(files, Some(Layout::Http), Dialect::Http).expect("a good bundle").scripts
+    bundle::scripts(files, Some(Layout::Http), Dialect::Http)
 }
 
 pub(crate) fn script(text: &str) -> Script {

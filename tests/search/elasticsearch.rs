@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use whimbrel::engine::postgresql::TlsMode;
+use whimbrel::engine::TlsMode;
 use whimbrel::engine::search::{Login, Search};
 use whimbrel::engine::{Claim, Engine, EngineError, Session};
 

@@ -6,33 +6,31 @@ use tokio::time::{Instant, sleep};
 use whimbrel::engine::{Claim, Engine, EngineError, ScriptFailure, Session};
 
 use crate::bed::{Bed, HISTORY, enter, script};
+use crate::entering::{one_run_at_a_time, refused};
 
 #[tokio::test]
 async fn one_session_at_a_time_and_the_reason_is_said() {
     let bed = Bed::new().await;
     let (one, other) = (bed.engine(), bed.engine());
     let session = enter(&one, &bed.fence(1)).await;
-    let busy = other.enter(&bed.fence(2)).await.err().expect("busy");
-    let message = busy.to_string();
+    let message = refused(&other, &bed.fence(2)).await.to_string();
     assert!(
         message.contains("is busy: a session of run 1 of aether/platform (epoch 1) holds the lease, which is taken over 5 s after its last sign of life, since "),
         "{message}"
     );
     session.leave(Claim::Keep).await.expect("leaves");
-    let session = enter(&other, &bed.fence(2)).await;
-    session.leave(Claim::Keep).await.expect("leaves");
-    let overtaken = one.enter(&bed.fence(1)).await.err().expect("older");
-    assert!(matches!(overtaken, EngineError::Overtaken { token: 2, .. }), "{overtaken}");
-    let claimed = one.enter(&bed.fence_of("another", 9)).await.err().expect("claimed");
+}
+
+#[tokio::test]
+async fn a_claim_keeps_other_runs_out_and_a_token_only_grows() {
+    let bed = Bed::new().await;
+    let at = format!("aether/search ({})", bed.url());
+    one_run_at_a_time(&bed.engine(), &bed.fence(1), &at).await;
+    let row = bed.get("/.whimbrel/_doc/fence")["_source"].clone();
     assert_eq!(
-        claimed.to_string(),
-        format!("aether/search ({}) is claimed by run 2 of aether/platform (cluster c1)", bed.url())
+        (row["token"].as_u64(), row["claimed"].as_bool(), row["lease"].is_null()),
+        (Some(5), Some(false), true)
     );
-    let look = one.look().await.expect("a look");
-    assert_eq!(look.claim.map(|claim| (claim.run, claim.token)), Some((2, 2)));
-    let session = enter(&one, &bed.fence(3)).await;
-    session.leave(Claim::GiveUp).await.expect("leaves");
-    assert_eq!(one.look().await.expect("a look").claim, None);
 }
 
 #[tokio::test]
@@ -88,10 +86,10 @@ async fn another_format_and_another_cluster_are_refused() {
     let mut row = bed.get("/.whimbrel/_doc/fence")["_source"].clone();
     row["format"] = 2.into();
     bed.put("/.whimbrel/_doc/fence", &row.to_string());
-    let refused = engine.enter(&bed.fence(2)).await.err().expect("refused").to_string();
+    let refusal = refused(&engine, &bed.fence(2)).await.to_string();
     assert!(
-        refused.ends_with("the index .whimbrel is of format 2, this version knows 1: use the version of Whimbrel that made it"),
-        "{refused}"
+        refusal.ends_with("the index .whimbrel is of format 2, this version knows 1: use the version of Whimbrel that made it"),
+        "{refusal}"
     );
     let mut settings = bed.settings();
     settings.identity_expect = Some("another".to_owned());

@@ -2,12 +2,20 @@
 
 mod apply;
 mod bed;
+#[path = "../tools/bundle.rs"]
+mod bundle;
 mod contract;
 mod elasticsearch;
+#[path = "../tools/entering.rs"]
+mod entering;
 mod fence;
 mod lost;
 mod peer;
+mod prune;
 mod refused;
+mod restore;
+mod restore_cut;
+mod restore_trial;
 mod seen;
 mod snapshots;
 mod tasks;

@@ -126,7 +126,7 @@ async fn nobody_there_or_no_search_server() {
     assert!(matches!(refused, EngineError::Unreachable { .. }), "{refused}");
     let mut settings = bed.settings();
     settings.url = bed.url().replace("http://", "https://");
-    settings.tls.mode = whimbrel::engine::postgresql::TlsMode::VerifyFull;
+    settings.tls.mode = whimbrel::engine::TlsMode::VerifyFull;
     let refused = Search::new(settings).look().await.expect_err("no TLS there");
     assert!(matches!(refused, EngineError::Tls { .. } | EngineError::Unreachable { .. }), "{refused}");
 }

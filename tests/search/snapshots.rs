@@ -8,12 +8,12 @@ use whimbrel::engine::{Claim, Engine, Session};
 
 use crate::bed::{Bed, PEER, Product, enter, env};
 
-fn of(run: u64) -> SnapshotOf {
+pub(crate) fn of(run: u64) -> SnapshotOf {
     SnapshotOf { plan_uid: "9b7f".to_owned(), run, target: "search".to_owned() }
 }
 
 /// A repository of its own, and how a Job reaches the cluster.
-fn lay_out(bed: &Bed, product: Product, folder: &tempfile::TempDir) -> SearchConnection {
+pub(crate) fn lay_out(bed: &Bed, product: Product, folder: &tempfile::TempDir) -> SearchConnection {
     let (name, secure) = match product {
         Product::OpenSearch => ("OPENSEARCH", false),
         Product::Elasticsearch => ("ELASTICSEARCH", true),

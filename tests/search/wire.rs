@@ -1,5 +1,6 @@
 //! A wire that knows requests: any of them can be cut off before it reaches the server, or after the server has done it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,11 +22,14 @@ struct State {
     seen: usize,
     /// What reached the server, as `METHOD /path`.
     passed: Vec<String>,
+    /// What was cut by [`Wire::cut_each_once`].
+    once: BTreeSet<String>,
 }
 
 enum Rule {
     Number(usize),
     Like(String),
+    Each,
 }
 
 #[derive(Clone)]
@@ -57,6 +61,16 @@ impl Wire {
     /// Cuts the next request whose line begins so, as `POST /users/_doc`.
     pub(crate) fn cut_like(&self, beginning: &str, cut: Cut) {
         self.rule(Some((Rule::Like(beginning.to_owned()), cut)));
+    }
+
+    /// Cuts every request that is unlike all that were cut before, once each.
+    pub(crate) fn cut_each_once(&self, cut: Cut) {
+        self.rule(Some((Rule::Each, cut)));
+    }
+
+    /// How many were.
+    pub(crate) fn cut_once(&self) -> usize {
+        self.state.lock().expect("whole").once.len()
     }
 
     /// Lets everything through, and counts anew.
@@ -121,15 +135,26 @@ impl Wire {
         state.seen += 1;
         let (rule, cut) = state.rule.as_ref()?;
         let cut = *cut;
+        if matches!(rule, Rule::Each) {
+            return state.once.insert(kind(line, request)).then_some(cut);
+        }
         let is_it = match rule {
             Rule::Number(wanted) => *wanted == number,
             Rule::Like(beginning) => line.starts_with(beginning.as_str()),
+            Rule::Each => unreachable!("handled above"),
         };
         if is_it {
             state.rule = None;
         }
         is_it.then_some(cut)
     }
+}
+
+/// What makes a request unlike others: method and path, and of a note the step that it says.
+fn kind(line: &str, request: &[u8]) -> String {
+    let text = String::from_utf8_lossy(request);
+    let step = text.split("\"step\":").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or_default();
+    format!("{} {step}", line.split('?').next().unwrap_or(line))
 }
 
 /// All of a request; none when the client hangs up first.

@@ -5,19 +5,21 @@ mod postgresql;
 mod search;
 
 use super::operator::Operator;
+use crate::api::outcome::Diagnostics;
 use crate::api::target::{
-    Elasticsearch, Engine as Kind, EngineSpec, HistoryFormat, Neo4j as Neo4jSpec, Neo4jMethod,
-    Postgresql as PostgresqlSpec, QuietIgnore, Tls as TlsSpec, TlsMode as TlsModeSpec,
+    DatabaseTargetSpec, Elasticsearch, Engine as Kind, EngineSpec, HistoryFormat, Neo4j as Neo4jSpec,
+    Neo4jMethod, Postgresql as PostgresqlSpec, QuietIgnore, Tls as TlsSpec, TlsMode as TlsModeSpec,
 };
 use crate::api::{DatabaseTarget, not_built};
 use crate::cluster::source::{self, SourceError};
 use crate::cluster::{Acting, ReadError, get};
-use crate::engine::AnyEngine;
 use crate::engine::neo4j::Neo4j;
-use crate::engine::postgresql::{
-    ClientCertificate, Credentials, CredentialsError, CredentialsSource, Ignore, Postgresql, Tls, TlsMode,
-};
+use crate::engine::postgresql::Postgresql;
 use crate::engine::search::Search;
+use crate::engine::{
+    AnyEngine, ClientCertificate, Credentials, CredentialsError, CredentialsSource, DatabaseSettings, Ignore,
+    Tls, TlsMode,
+};
 use crate::program::{WorkloadRef, workload};
 use crate::script::Dialect;
 use std::sync::Arc;
@@ -151,8 +153,13 @@ impl OpenTarget {
 
     /// The block of either search engine.
     pub(super) fn search(&self) -> Option<&Elasticsearch> {
-        self.object.spec.elasticsearch.as_ref().or(self.object.spec.opensearch.as_ref())
+        search(&self.object.spec)
     }
+}
+
+/// The block of either search engine.
+pub(super) fn search(spec: &DatabaseTargetSpec) -> Option<&Elasticsearch> {
+    spec.elasticsearch.as_ref().or(spec.opensearch.as_ref())
 }
 
 pub(super) use search::evolution;
@@ -177,18 +184,69 @@ pub(super) fn dialect(kind: Kind) -> Option<Dialect> {
     }
 }
 
+/// Where a database is and how it is spoken to, as the engine's block says it.
+struct Place<'a> {
+    host: String,
+    port: u16,
+    database: &'a str,
+    tls: &'a TlsSpec,
+}
+
+/// What is the same of every target that is a database of a server.
+async fn database<H>(
+    acting: &Acting,
+    target: &DatabaseTarget,
+    place: Place<'_>,
+    histories: Vec<H>,
+) -> Result<DatabaseSettings<H>, TargetError> {
+    let timeouts = &target.spec.timeouts;
+    Ok(DatabaseSettings {
+        target: full_name(target),
+        host: place.host,
+        port: place.port,
+        database: place.database.to_owned(),
+        tls: tls(acting, target, place.tls).await?,
+        credentials: credentials(acting, target),
+        histories,
+        identity_expect: identity(target),
+        connect_timeout: timeouts.connect.get(),
+        lock_timeout: timeouts.lock.get(),
+        statement_timeout: timeouts.statement.get(),
+        quiet_ignore: quiet_ignore(target),
+        diagnostics_full: diagnostics_full(target),
+    })
+}
+
+/// `<namespace>/<name>`
+fn full_name(target: &DatabaseTarget) -> String {
+    let name = target.metadata.name.as_deref().unwrap_or_default();
+    format!("{}/{name}", namespace(target))
+}
+
+fn namespace(target: &DatabaseTarget) -> &str {
+    target.metadata.namespace.as_deref().unwrap_or_default()
+}
+
+fn identity(target: &DatabaseTarget) -> Option<String> {
+    target.spec.identity.as_ref().map(|identity| identity.expect.clone())
+}
+
+fn diagnostics_full(target: &DatabaseTarget) -> bool {
+    target.spec.diagnostics == Diagnostics::Full
+}
+
 /// What is said about TLS, with the certificates that it refers to.
 async fn tls(acting: &Acting, target: &DatabaseTarget, spec: &TlsSpec) -> Result<Tls, TargetError> {
-    let namespace = target.metadata.namespace.clone().unwrap_or_default();
+    let namespace = namespace(target);
     let name = target.metadata.name.clone().unwrap_or_default();
     let failed = |source| TargetError::Source { target: name.clone(), source };
     let ca = match &spec.ca {
-        Some(from) => Some(source::value(acting, &namespace, from).await.map_err(failed)?),
+        Some(from) => Some(source::value(acting, namespace, from).await.map_err(failed)?),
         None => None,
     };
     let client = match &spec.client_certificate {
         Some(secret) => {
-            let found = source::client_certificate(acting, &namespace, &secret.secret_ref.name)
+            let found = source::client_certificate(acting, namespace, &secret.secret_ref.name)
                 .await
                 .map_err(failed)?;
             Some(ClientCertificate { certificate: found.certificate, key: found.key })
@@ -204,8 +262,8 @@ async fn tls(acting: &Acting, target: &DatabaseTarget, spec: &TlsSpec) -> Result
 }
 
 /// Reads the Secret at every connect: passwords rotate in the middle of a run.
-fn credentials(acting: &Acting, namespace: &str, target: &DatabaseTarget) -> CredentialsSource {
-    let (acting, namespace) = (acting.clone(), namespace.to_owned());
+fn credentials(acting: &Acting, target: &DatabaseTarget) -> CredentialsSource {
+    let (acting, namespace) = (acting.clone(), namespace(target).to_owned());
     let secret = target.spec.credentials.as_ref().map(|whole| whole.secret_ref.name.clone());
     Arc::new(move || {
         let (acting, namespace, secret) = (acting.clone(), namespace.clone(), secret.clone());

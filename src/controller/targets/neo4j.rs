@@ -1,6 +1,6 @@
 //! A DatabaseTarget with a `neo4j` block, opened.
 
-use super::{TargetError, credentials, quiet_ignore, tls};
+use super::{Place, TargetError, database};
 use crate::api::DatabaseTarget;
 use crate::api::target::{HistoryFormat, Neo4j as Spec};
 use crate::cluster::Acting;
@@ -12,10 +12,8 @@ pub(super) async fn settings(
     target: &DatabaseTarget,
     spec: &Spec,
 ) -> Result<Settings, TargetError> {
-    let namespace = target.metadata.namespace.clone().unwrap_or_default();
-    let name = target.metadata.name.clone().unwrap_or_default();
     let (host, port) = address(&spec.uri).map_err(|why| TargetError::Address {
-        target: name.clone(),
+        target: target.metadata.name.clone().unwrap_or_default(),
         uri: spec.uri.clone(),
         why,
     })?;
@@ -26,22 +24,8 @@ pub(super) async fn settings(
             _ => Format::Whimbrel,
         },
     };
-    let timeouts = &target.spec.timeouts;
-    Ok(Settings {
-        target: format!("{namespace}/{name}"),
-        host,
-        port,
-        database: spec.database.clone(),
-        tls: tls(acting, target, &spec.tls).await?,
-        credentials: credentials(acting, &namespace, target),
-        histories: spec.histories.iter().map(history).collect(),
-        identity_expect: target.spec.identity.as_ref().map(|identity| identity.expect.clone()),
-        connect_timeout: timeouts.connect.get(),
-        lock_timeout: timeouts.lock.get(),
-        statement_timeout: timeouts.statement.get(),
-        quiet_ignore: quiet_ignore(target),
-        diagnostics_full: target.spec.diagnostics == crate::api::outcome::Diagnostics::Full,
-    })
+    let place = Place { host, port, database: &spec.database, tls: &spec.tls };
+    database(acting, target, place, spec.histories.iter().map(history).collect()).await
 }
 
 /// Host and port of `bolt://host:7687` or `neo4j://host`. Both mean this very server: a migration speaks to the one that

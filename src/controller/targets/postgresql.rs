@@ -1,6 +1,6 @@
 //! A PostgreSQL target opened.
 
-use super::{TargetError, credentials, quiet_ignore, tls};
+use super::{Place, TargetError, database};
 use crate::api::DatabaseTarget;
 use crate::api::target::Postgresql;
 use crate::cluster::Acting;
@@ -11,22 +11,7 @@ pub(super) async fn settings(
     target: &DatabaseTarget,
     spec: &Postgresql,
 ) -> Result<Settings, TargetError> {
-    let namespace = target.metadata.namespace.clone().unwrap_or_default();
-    let name = target.metadata.name.clone().unwrap_or_default();
-    let timeouts = &target.spec.timeouts;
-    Ok(Settings {
-        target: format!("{namespace}/{name}"),
-        host: spec.host.clone(),
-        port: spec.port,
-        database: spec.database.clone(),
-        tls: tls(acting, target, &spec.tls).await?,
-        credentials: credentials(acting, &namespace, target),
-        histories: spec.histories.iter().map(|history| History { name: history.name.clone() }).collect(),
-        identity_expect: target.spec.identity.as_ref().map(|identity| identity.expect.clone()),
-        connect_timeout: timeouts.connect.get(),
-        lock_timeout: timeouts.lock.get(),
-        statement_timeout: timeouts.statement.get(),
-        quiet_ignore: quiet_ignore(target),
-        diagnostics_full: target.spec.diagnostics == crate::api::outcome::Diagnostics::Full,
-    })
+    let place = Place { host: spec.host.clone(), port: spec.port, database: &spec.database, tls: &spec.tls };
+    let histories = spec.histories.iter().map(|history| History { name: history.name.clone() }).collect();
+    database(acting, target, place, histories).await
 }

@@ -2,10 +2,10 @@
 
 use super::TargetError;
 use crate::api::DatabaseTarget;
-use crate::api::target::{Elasticsearch, HistoryFormat, HistorySpec};
+use crate::api::target::{Elasticsearch, HistoryFormat, HistorySpec, IndexNames};
 use crate::cluster::{Acting, source};
-use crate::engine::postgresql::CredentialsError;
-use crate::engine::search::{CredentialsSource, History, Kept, Login, Settings};
+use crate::engine::CredentialsError;
+use crate::engine::search::{CredentialsSource, History, Kept, Login, Names, Settings};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,23 +17,26 @@ pub(super) async fn settings(
     target: &DatabaseTarget,
     spec: &Elasticsearch,
 ) -> Result<Settings, TargetError> {
-    let namespace = target.metadata.namespace.clone().unwrap_or_default();
-    let name = target.metadata.name.clone().unwrap_or_default();
     let timeouts = &target.spec.timeouts;
     let statement = timeouts.statement.get();
     Ok(Settings {
-        target: format!("{namespace}/{name}"),
+        target: super::full_name(target),
         url: spec.url.clone(),
         tls: super::tls(acting, target, &spec.tls).await?,
-        credentials: credentials(acting, &namespace, target),
+        credentials: credentials(acting, target),
         indices: spec.indices.clone(),
+        names: match spec.names {
+            IndexNames::Alias => Names::Alias,
+            IndexNames::Concrete => Names::Concrete,
+        },
+        repository: Some(spec.backup.repository.clone()),
         histories: spec.histories.iter().map(history).collect(),
-        identity_expect: target.spec.identity.as_ref().map(|identity| identity.expect.clone()),
+        identity_expect: super::identity(target),
         connect_timeout: timeouts.connect.get(),
         // A lease needs an end of every request; without one of the target's own it is ours.
         request_timeout: if statement == Duration::ZERO { Settings::REQUEST_TIMEOUT } else { statement },
         lease: Settings::LEASE,
-        diagnostics_full: target.spec.diagnostics == crate::api::outcome::Diagnostics::Full,
+        diagnostics_full: super::diagnostics_full(target),
     })
 }
 
@@ -54,9 +57,9 @@ fn history(spec: &HistorySpec) -> History {
 
 /// A Secret with `token` holds an API key, any other one a user; none at all is a server that asks for no login. Read again
 /// whenever the server refuses the last one.
-fn credentials(acting: &Acting, namespace: &str, target: &DatabaseTarget) -> Option<CredentialsSource> {
+fn credentials(acting: &Acting, target: &DatabaseTarget) -> Option<CredentialsSource> {
     let secret = target.spec.credentials.as_ref().map(|whole| whole.secret_ref.name.clone())?;
-    let (acting, namespace) = (acting.clone(), namespace.to_owned());
+    let (acting, namespace) = (acting.clone(), super::namespace(target).to_owned());
     Some(Arc::new(move || {
         let (acting, namespace, secret) = (acting.clone(), namespace.clone(), secret.clone());
         Box::pin(async move {

@@ -4,16 +4,16 @@
 //! nothing is ended, and so is what is left of its transaction, and both are seen gone.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::connect::{Connection, said, text};
-use super::name::{Writer, run_part, writer};
 use super::packstream::Value;
 use super::settings::Settings;
 use super::wire::ALL_ROWS;
+use crate::engine::ambiguity::{GONE_POLL, GONE_WITHIN, Verdict, judge};
+use crate::engine::name::{Writer, writer};
 use crate::engine::{BlockedBy, EngineError, Fence};
 
 /// A connection or a transaction of ours that may write, other than the one that looks.
@@ -28,24 +28,9 @@ pub(super) struct Older {
     since: Option<Timestamp>,
 }
 
-/// What is to be done about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// A newer epoch, or another run that is only knocking: the fence decides, not we.
-    Leave,
-    /// It executes something: its outcome is worth more than our hurry.
-    Wait,
-    /// It does nothing: it has nothing to lose.
-    End,
-}
-
 const CONNECTIONS: &str = "CALL dbms.listConnections() YIELD connectionId, userAgent, connectTime RETURN connectionId, userAgent, connectTime";
 const TRANSACTIONS: &str = "SHOW TRANSACTIONS YIELD transactionId, connectionId, metaData, currentQuery, status, startTime \
     RETURN transactionId, connectionId, metaData, currentQuery, status, startTime";
-
-/// How long something that was ended may take to be gone before we say that it is in the way.
-const GONE_WITHIN: Duration = Duration::from_secs(5);
-const GONE_POLL: Duration = Duration::from_millis(25);
 
 /// Everything of ours that may write to this target.
 async fn older(connection: &mut Connection, settings: &Settings) -> Result<Vec<Older>, EngineError> {
@@ -108,10 +93,12 @@ pub(super) async fn settle(
 ) -> Result<(), EngineError> {
     let busy = |by| EngineError::Busy { at: settings.at(), by };
     let older = older(connection, settings).await?;
-    if let Some(running) = older.iter().find(|one| judge(one, fence) == Verdict::Wait) {
+    if let Some(running) = older.iter().find(|one| judge(&one.writer, one.executing, fence) == Verdict::Wait)
+    {
         return Err(busy(running.blocks("is executing a script")));
     }
-    let ended: Vec<&Older> = older.iter().filter(|one| judge(one, fence) == Verdict::End).collect();
+    let ended: Vec<&Older> =
+        older.iter().filter(|one| judge(&one.writer, one.executing, fence) == Verdict::End).collect();
     for one in &ended {
         end(connection, settings, one).await?;
     }
@@ -125,17 +112,6 @@ pub(super) async fn settle(
         sleep(GONE_POLL).await;
     }
     Ok(())
-}
-
-fn judge(one: &Older, fence: &Fence) -> Verdict {
-    let same_run = one.writer.run == run_part(&fence.run_uid);
-    match one.executing {
-        _ if one.writer.token > fence.token => Verdict::Leave,
-        // The same epoch in another run's name is a driver that is about to read the fence as we are.
-        _ if one.writer.token == fence.token && !same_run => Verdict::Leave,
-        true => Verdict::Wait,
-        false => Verdict::End,
-    }
 }
 
 async fn end(connection: &mut Connection, settings: &Settings, one: &Older) -> Result<(), EngineError> {
@@ -181,17 +157,6 @@ impl Older {
 mod tests {
     use super::*;
 
-    fn fence() -> Fence {
-        Fence {
-            target: "aether/t".to_owned(),
-            run_uid: "0f5d7a1c-88aa".to_owned(),
-            run: 1,
-            plan: "aether/p".to_owned(),
-            cluster: "c1".to_owned(),
-            token: 5,
-        }
-    }
-
     fn one(run: &str, token: u64, executing: bool) -> Older {
         Older {
             connection: Some("bolt-7".to_owned()),
@@ -199,18 +164,6 @@ mod tests {
             writer: Writer { run: run.to_owned(), token },
             executing,
             since: Timestamp::from_second(1_000_000_000).ok(),
-        }
-    }
-
-    #[test]
-    fn what_executes_is_waited_for_and_what_idles_is_ended() {
-        for token in [3, 5] {
-            assert_eq!(judge(&one("0f5d7a1c", token, true), &fence()), Verdict::Wait);
-            assert_eq!(judge(&one("0f5d7a1c", token, false), &fence()), Verdict::End);
-        }
-        assert_eq!(judge(&one("eeeeeeee", 4, true), &fence()), Verdict::Wait);
-        for newer in [one("0f5d7a1c", 6, false), one("eeeeeeee", 5, false)] {
-            assert_eq!(judge(&newer, &fence()), Verdict::Leave);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::session::{Neo4jSession, Of, failed};
+use super::session::{Neo4jSession, Of};
 use crate::engine::ScriptFailure;
 use crate::script::cypher::{Does, Step, steps};
 use crate::script::{HistoryRow, Script};
@@ -54,7 +54,7 @@ impl Neo4jSession {
         let ours = self.settings.database.to_lowercase();
         match databases.iter().find(|name| **name != ours) {
             None => Ok(()),
-            Some(other) => Err(failed(
+            Some(other) => Err(ScriptFailure::of_file(
                 &script.file,
                 "OtherDatabase",
                 format!("it says :use {other}, and the target's database is {ours}"),
@@ -73,21 +73,8 @@ impl Neo4jSession {
 
     /// The rank of a script that this run has begun, now or before.
     async fn begin(&mut self, of: Of<'_>) -> Result<u64, ScriptFailure> {
-        if let Some(at) = self.record.half(of.history, &of.kept.key) {
-            let half = &self.record.partial[at];
-            let why = match () {
-                () if half.run_uid != self.fence.run_uid => {
-                    format!("it was begun by run {} and never finished", half.run_uid)
-                }
-                () if half.checksum != of.kept.checksum => {
-                    format!(
-                        "it was begun with another text ({} then, {} now)",
-                        half.checksum, of.kept.checksum
-                    )
-                }
-                () => return Ok(self.record.halves[at].rank),
-            };
-            return Err(Self::drift(of.kept, why));
+        if let Some(rank) = self.record.known.resume(of.history, of.kept, &self.fence.run_uid)? {
+            return Ok(rank);
         }
         let of = Of { rank: self.admit(of.history, of.kept)?, ..of };
         self.preconditions(of.script).await?;
@@ -116,13 +103,12 @@ impl Neo4jSession {
 
     /// How many statements are done.
     pub(super) fn done(&self, of: Of<'_>) -> usize {
-        self.record.half(of.history, &of.kept.key).map_or(0, |at| self.record.partial[at].statement)
+        self.record.known.done(of.history, &of.kept.key)
     }
 
     /// The statement that is under way outside of our transactions, and what was there before it.
     pub(super) fn under_way(&self, of: Of<'_>) -> Option<String> {
-        let at = self.record.half(of.history, &of.kept.key)?;
-        self.record.halves[at].outside.as_ref().map(|(_, before)| before.clone())
+        self.record.known.half(of.history, &of.kept.key)?.outside.clone()
     }
 
     /// Statement and cursor in one transaction.
@@ -135,20 +121,14 @@ impl Neo4jSession {
         // Deleted by the statement itself, it would be found deleted here and not after the commit.
         self.moves(of, next, next, None).await?;
         self.commit(&of.kept.file, &of.kept.file).await?;
-        if let Some(at) = self.record.half(of.history, &of.kept.key) {
-            self.record.partial[at].statement = next;
-        }
+        self.record.known.moved(of.history, &of.kept.key, next, None);
         Ok(())
     }
 
     /// A script of which nothing has happened was never begun; of any other the failure says what is there.
     async fn stopped(&mut self, of: Of<'_>, failure: ScriptFailure) -> ScriptFailure {
-        let Some(at) = self.record.half(of.history, &of.kept.key) else { return failure };
-        let sure = matches!(
-            failure,
-            ScriptFailure::Failed(_) | ScriptFailure::Blocked(_) | ScriptFailure::Cancelled
-        );
-        if !sure || self.broken.is_some() || self.record.halves[at].outside.is_some() {
+        let Some(half) = self.record.known.half(of.history, &of.kept.key) else { return failure };
+        if !failure.is_sure() || self.broken.is_some() || half.outside.is_some() {
             return failure;
         }
         let done = self.done(of);
@@ -158,19 +138,6 @@ impl Neo4jSession {
                 Err(worse) => worse,
             };
         }
-        match failure {
-            ScriptFailure::Failed(mut error) => {
-                let there = match done {
-                    1 => "Statement 1 of it is applied and stays.".to_owned(),
-                    done => format!("Statements 1 to {done} of it are applied and stay."),
-                };
-                error.hint = Some(match error.hint.take() {
-                    Some(hint) => format!("{} {there}", hint.trim_end()),
-                    None => there,
-                });
-                ScriptFailure::Failed(error)
-            }
-            other => other,
-        }
+        failure.stays(done)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::connect::text;
 use super::packstream::Value;
-use super::session::{Neo4jSession, failed};
+use super::session::Neo4jSession;
 use crate::engine::{EngineError, ScriptFailure};
 use crate::script::Script;
 use crate::script::cypher::{Edition, Precondition, preconditions};
@@ -10,7 +10,7 @@ use crate::script::cypher::{Edition, Precondition, preconditions};
 impl Neo4jSession {
     pub(super) async fn preconditions(&mut self, script: &Script) -> Result<(), ScriptFailure> {
         for condition in preconditions(&script.body) {
-            let unmet = |what: String| Err(failed(&script.file, "Precondition", what, None));
+            let unmet = |what: String| Err(ScriptFailure::of_file(&script.file, "Precondition", what, None));
             let (version, enterprise) =
                 (self.connection.server.version.clone(), self.connection.server.enterprise);
             match condition {

@@ -5,7 +5,7 @@
 
 use super::connect::text;
 use super::packstream::Value;
-use super::session::{Neo4jSession, Of, lost};
+use super::session::{Neo4jSession, Of};
 use super::wire::NO_ROWS;
 use crate::engine::{ScriptError, ScriptFailure};
 use crate::script::cypher::Step;
@@ -35,12 +35,7 @@ impl Neo4jSession {
         let (file, text) = (of.kept.file.as_str(), of.script.body.as_str());
         let begin = self.connection.writing(&self.settings, self.settings.statement_timeout);
         let what = format!("{file}: {next}");
-        let answer = self
-            .connection
-            .wire
-            .alone(&what, step.statement.text(text), &begin, NO_ROWS)
-            .await
-            .map_err(lost)?;
+        let answer = self.connection.wire.alone(&what, step.statement.text(text), &begin, NO_ROWS).await?;
         let Err(error) = answer else { return self.move_alone(of, done, next, None).await };
         let refusal = self.took_back(file, Some((text, &step.statement)), error).await;
         self.ended(of, step, restartable, &before.unwrap_or_default(), refusal).await
@@ -90,7 +85,7 @@ impl Neo4jSession {
                 Some(value) => text(Some(value)),
                 None => "nothing".to_owned(),
             }),
-            Err(crate::engine::EngineError::Server { code, message, .. }) => Err(super::session::failed(
+            Err(crate::engine::EngineError::Server { code, message, .. }) => Err(ScriptFailure::of_file(
                 &of.kept.file,
                 &code,
                 format!("its probe can't be asked: {message}"),

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::connect::{Connection, open, said, text};
-use super::name::Purpose;
 use super::packstream::Value;
 use super::settings::Settings;
 use super::wire::ALL_ROWS;
+use crate::engine::name::Purpose;
 use crate::engine::{BlockedBy, EngineError, Fence};
 
 /// A look costs a round trip; below this the looks would be most of the work.

@@ -1,38 +1,27 @@
 //! Ending a running statement from outside: a connection of its own names our transactions by their connection.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt;
 use tokio::time::timeout;
 
 use super::connect::{Connection, open, said, text};
-use super::name::Purpose;
 use super::packstream::Value;
 use super::settings::Settings;
 use super::wire::ALL_ROWS;
+use crate::engine::canceller::Cancelled;
+use crate::engine::name::Purpose;
 use crate::engine::{Canceller, EngineError, Fence};
 
-/// Set once somebody has asked a session to stop.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Cancelled(Arc<AtomicBool>);
-
-impl Cancelled {
-    pub(super) fn asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// A canceller for `connection`. It marks the session first, so that a statement which is only about to be sent is not.
+/// A canceller for `connection`.
 pub(super) fn canceller(
     settings: Arc<Settings>,
     connection: &Connection,
     fence: &Fence,
-    cancelled: Cancelled,
+    cancelled: &Cancelled,
 ) -> Canceller {
     let (id, fence) = (connection.server.connection.clone(), fence.clone());
-    Canceller::new(move || {
-        cancelled.0.store(true, Ordering::SeqCst);
+    cancelled.canceller(move || {
         let (settings, id, fence) = (settings.clone(), id.clone(), fence.clone());
         async move {
             // An unanswered request is as good as a lost one; the session's own answer is what counts.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::listed::{Listed, State};
-use super::session::{Neo4jSession, Of, lost};
+use super::session::{Neo4jSession, Of};
 use super::wire::ServerError;
 use crate::engine::{ScriptError, ScriptFailure};
 use crate::script::Script;
@@ -136,7 +136,7 @@ impl Neo4jSession {
         let refusal: ServerError = match answer {
             Ok(()) => {
                 let what = format!("{file}: {}", step.statement.number);
-                match self.connection.wire.commit(&what).await.map_err(lost)? {
+                match self.connection.wire.commit(&what).await? {
                     Ok(_) => return Ok(Ok(())),
                     Err(error) => error,
                 }

@@ -7,9 +7,6 @@ use super::packstream::Value;
 use super::settings::Settings;
 use crate::engine::{EngineError, Rows};
 
-/// More than a check looks at; what is beyond is said, not kept.
-const MOST_ROWS: usize = 1000;
-
 /// Runs `statement` in a transaction that the server keeps from writing.
 pub(super) async fn query(
     connection: &mut Connection,
@@ -22,7 +19,7 @@ pub(super) async fn query(
     let begin = super::wire::Begin { timeout: milliseconds, name, ..reading(&settings.database) };
     said(settings, connection.wire.begin(&begin).await)?;
     // A refused one leaves a connection that is used for nothing else.
-    let set = said(settings, connection.wire.run(statement, Value::map([]), MOST_ROWS).await)?;
+    let set = said(settings, connection.wire.run(statement, Value::map([]), usize::from(Rows::MOST)).await)?;
     said(settings, connection.wire.rollback().await)?;
     let rows = set.rows.iter().map(|row| row.iter().map(shown).collect()).collect();
     Ok(Rows { columns: set.columns, rows, truncated: set.truncated })

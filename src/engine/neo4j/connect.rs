@@ -1,25 +1,16 @@
 //! A connection that is known to be the right database: TLS, login, Neo4j 5, writable, identity, lineage.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustls_pki_types::ServerName;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-
-use super::name::{Purpose, agent};
 use super::packstream::Value;
-use super::settings::{Settings, TlsMode};
-use super::wire::{ALL_ROWS, Answer, Begin, Greeting, Lost, ServerError, Set, Wire};
-use crate::engine::EngineError;
-use crate::engine::postgresql::tls::{TlsFault, client_config, handshake_fault};
-
-/// Any stream a session may run on.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+use super::settings::Settings;
+use super::wire::{ALL_ROWS, Answer, Begin, Greeting, ServerError, Set, Wire};
+use crate::engine::lineage::{Lineage, expect_identity};
+use crate::engine::lost::Lost;
+use crate::engine::name::{Purpose, session_name};
+use crate::engine::stream::{self, Duplex, NotEncrypted, encrypt, in_time};
+use crate::engine::tls::TlsFault;
+use crate::engine::{EngineError, TlsMode, credentials};
 
 /// A checked connection and what the server said about itself.
 pub(super) struct Connection {
@@ -41,42 +32,6 @@ pub(super) struct Server {
     pub(super) connection: String,
 }
 
-/// What this process knows of the database's past, for all connections to one target.
-#[derive(Debug, Default)]
-pub(super) struct Lineage(Mutex<Past>);
-
-#[derive(Debug, Default)]
-struct Past {
-    seen: Option<String>,
-}
-
-impl Lineage {
-    /// Refuses another database than the settings mean, or one with another past than before. Said once per change.
-    fn check(&self, settings: &Settings, server: &Server) -> Result<(), EngineError> {
-        let mut past = self.past();
-        let at = settings.at();
-        let expected = settings.identity_expect.as_ref();
-        if let Some(expected) = expected.filter(|expected| !expected.eq_ignore_ascii_case(&server.identity)) {
-            let found = server.identity.clone();
-            return Err(EngineError::Identity { at, expected: expected.clone(), found });
-        }
-        let found = server.lineage.clone();
-        match past.seen.replace(found.clone()).filter(|before| *before != found) {
-            Some(expected) => Err(EngineError::Lineage { at, expected, found }),
-            None => Ok(()),
-        }
-    }
-
-    fn past(&self) -> MutexGuard<'_, Past> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A half-open connection ends within half a minute.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_PROBES: u32 = 3;
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A query of ours that only reads never needs longer, in milliseconds.
 const READ_WITHIN: u64 = 60_000;
 
@@ -93,22 +48,20 @@ pub(super) async fn connect(
     purpose: Purpose<'_>,
 ) -> Result<Connection, EngineError> {
     let connection = open(settings, purpose).await?;
-    lineage.check(settings, &connection.server)?;
+    let Server { identity, lineage: found, .. } = &connection.server;
+    let expected = settings.identity_expect.as_deref();
+    expect_identity(settings.at(), expected, identity, |it| it.eq_ignore_ascii_case(identity))?;
+    // Nothing of ours changes it.
+    lineage.check(settings.at(), found, |_| false)?;
     Ok(connection)
 }
 
 /// As [`connect`], whatever the lineage.
 pub(super) async fn open(settings: &Settings, purpose: Purpose<'_>) -> Result<Connection, EngineError> {
     let at = settings.at();
-    let credentials = (settings.credentials)()
-        .await
-        .map_err(|error| EngineError::Authentication { at: at.clone(), reason: error.to_string() })?;
-    let unanswered = |_| EngineError::Unreachable {
-        at: at.clone(),
-        reason: format!("no answer within {} s", settings.connect_timeout.as_secs_f32()),
-    };
+    let credentials = credentials::ask(&settings.credentials, &at).await?;
     let opening = async {
-        let name = agent(&settings.target, purpose);
+        let name = session_name(&settings.target, purpose);
         let mut wire = Wire::new(dial(settings).await?);
         greet(settings, &mut wire).await?;
         let hello = said(settings, wire.hello(&name).await)?;
@@ -116,49 +69,30 @@ pub(super) async fn open(settings: &Settings, purpose: Purpose<'_>) -> Result<Co
         let logon = wire
             .logon(&credentials.user, &credentials.password)
             .await
-            .map_err(|lost| unreachable(&at, lost))?;
+            .map_err(|lost| lost.unreachable(&at))?;
         logon.map_err(|error| login_refused(settings, error))?;
         let server =
             Server { user: credentials.user, connection, ..look_at(settings, &mut wire, &name).await? };
         Ok(Connection { wire, server, name })
     };
-    timeout(settings.connect_timeout, opening).await.map_err(unanswered)?
+    in_time(settings, opening).await
 }
 
 async fn dial(settings: &Settings) -> Result<Box<dyn Duplex>, EngineError> {
     let at = settings.at();
-    let failed = |error: std::io::Error| unreachable(&at, error.into());
-    let stream = TcpStream::connect((settings.host.as_str(), settings.port)).await.map_err(failed)?;
-    keep_alive(&stream).map_err(failed)?;
+    let stream = stream::dial(settings).await.map_err(|error| Lost::from(error).unreachable(&at))?;
     if settings.tls.mode == TlsMode::Disable {
         return Ok(Box::new(stream));
     }
-    let fault = |TlsFault { reason, fix }| EngineError::Tls { at: at.clone(), reason, fix };
-    let config = client_config(&settings.tls).map_err(fault)?;
-    let name = ServerName::try_from(settings.host.clone())
-        .map_err(|error| fault(TlsFault::new(error.to_string(), "Give a host name or an address.")))?;
-    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
+    let stream = encrypt(settings, stream).await.map_err(|why| match why {
         // A server without TLS hangs up in the middle of the handshake and says nothing.
-        fault(match error.kind() {
-            std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset => TlsFault::new(
-                "the server does not offer it",
-                "Set server.bolt.tls_level at the server, or say tls.mode: Disable to send everything unencrypted.",
-            ),
-            _ => handshake_fault(&error, &settings.host),
-        })
-    })?;
-    Ok(Box::new(stream))
-}
-
-fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_PROBES);
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+        NotEncrypted::HungUp(_) => TlsFault::new(
+            "the server does not offer it",
+            "Set server.bolt.tls_level at the server, or say tls.mode: Disable to send everything unencrypted.",
+        ),
+        NotEncrypted::Fault(fault) => fault,
+    });
+    Ok(Box::new(stream.map_err(|fault| fault.at(at))?))
 }
 
 async fn greet(settings: &Settings, wire: &mut Wire<Box<dyn Duplex>>) -> Result<(), EngineError> {
@@ -168,7 +102,7 @@ async fn greet(settings: &Settings, wire: &mut Wire<Box<dyn Duplex>>) -> Result<
             at: at.clone(),
             reason: format!("{}; does the server demand TLS, or is the port not Bolt's?", lost.reason),
         },
-        _ => unreachable(&at, lost),
+        _ => lost.unreachable(&at),
     })?;
     match greeting {
         Greeting::Bolt => Ok(()),
@@ -308,7 +242,7 @@ pub(super) fn said<T>(settings: &Settings, answer: Answer<T>) -> Result<T, Engin
     match answer {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(server_said(settings, error)),
-        Err(lost) => Err(EngineError::Lost { at: settings.at(), reason: lost.reason }),
+        Err(lost) => Err(lost.at(settings.at())),
     }
 }
 
@@ -329,10 +263,6 @@ pub(super) fn server_said(settings: &Settings, error: ServerError) -> EngineErro
     }
     let message = error.words(settings.diagnostics_full);
     EngineError::Server { at, code: error.code, message }
-}
-
-fn unreachable(at: &str, lost: Lost) -> EngineError {
-    EngineError::Unreachable { at: at.to_owned(), reason: lost.reason }
 }
 
 fn login_refused(settings: &Settings, error: ServerError) -> EngineError {
@@ -356,7 +286,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-    use crate::engine::neo4j::{CredentialsError, Tls};
+    use crate::engine::{CredentialsError, Tls};
 
     fn settings() -> Settings {
         Settings {

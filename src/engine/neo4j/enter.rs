@@ -5,14 +5,16 @@ use std::sync::Arc;
 use rand::RngCore;
 use tokio::time::timeout;
 
-use super::connect::{Connection, Lineage, connect};
+use super::connect::{Connection, connect};
 use super::fence::{self, Pass};
 use super::history::{READ, Record, record};
-use super::name::Purpose;
 use super::packstream::Value;
 use super::session::Neo4jSession;
 use super::settings::Settings;
 use super::{ambiguity, incumbents, peer, schema};
+use crate::engine::fence::admit;
+use crate::engine::lineage::Lineage;
+use crate::engine::name::Purpose;
 use crate::engine::{EngineError, Fence};
 
 /// Enters, or leaves nothing behind.
@@ -42,7 +44,7 @@ async fn inside(
     let present = fence::peek(connection, settings).await?;
     if let Some(row) = &present {
         // Nobody is ended in a database that another run holds.
-        fence::admit(&settings.at(), row, fence)?;
+        admit(&settings.at(), row.claimed, &row.seen, fence)?;
     }
     // One that idles in a transaction would hold the fence against us.
     ambiguity::settle(connection, settings, fence).await?;

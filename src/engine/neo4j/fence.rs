@@ -8,7 +8,8 @@ use super::connect::{Connection, said, server_said, text};
 use super::packstream::Value;
 use super::schema::check_format;
 use super::settings::Settings;
-use super::wire::{ALL_ROWS, Lost, ServerError, Set};
+use super::wire::{ALL_ROWS, ServerError, Set};
+use crate::engine::fence::admit;
 use crate::engine::{BlockedBy, Claim, ClaimSeen, EngineError, Fence};
 
 /// The fence as read.
@@ -76,7 +77,7 @@ async fn raise_inside(
 ) -> Result<(), EngineError> {
     let held = inside(connection, settings, HOLD, Value::map([])).await?;
     let row = row(settings, &held)?;
-    admit(&settings.at(), &row, fence)?;
+    admit(&settings.at(), row.claimed, &row.seen, fence)?;
     let mine = Value::map([("mine", Value::text(row.peer_lock.as_str()))]);
     let foreign = inside(connection, settings, FOREIGN_LOCK, mine.clone()).await?;
     if let Some(lock) = foreign.rows.first() {
@@ -115,7 +116,7 @@ async fn inside(
     parameters: Value,
 ) -> Result<Set, EngineError> {
     let answer = connection.wire.run(query, parameters, ALL_ROWS).await;
-    let answer = answer.map_err(|lost: Lost| EngineError::Lost { at: settings.at(), reason: lost.reason })?;
+    let answer = answer.map_err(|lost| lost.at(settings.at()))?;
     answer.map_err(
         |error| if timed_out(&error) { held_by_somebody(settings) } else { server_said(settings, error) },
     )
@@ -130,8 +131,8 @@ pub(super) fn timed_out(error: &ServerError) -> bool {
 }
 
 fn held_by_somebody(settings: &Settings) -> EngineError {
-    let what = "a transaction still holds the fence node".to_owned();
-    EngineError::Busy { at: settings.at(), by: BlockedBy { what, since: None, sql: None, pid: None } }
+    let by = BlockedBy::unnamed("a transaction still holds the fence node");
+    EngineError::Busy { at: settings.at(), by }
 }
 
 /// The name that neo4j-migrations locks a database by; "John Doe" is its word for the default one.
@@ -161,21 +162,6 @@ fn foreign_lock(row: &[Value]) -> BlockedBy {
     }
 }
 
-/// Whether `fence` may go in past `row`.
-pub(super) fn admit(at: &str, row: &Row, fence: &Fence) -> Result<(), EngineError> {
-    let ours = row.seen.run_uid == fence.run_uid;
-    if row.claimed && !ours {
-        let ClaimSeen { run, plan, cluster, .. } = &row.seen;
-        let holder = format!("run {run} of {plan} (cluster {cluster})");
-        return Err(EngineError::Claimed { at: at.to_owned(), holder });
-    }
-    // The same token in another run's name is a higher one too: two runs must never share an epoch here.
-    if row.seen.token > fence.token || (row.seen.token == fence.token && !ours) {
-        return Err(EngineError::Overtaken { at: at.to_owned(), token: row.seen.token });
-    }
-    Ok(())
-}
-
 /// What a session says last: its lock of neo4j-migrations is gone, and with [`Claim::GiveUp`] its claim. Where the fence is
 /// another's by now, nothing is said.
 pub(super) async fn farewell(
@@ -188,11 +174,7 @@ pub(super) async fn farewell(
     said(settings, connection.wire.begin(&begin).await)?;
     let held = row(settings, &inside(connection, settings, HOLD, Value::map([])).await?)?;
     if held.seen.token != pass.token || held.entry != pass.entry {
-        return connection
-            .wire
-            .reset()
-            .await
-            .map_err(|lost| EngineError::Lost { at: settings.at(), reason: lost.reason });
+        return connection.wire.reset().await.map_err(|lost| lost.at(settings.at()));
     }
     let lock = Value::map([("id", Value::text(held.peer_lock))]);
     inside(connection, settings, "MATCH (l:__Neo4jMigrationsLock {id: $id}) DELETE l", lock).await?;
@@ -230,39 +212,6 @@ pub(super) fn row(settings: &Settings, set: &Set) -> Result<Row, EngineError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn fence(run_uid: &str, token: u64) -> Fence {
-        Fence {
-            target: "aether/t".to_owned(),
-            run_uid: run_uid.to_owned(),
-            run: 1,
-            plan: "aether/p".to_owned(),
-            cluster: "c1".to_owned(),
-            token,
-        }
-    }
-
-    fn row(claimed: bool, run_uid: &str, token: u64) -> Row {
-        let seen = ClaimSeen {
-            run_uid: run_uid.to_owned(),
-            run: 7,
-            plan: "other/q".to_owned(),
-            token,
-            cluster: "c2".to_owned(),
-        };
-        Row { claimed, seen, entry: String::new(), peer_lock: String::new() }
-    }
-
-    #[test]
-    fn a_token_only_grows_and_no_two_runs_share_one() {
-        assert_eq!(admit("t", &row(true, "a", 4), &fence("a", 5)), Ok(()));
-        assert_eq!(admit("t", &row(true, "a", 5), &fence("a", 5)), Ok(()));
-        let overtaken = |token| Err(EngineError::Overtaken { at: "t".to_owned(), token });
-        assert_eq!(admit("t", &row(true, "a", 6), &fence("a", 5)), overtaken(6));
-        assert_eq!(admit("t", &row(false, "b", 5), &fence("a", 5)), overtaken(5));
-        let claimed = admit("t", &row(true, "b", 1), &fence("a", 5)).unwrap_err();
-        assert_eq!(claimed.to_string(), "t is claimed by run 7 of other/q (cluster c2)");
-    }
 
     #[test]
     fn the_lock_of_a_dead_tool_is_named_with_the_way_out() {

@@ -1,10 +1,9 @@
 //! The journal: what is written before, with and after the statements of a script.
 
-use super::history::{Half, kind};
 use super::packstream::Value;
 use super::peer;
-use super::session::{Neo4jSession, Of, failed};
-use crate::engine::{Partial, ScriptFailure};
+use super::session::{Neo4jSession, Of};
+use crate::engine::ScriptFailure;
 use crate::script::{HistoryRow, Kind, Script};
 
 /// Begins a script. `live` is unique, so a second beginning of a versioned script is refused by the server itself.
@@ -44,7 +43,7 @@ impl Neo4jSession {
             ("history", text(of.history)),
             ("rank", Value::number(of.rank)),
             ("key", text(&of.kept.key)),
-            ("kind", text(kind(of.kept.kind))),
+            ("kind", text(of.kept.kind.word())),
             ("version", version),
             ("description", text(&of.kept.description)),
             ("file", text(&of.kept.file)),
@@ -56,7 +55,7 @@ impl Neo4jSession {
         match self.ours(OPEN, parameters).await {
             Ok(_) => Ok(()),
             Err(ScriptFailure::Failed(error)) if error.code.contains("ConstraintValidation") => {
-                Err(Self::drift(of.kept, "it was begun before by another run".to_owned()))
+                Err(ScriptFailure::drift(of.kept, "it was begun before by another run"))
             }
             Err(other) => Err(other),
         }
@@ -94,10 +93,8 @@ impl Neo4jSession {
         self.begin_held().await?;
         self.moves(of, from, to, outside).await?;
         self.commit(&format!("{}: journal", of.kept.file), &of.kept.file).await?;
-        if let Some(at) = self.record.half(of.history, &of.kept.key) {
-            self.record.partial[at].statement = to;
-            self.record.halves[at].outside = outside.map(|(at, before)| (at, before.to_owned()));
-        }
+        let outside = outside.map(|(_, before)| before.to_owned());
+        self.record.known.moved(of.history, &of.kept.key, to, outside);
         Ok(())
     }
 
@@ -116,8 +113,8 @@ impl Neo4jSession {
             let set = self.ours(write.query, write.parameters).await?;
             if at == last && set.rows.first().and_then(|row| row.first()) != Some(&Value::Int(1)) {
                 self.reset().await?;
-                let message = "the chain of neo4j-migrations is not what it was when it was read".to_owned();
-                return Err(Self::drift(of.kept, message));
+                let message = "the chain of neo4j-migrations is not what it was when it was read";
+                return Err(ScriptFailure::drift(of.kept, message));
             }
         }
         Ok(())
@@ -146,16 +143,7 @@ impl Neo4jSession {
 
     /// The script is begun, as far as this session knows.
     pub(super) fn noted(&mut self, of: Of<'_>) {
-        self.record.halves.push(Half { rank: of.rank, outside: None });
-        self.record.partial.push(Partial {
-            history: of.history.to_owned(),
-            key: of.kept.key.clone(),
-            run_uid: self.fence.run_uid.clone(),
-            statement: 0,
-            since: None,
-            checksum: of.kept.checksum.clone(),
-            undoing: false,
-        });
+        self.record.known.begun(of.history, of.kept, of.rank, &self.fence.run_uid);
     }
 
     /// The script is applied, as far as this session knows.
@@ -176,7 +164,7 @@ impl Neo4jSession {
         let rows = self.record.chain.rows();
         for history in self.settings.histories.iter().map(|history| history.name.clone()) {
             if self.is_peers(&history) {
-                self.record.histories.insert(history, rows.clone());
+                self.record.known.histories.insert(history, rows.clone());
             }
         }
         Ok(())
@@ -197,10 +185,10 @@ impl Neo4jSession {
             return Ok(());
         }
         self.reset().await?;
-        Err(failed(
+        Err(ScriptFailure::of_file(
             &of.script.file,
             "JournalGone",
-            "after its statements the journal's node of this script is gone or another".to_owned(),
+            "after its statements the journal's node of this script is gone or another",
             Some(
                 "It matches every node: leave out those whose labels begin with __Whimbrel or __Neo4jMigration.",
             ),

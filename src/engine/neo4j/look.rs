@@ -37,7 +37,7 @@ pub(super) async fn look(connection: &mut Connection, settings: &Settings) -> Re
         version: connection.server.version.clone(),
         identity: connection.server.identity.clone(),
         lineage: connection.server.lineage.clone(),
-        histories: record.histories,
+        histories: record.known.histories,
         foreign_tables: incumbents::named(connection, settings).await?,
         empty: proof::is_empty(connection, settings).await?,
         sessions: quiet::foreign(connection, settings).await?,

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::connect::{Lineage, connect};
-use self::name::Purpose;
+use self::connect::connect;
+use super::lineage::Lineage;
+use super::name::Purpose;
 use super::{Engine, EngineError, Fence, Look, Proof, Quiet, Rows};
 
 mod ambiguity;
@@ -28,7 +29,6 @@ mod journal;
 mod listed;
 mod look;
 mod mark;
-mod name;
 mod packstream;
 mod peer;
 mod proof;
@@ -41,11 +41,9 @@ mod undo;
 mod wire;
 mod words;
 
+pub use super::{ClientCertificate, Credentials, CredentialsError, CredentialsSource, Ignore, Tls, TlsMode};
 pub use session::Neo4jSession;
-pub use settings::{
-    ClientCertificate, Credentials, CredentialsError, CredentialsSource, Format, History, Ignore, Settings,
-    Tls, TlsMode,
-};
+pub use settings::{Format, History, Settings};
 
 /// One Neo4j database. Cheap to clone; clones share what they know of its lineage.
 #[derive(Clone)]

@@ -1,8 +1,6 @@
 //! What must be as it was: the histories and the structure for a run to say RolledBack, the contents too for a restored
 //! copy to be the one that was backed up.
 
-use std::collections::BTreeMap;
-
 use sha2::{Digest, Sha256};
 
 use super::connect::{Connection, text};
@@ -12,7 +10,6 @@ use super::schema::{KEPT_LABELS, KEPT_TYPES};
 use super::settings::Settings;
 use super::{enter, fence};
 use crate::engine::{EngineError, Proof};
-use crate::script::HistoryRow;
 
 const CONSTRAINTS: &str = "SHOW CONSTRAINTS YIELD createStatement, labelsOrTypes RETURN createStatement, labelsOrTypes ORDER BY createStatement";
 /// Indexes that belong to a constraint are told by it.
@@ -26,8 +23,6 @@ const TYPES: &str =
 pub(super) async fn proof(connection: &mut Connection, settings: &Settings) -> Result<Proof, EngineError> {
     fence::peek(connection, settings).await?;
     let record = enter::read(connection, settings).await?;
-    let histories: BTreeMap<String, String> =
-        record.histories.into_iter().map(|(name, rows)| (name, digest(&rows))).collect();
     let constraints = connection.read(settings, CONSTRAINTS, Value::map([])).await?;
     let indexes = connection.read(settings, INDEXES, Value::map([])).await?;
     let labels = counted(connection, settings, LABELS, &KEPT_LABELS).await?;
@@ -52,7 +47,7 @@ pub(super) async fn proof(connection: &mut Connection, settings: &Settings) -> R
     ];
     let structure =
         kinds.map(|(kind, all)| format!("{kind}={}", &hex::encode(Sha256::digest(all.join("\n")))[..16]));
-    Ok(Proof { histories, structure: structure.join(" ") })
+    Ok(Proof { histories: record.known.digests(), structure: structure.join(" ") })
 }
 
 /// What is listed, by the statements that would make it, without what histories and locks need.
@@ -96,16 +91,4 @@ pub(super) async fn is_empty(connection: &mut Connection, settings: &Settings) -
     let nodes = connection.read(settings, query, Value::map([("kept", kept)])).await?;
     let constraints = connection.read(settings, CONSTRAINTS, Value::map([])).await?;
     Ok(nodes.rows.is_empty() && listed(&constraints.rows).is_empty())
-}
-
-/// What counts of a history: which scripts, with which text, in which order.
-fn digest(rows: &[HistoryRow]) -> String {
-    let mut digest = Sha256::new();
-    for row in rows {
-        for part in [&row.key, &row.checksum, &row.installed_rank.to_string()] {
-            digest.update(part);
-            digest.update([0]);
-        }
-    }
-    format!("sha256:{}", hex::encode(digest.finalize()))
 }

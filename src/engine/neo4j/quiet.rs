@@ -2,9 +2,10 @@
 
 use super::connect::{Connection, text};
 use super::mark;
-use super::name::prefix;
 use super::packstream::Value;
-use super::settings::{Ignore, Settings};
+use super::settings::Settings;
+use crate::engine::ignore::not_ignored;
+use crate::engine::name::prefix;
 use crate::engine::{EngineError, ForeignSession, Quiet};
 
 const CONNECTIONS: &str = "CALL dbms.listConnections() YIELD connectionId, connectTime, connector, username, userAgent, clientAddress \
@@ -63,19 +64,12 @@ pub(super) async fn foreign(
         since: text(row.get(6)).parse().ok(),
     });
     let all = of_connections.chain(of_transactions).filter(|session| !session.application.starts_with(&ours));
-    Ok(all.filter(|session| !settings.quiet_ignore.iter().any(|rule| matches(rule, session))).collect())
+    Ok(not_ignored(&settings.quiet_ignore, all))
 }
 
 /// The number in `bolt-12`.
 fn pid(id: &str) -> i32 {
     id.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
-}
-
-/// A rule without a field matches nobody.
-fn matches(rule: &Ignore, session: &ForeignSession) -> bool {
-    let user = rule.user.as_ref().map(|user| session.user.as_ref() == Some(user));
-    let name = rule.application_name.as_ref().map(|name| session.application == *name);
-    (user.is_some() || name.is_some()) && user.unwrap_or(true) && name.unwrap_or(true)
 }
 
 /// Whether our user sees everybody: on Community everybody does, on Enterprise administrators do.

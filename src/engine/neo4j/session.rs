@@ -7,19 +7,20 @@ use std::time::Instant;
 use tokio::time::timeout;
 
 use super::blockers;
-use super::cancel::{Cancelled, canceller};
+use super::cancel::canceller;
 use super::connect::Connection;
 use super::fence::{self, HOLD, Pass, SEE};
 use super::history::Record;
 use super::packstream::Value;
 use super::settings::{Format, Settings};
-use super::wire::{ALL_ROWS, Lost, NO_ROWS, ServerError, Set};
+use super::wire::{ALL_ROWS, NO_ROWS, ServerError, Set};
+use crate::engine::canceller::Cancelled;
 use crate::engine::{
     BlockedBy, Canceller, Claim, EngineError, Fence, Partial, ScriptError, ScriptFailure, Session,
 };
 use crate::script::cypher::{peer_checksum, raw_version};
 use crate::script::split::Statement;
-use crate::script::{HistoryRow, Kind, Script};
+use crate::script::{HistoryRow, Script};
 
 /// A connection that holds the fence of one Neo4j database.
 pub struct Neo4jSession {
@@ -81,11 +82,11 @@ impl Neo4jSession {
             return Err(broken.clone());
         }
         let begin = self.connection.writing(&self.settings, self.settings.statement_timeout);
-        match self.connection.wire.begin(&begin).await.map_err(lost)? {
+        match self.connection.wire.begin(&begin).await? {
             Ok(_) => {}
             Err(error) => return Err(self.took_back("", None, error).await),
         }
-        let seen = match self.connection.wire.run(query, Value::map([]), ALL_ROWS).await.map_err(lost)? {
+        let seen = match self.connection.wire.run(query, Value::map([]), ALL_ROWS).await? {
             Ok(set) => set,
             Err(error) => return Err(self.took_back("", None, error).await),
         };
@@ -109,7 +110,7 @@ impl Neo4jSession {
 
     /// Runs one of our own statements in the transaction that is open.
     pub(super) async fn ours(&mut self, query: &str, parameters: Value) -> Result<Set, ScriptFailure> {
-        match self.connection.wire.run(query, parameters, ALL_ROWS).await.map_err(lost)? {
+        match self.connection.wire.run(query, parameters, ALL_ROWS).await? {
             Ok(set) => Ok(set),
             Err(error) => Err(self.took_back("", None, error).await),
         }
@@ -142,7 +143,7 @@ impl Neo4jSession {
             answer = wire.run(query, Value::map([]), NO_ROWS) => answer,
             never = blockers::watch(settings, fence, &server.connection, &mut blocker) => match never {},
         };
-        Ok((answer.map_err(lost)?.map(drop), blocker))
+        Ok((answer?.map(drop), blocker))
     }
 
     /// As [`Self::took_back`], for a statement that may have been ended because it waited too long for `blocker`.
@@ -162,7 +163,7 @@ impl Neo4jSession {
 
     /// Ends the transaction. Whoever gets no answer, or one that leaves it open, must read what came of it.
     pub(super) async fn commit(&mut self, what: &str, file: &str) -> Result<(), ScriptFailure> {
-        match self.connection.wire.commit(what).await.map_err(lost)? {
+        match self.connection.wire.commit(what).await? {
             Ok(_) => Ok(()),
             Err(error) if error.code.contains("TransactionCommitFailed") => {
                 let reason = format!("{} ({})", error.words(false), error.code);
@@ -175,7 +176,7 @@ impl Neo4jSession {
 
     /// Takes the open transaction back, whatever is in it.
     pub(super) async fn reset(&mut self) -> Result<(), ScriptFailure> {
-        self.connection.wire.reset().await.map_err(lost)
+        Ok(self.connection.wire.reset().await?)
     }
 
     /// The transaction was refused: it is taken back, and the failure says why.
@@ -204,7 +205,7 @@ impl Neo4jSession {
         }
         if passes(error) {
             let what = format!("{} ({}); whoever it was is gone by now", error.words(false), error.code);
-            return ScriptFailure::Blocked(BlockedBy { what, since: None, sql: None, pid: None });
+            return ScriptFailure::Blocked(BlockedBy::unnamed(what));
         }
         let place = at.map(|(text, statement)| place(text, statement, error));
         ScriptFailure::from(ScriptError {
@@ -218,32 +219,18 @@ impl Neo4jSession {
         })
     }
 
-    pub(super) fn drift(script: &Script, message: String) -> ScriptFailure {
-        failed(&script.file, DRIFT, message, None)
-    }
-
     /// The rank of the script's next journal entry, unless the history says that it must not run.
     pub(super) fn admit(&self, history: &str, script: &Script) -> Result<u64, ScriptFailure> {
-        let Some(rows) = self.record.histories.get(history) else {
-            return Err(Self::drift(script, format!("history {history} is not declared")));
-        };
-        if script.kind == Kind::Versioned && rows.iter().any(|row| row.key == script.key) {
-            return Err(Self::drift(script, "it is applied already".to_owned()));
-        }
-        if let Some(at) = self.record.half(history, &script.key) {
-            let half = &self.record.partial[at];
-            let message = format!("it was begun by run {} and never finished", half.run_uid);
-            return Err(Self::drift(script, message));
-        }
+        let rank = self.record.known.admit(history, script)?;
         if self.is_peers(history) && raw_version(&script.file).is_none() {
-            return Err(failed(
+            return Err(ScriptFailure::of_file(
                 &script.file,
                 "HistoryFormat",
-                "a history of neo4j-migrations holds files of that tool's names only".to_owned(),
+                "a history of neo4j-migrations holds files of that tool's names only",
                 Some("Name the file V001__text.cypher, or declare a history in Whimbrel's format."),
             ));
         }
-        Ok(self.record.next_rank.get(history).copied().unwrap_or(1))
+        Ok(rank)
     }
 
     pub(super) fn is_peers(&self, history: &str) -> bool {
@@ -255,29 +242,9 @@ impl Neo4jSession {
         if !self.is_peers(of.history) {
             return HistoryRow::of(of.kept, of.rank);
         }
-        let rank = self.record.histories.get(of.history).map_or(0, Vec::len) as u64 + 1;
+        let rank = self.record.known.histories.get(of.history).map_or(0, Vec::len) as u64 + 1;
         HistoryRow { checksum: peer_checksum(&of.kept.body), ..HistoryRow::of(of.kept, rank) }
     }
-}
-
-/// The code of a history that is not as the driver believed.
-pub(super) const DRIFT: &str = "HistoryDrift";
-
-pub(super) fn lost(lost: Lost) -> ScriptFailure {
-    ScriptFailure::Lost { reason: lost.reason }
-}
-
-/// A failure that is about no statement.
-pub(super) fn failed(file: &str, code: &str, message: String, hint: Option<&str>) -> ScriptFailure {
-    ScriptFailure::from(ScriptError {
-        code: code.to_owned(),
-        message,
-        file: file.to_owned(),
-        statement: None,
-        line: None,
-        column: None,
-        hint: hint.map(str::to_owned),
-    })
 }
 
 /// Somebody ended the transaction; while it waited for a lock it is told so by another code.
@@ -327,7 +294,7 @@ fn place(text: &str, statement: &Statement, error: &ServerError) -> (u32, u32) {
 
 impl Session for Neo4jSession {
     fn histories(&self) -> &BTreeMap<String, Vec<HistoryRow>> {
-        &self.record.histories
+        &self.record.known.histories
     }
 
     fn lineage(&self) -> &str {
@@ -335,7 +302,7 @@ impl Session for Neo4jSession {
     }
 
     fn partial(&self) -> &[Partial] {
-        &self.record.partial
+        &self.record.known.partial
     }
 
     async fn apply(&mut self, history: &str, script: &Script) -> Result<HistoryRow, ScriptFailure> {
@@ -347,7 +314,7 @@ impl Session for Neo4jSession {
     }
 
     fn canceller(&self) -> Canceller {
-        canceller(self.settings.clone(), &self.connection, &self.fence, self.cancelled.clone())
+        canceller(self.settings.clone(), &self.connection, &self.fence, &self.cancelled)
     }
 
     async fn leave(self, claim: Claim) -> Result<(), EngineError> {

@@ -1,13 +1,15 @@
 //! A copy is stamped before it is opened: the backup brought back the token, the claim, the locks and the journal of its
 //! moment, and an older epoch that wakes up would find its own token again.
 
-use super::connect::{Connection, Lineage, connect, said, text};
+use super::connect::{Connection, connect, said, text};
 use super::fence::{self, HOLD};
-use super::name::Purpose;
 use super::packstream::Value;
 use super::schema;
 use super::settings::Settings;
 use super::wire::ALL_ROWS;
+use crate::engine::fence::admit;
+use crate::engine::lineage::Lineage;
+use crate::engine::name::Purpose;
 use crate::engine::{BlockedBy, EngineError, Fence};
 use tokio::time::timeout;
 
@@ -32,7 +34,8 @@ async fn write(copy: &mut Connection, settings: &Settings, fence: &Fence) -> Res
     let begin = copy.writing(settings, settings.lock_timeout);
     said(settings, copy.wire.begin(&begin).await)?;
     let held = said(settings, copy.wire.run(HOLD, Value::map([]), ALL_ROWS).await)?;
-    fence::admit(&settings.at(), &fence::row(settings, &held)?, fence)?;
+    let row = fence::row(settings, &held)?;
+    admit(&settings.at(), row.claimed, &row.seen, fence)?;
     let ours = Value::map([
         ("token", Value::number(fence.token)),
         ("uid", Value::text(fence.run_uid.as_str())),

@@ -3,8 +3,9 @@
 
 use std::time::Instant;
 
-use super::session::{DRIFT, Neo4jSession, Of, failed};
+use super::session::{Neo4jSession, Of};
 use crate::engine::ScriptFailure;
+use crate::engine::error::DRIFT;
 use crate::script::Script;
 use crate::script::cypher::{Does, steps};
 
@@ -12,20 +13,24 @@ impl Neo4jSession {
     pub(super) async fn undo_script(&mut self, history: &str, kept: &Script) -> Result<(), ScriptFailure> {
         self.may_run()?;
         let Some(rank) = self.record.rank(history, &kept.key) else {
-            return Err(Self::drift(kept, "it is not in the history".to_owned()));
+            return Err(ScriptFailure::drift(kept, "it is not in the history"));
         };
         if let Some(younger) = self.record.younger(history, rank) {
             let message = format!("the younger script {younger} is in the history");
-            return Err(failed(&kept.file, DRIFT, message, Some("Undo that one first.")));
+            return Err(ScriptFailure::of_file(&kept.file, DRIFT, message, Some("Undo that one first.")));
         }
         if let Some(foreign) = self.younger_of_the_peer(history, kept) {
             let message = format!("neo4j-migrations applied {foreign} after it");
-            return Err(failed(&kept.file, DRIFT, message, Some("Take that one back first, by hand.")));
+            return Err(ScriptFailure::of_file(
+                &kept.file,
+                DRIFT,
+                message,
+                Some("Take that one back first, by hand."),
+            ));
         }
         let script = kept.filled();
         let Some(undo) = &script.undo else {
-            let message = "the script can't be taken back: it has no undo file".to_owned();
-            return Err(failed(&kept.file, "NoUndo", message, None));
+            return Err(ScriptFailure::no_undo(kept, "it has no undo file"));
         };
         let (steps, databases) = steps(&undo.body);
         self.is_about_this_database(kept, &databases)?;
@@ -34,7 +39,7 @@ impl Neo4jSession {
                 self.change_back(&undo.file, &undo.body, step, change).await?;
             }
         }
-        let was_applied = self.record.half(history, &kept.key).is_none();
+        let was_applied = self.record.known.half(history, &kept.key).is_none();
         let of = Of { history, script: &script, kept, rank, began: Instant::now() };
         self.may_run()?;
         self.begin_held().await?;
@@ -52,7 +57,7 @@ impl Neo4jSession {
 
     /// What stands behind the script in the history of neo4j-migrations and is in no journal of ours.
     fn younger_of_the_peer(&self, history: &str, script: &Script) -> Option<String> {
-        let rows = self.record.histories.get(history).filter(|_| self.is_peers(history))?;
+        let rows = self.record.known.histories.get(history).filter(|_| self.is_peers(history))?;
         let own = rows.iter().rposition(|row| row.key == script.key)?;
         rows.get(own + 1).map(|row| row.file.clone())
     }

@@ -9,26 +9,8 @@ use std::collections::BTreeMap;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::packstream::Value;
+use crate::engine::lost::Lost;
 use crate::fault::Point;
-
-/// The connection went in the middle of something. A type of its own: only this leads to the ambiguity rule.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub(super) struct Lost {
-    pub(super) reason: String,
-}
-
-impl Lost {
-    pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into() }
-    }
-}
-
-impl From<std::io::Error> for Lost {
-    fn from(error: std::io::Error) -> Self {
-        Self::new(error.to_string())
-    }
-}
 
 /// What the server refuses, in its own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

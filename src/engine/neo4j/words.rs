@@ -2,6 +2,7 @@
 //! of properties unless somebody asked for full diagnostics.
 
 use super::wire::ServerError;
+use crate::engine::error::bounded;
 
 /// Characters of an error that go on.
 const MOST_WORDS: usize = 600;
@@ -13,10 +14,7 @@ impl ServerError {
         let first = self.message.split_once(" (line ").map_or(self.message.as_str(), |(before, _)| before);
         let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
         let line = if full { line } else { without_values(&line) };
-        match line.char_indices().nth(MOST_WORDS) {
-            Some((end, _)) => format!("{}…", &line[..end]),
-            None => line,
-        }
+        bounded(line, MOST_WORDS)
     }
 
     /// Line and column that the message names, both from 1, in the statement that was sent.

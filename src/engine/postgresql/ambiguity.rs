@@ -3,16 +3,15 @@
 //! The server goes on with a message whose client is gone, COMMIT included, and its session keeps the lock until then.
 //! So one that is executing is waited for; one that is not is ended, and seen gone by pid and start.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::connect::Connection;
 use super::history::timestamp;
-use super::name::{Writer, prefix, run_part, writer};
 use super::settings::Settings;
 use super::wire::Set;
+use crate::engine::ambiguity::{GONE_POLL, GONE_WITHIN, Verdict, judge};
+use crate::engine::name::{Writer, prefix, writer};
 use crate::engine::{BlockedBy, EngineError, Fence};
 
 /// A session of ours that may write, other than the one that looks.
@@ -28,22 +27,7 @@ pub(super) struct Older {
     since: Option<Timestamp>,
 }
 
-/// What is to be done about an older session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// A newer epoch, or another run that is only knocking: the fence row decides, not we.
-    Leave,
-    /// It executes something: its outcome is worth more than our hurry.
-    Wait,
-    /// It does nothing: it has nothing to lose.
-    End,
-}
-
 const MICROSECONDS: &str = "(extract(epoch FROM a.backend_start) * 1000000)::bigint";
-/// How long an ended session may take to be gone before we say that it is in the way.
-const GONE_WITHIN: Duration = Duration::from_secs(5);
-const GONE_POLL: Duration = Duration::from_millis(25);
-
 /// The query for [`older`].
 pub(super) fn older_query(settings: &Settings) -> String {
     let prefix = postgres_protocol::escape::escape_literal(&prefix(&settings.target));
@@ -91,25 +75,13 @@ pub(super) async fn settle(
     older: &[Older],
 ) -> Result<(), EngineError> {
     let busy = |by| EngineError::Busy { at: settings.at(), by };
-    if let Some(running) = older.iter().find(|session| judge(session, fence) == Verdict::Wait) {
+    if let Some(running) = older.iter().find(|session| session.judged(fence) == Verdict::Wait) {
         return Err(busy(running.blocks("is executing a script")));
     }
-    for session in older.iter().filter(|session| judge(session, fence) == Verdict::End) {
+    for session in older.iter().filter(|session| session.judged(fence) == Verdict::End) {
         end(connection, settings, session).await?;
     }
     Ok(())
-}
-
-fn judge(session: &Older, fence: &Fence) -> Verdict {
-    let same_run = session.writer.run == run_part(&fence.run_uid);
-    match session.state.as_deref() {
-        _ if session.writer.token > fence.token => Verdict::Leave,
-        // The same epoch in another run's name is a driver that is about to read the fence row as we are.
-        _ if session.writer.token == fence.token && !same_run => Verdict::Leave,
-        Some("active" | "fastpath function call") => Verdict::Wait,
-        // Unseen states end up here too: the attempt to end it says whether we may.
-        _ => Verdict::End,
-    }
 }
 
 async fn end(connection: &mut Connection, settings: &Settings, session: &Older) -> Result<(), EngineError> {
@@ -142,6 +114,12 @@ async fn end(connection: &mut Connection, settings: &Settings, session: &Older) 
 }
 
 impl Older {
+    fn judged(&self, fence: &Fence) -> Verdict {
+        // Of an unseen state the attempt to end it says whether we may.
+        let executing = matches!(self.state.as_deref(), Some("active" | "fastpath function call"));
+        judge(&self.writer, executing, fence)
+    }
+
     fn blocks(&self, how: &str) -> BlockedBy {
         let Self { pid, writer, user, since, .. } = self;
         BlockedBy {
@@ -178,7 +156,7 @@ pub(super) async fn holder(
     let sets = connection.read(settings, &query).await?;
     let Some(row) = sets.iter().flat_map(|set| &set.rows).next() else {
         let what = "the lock was held a moment ago".to_owned();
-        return Ok(BlockedBy { what, since: None, sql: None, pid: None });
+        return Ok(BlockedBy::unnamed(what));
     };
     let column = |index: usize| row[index].as_deref().unwrap_or("");
     Ok(BlockedBy {
@@ -193,17 +171,6 @@ pub(super) async fn holder(
 mod tests {
     use super::*;
 
-    fn fence() -> Fence {
-        Fence {
-            target: "aether/t".to_owned(),
-            run_uid: "0f5d7a1c-88aa".to_owned(),
-            run: 1,
-            plan: "aether/p".to_owned(),
-            cluster: "c1".to_owned(),
-            token: 5,
-        }
-    }
-
     fn session(run: &str, token: u64, state: Option<&str>) -> Older {
         Older {
             pid: 412,
@@ -216,22 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn what_executes_is_waited_for_and_what_idles_is_ended() {
-        let judged = |run, token, state| judge(&session(run, token, state), &fence());
-        for token in [3, 5] {
-            assert_eq!(judged("0f5d7a1c", token, Some("active")), Verdict::Wait);
-            assert_eq!(judged("0f5d7a1c", token, Some("idle")), Verdict::End);
-            assert_eq!(judged("0f5d7a1c", token, Some("idle in transaction (aborted)")), Verdict::End);
-            assert_eq!(judged("0f5d7a1c", token, None), Verdict::End);
-        }
-        assert_eq!(judged("eeeeeeee", 4, Some("idle")), Verdict::End);
-        assert_eq!(judged("eeeeeeee", 4, Some("active")), Verdict::Wait);
-    }
-
-    #[test]
-    fn newer_epochs_and_other_runs_at_the_door_are_left_alone() {
-        assert_eq!(judge(&session("0f5d7a1c", 6, Some("idle")), &fence()), Verdict::Leave);
-        assert_eq!(judge(&session("eeeeeeee", 5, Some("idle")), &fence()), Verdict::Leave);
+    fn by_its_state_a_session_executes_or_idles() {
+        let judged = |state| session("0f5d7a1c", 3, state).judged(&Fence::of_run("0f5d7a1c-88aa", 5));
+        assert_eq!(judged(Some("active")), Verdict::Wait);
+        assert_eq!(judged(Some("fastpath function call")), Verdict::Wait);
+        assert_eq!(judged(Some("idle")), Verdict::End);
+        assert_eq!(judged(Some("idle in transaction (aborted)")), Verdict::End);
+        assert_eq!(judged(None), Verdict::End);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use tokio::time::sleep;
 
 use super::connect::{Connection, Lineage, connect};
 use super::history::timestamp;
-use super::name::Purpose;
 use super::settings::Settings;
+use crate::engine::name::Purpose;
 use crate::engine::{BlockedBy, EngineError, Fence};
 
 /// With no lock timeout there is nothing to be in time for.

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::BytesMut;
 use futures::FutureExt;
@@ -14,22 +13,16 @@ use tokio::time::timeout;
 use super::connect::{Connection, secure};
 use super::settings::Settings;
 use crate::engine::Canceller;
+use crate::engine::canceller::Cancelled;
 
-/// Set once somebody has asked a session to stop.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Cancelled(Arc<AtomicBool>);
-
-impl Cancelled {
-    pub(super) fn asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// A canceller for `connection`. It marks the session first, so that a script which is only about to be sent is not.
-pub(super) fn canceller(settings: Arc<Settings>, connection: &Connection, cancelled: Cancelled) -> Canceller {
+/// A canceller for `connection`.
+pub(super) fn canceller(
+    settings: Arc<Settings>,
+    connection: &Connection,
+    cancelled: &Cancelled,
+) -> Canceller {
     let (peer, pid, secret) = (connection.peer, connection.wire.pid(), connection.wire.secret());
-    Canceller::new(move || {
-        cancelled.0.store(true, Ordering::SeqCst);
+    cancelled.canceller(move || {
         let settings = settings.clone();
         async move {
             // An unanswered request is as good as a lost one; the session's own answer is what counts.

@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use super::connect::{Connection, server_said};
 use super::settings::Settings;
-use super::wire::{ALL_ROWS, Lost};
+use super::wire::ALL_ROWS;
+use crate::engine::lost::Lost;
 use crate::engine::{EngineError, Rows};
-
-/// More than a check looks at; what is beyond is said, not read.
-const MOST_ROWS: u16 = 1000;
 
 /// Runs `statement` in a read-only transaction of its own. It goes by the extended protocol, in which the server takes
 /// exactly one statement: none can follow a COMMIT that ends our read-only transaction.
@@ -18,7 +16,7 @@ pub(super) async fn query(
     statement: &str,
     timeout: Duration,
 ) -> Result<Rows, EngineError> {
-    let lost = |lost: Lost| EngineError::Lost { at: settings.at(), reason: lost.reason };
+    let lost = |lost: Lost| lost.at(settings.at());
     let milliseconds = timeout.as_millis().clamp(1, 86_400_000);
     let begin = format!(
         "SET default_transaction_read_only = on; BEGIN READ ONLY; SET LOCAL statement_timeout = {milliseconds}"
@@ -26,7 +24,7 @@ pub(super) async fn query(
     let reply = connection.wire.query(&begin, ALL_ROWS).await.map_err(lost)?;
     let reply = match reply.error {
         Some(_) => reply,
-        None => connection.wire.one(statement, MOST_ROWS).await.map_err(lost)?,
+        None => connection.wire.one(statement, Rows::MOST).await.map_err(lost)?,
     };
     if let Some(error) = reply.error {
         return Err(server_said(settings, error));

@@ -2,27 +2,23 @@
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use postgres_protocol::message::frontend;
-use rustls_pki_types::ServerName;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::end_point::end_point;
 use super::login::{LoginError, Protection, Startup, login};
-use super::name::{Purpose, application_name};
-use super::settings::{Settings, TlsMode};
-use super::tls::{TlsFault, client_config, handshake_fault};
-use super::wire::{ALL_ROWS, Lost, ServerError, Set, Wire};
-use crate::engine::EngineError;
-
-/// Any stream a session may run on.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+use super::settings::Settings;
+use super::wire::{ALL_ROWS, ServerError, Set, Wire};
+use crate::engine::lineage::{self, expect_identity};
+use crate::engine::lost::Lost;
+use crate::engine::name::{Purpose, session_name};
+use crate::engine::stream::{
+    Duplex, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, USER_TIMEOUT, dial, encrypt, in_time,
+};
+use crate::engine::tls::TlsFault;
+use crate::engine::{EngineError, TlsMode, credentials};
 
 /// A checked connection and what the server said about itself.
 pub(super) struct Connection {
@@ -43,16 +39,17 @@ pub(super) struct Server {
     pub(super) lineage: String,
 }
 
-/// What this process knows of the database's past, for all connections to one target.
+/// What this process knows of the server's past, for all connections to one target.
 #[derive(Debug, Default)]
-pub(super) struct Lineage(Mutex<Past>);
+pub(super) struct Lineage {
+    past: lineage::Lineage,
+    restores: Mutex<Restores>,
+}
 
 #[derive(Debug, Default)]
-struct Past {
-    /// The lineage seen last.
-    seen: Option<String>,
+struct Restores {
     /// The identity that a restore of ours gave the database; it counts instead of the one in the settings.
-    restored: Option<String>,
+    done: Option<String>,
     /// The identity that a restore of ours is about to give it; until it has, both are right.
     coming: Option<String>,
 }
@@ -60,57 +57,38 @@ struct Past {
 impl Lineage {
     /// A restore of ours is about to give the database this identity.
     pub(super) fn about_to_be(&self, identity: &str) {
-        self.past().coming = Some(identity.to_owned());
+        self.restores().coming = Some(identity.to_owned());
     }
 
     /// A restore of ours gave the database this identity.
     pub(super) fn restored(&self, identity: &str) {
-        let mut past = self.past();
-        past.restored = Some(identity.to_owned());
-        past.coming = None;
+        *self.restores() = Restores { done: Some(identity.to_owned()), coming: None };
     }
 
     /// Refuses another database than the settings mean, or one with another past than before. Said once per change.
     fn check(&self, settings: &Settings, server: &Server) -> Result<(), EngineError> {
-        let mut past = self.past();
-        let at = settings.at();
-        let found = Some(&server.identity);
-        let is_ours = past.restored.as_ref() == found || past.coming.as_ref() == found;
-        let expected = past.restored.as_ref().or(settings.identity_expect.as_ref());
-        let another = expected.filter(|it| **it != server.identity && *it != server.system() && !is_ours);
-        if let Some(expected) = another {
-            return Err(EngineError::Identity {
-                at,
-                expected: expected.clone(),
-                found: server.identity.clone(),
-            });
-        }
-        let found = server.lineage.clone();
-        match past.seen.replace(found.clone()).filter(|before| *before != found) {
-            // Our own restore changes the database and nothing else of the server's past.
-            Some(before) if is_ours && timeline(&before) == timeline(&found) => Ok(()),
-            Some(expected) => Err(EngineError::Lineage { at, expected, found }),
-            None => Ok(()),
-        }
+        let restores = self.restores();
+        let found = server.identity.as_str();
+        let is_ours = restores.done.as_deref() == Some(found) || restores.coming.as_deref() == Some(found);
+        let expected = restores.done.as_deref().or(settings.identity_expect.as_deref());
+        expect_identity(settings.at(), expected, found, |it| {
+            it == found || it == server.system() || is_ours
+        })?;
+        // Our own restore changes the database and nothing else of the server's past.
+        self.past.check(settings.at(), &server.lineage, |before| {
+            is_ours && timeline(before) == timeline(&server.lineage)
+        })
     }
 
     /// Refuses another server than the one of the database, for a connection to another database of it.
     pub(super) fn check_server(&self, settings: &Settings, server: &Server) -> Result<(), EngineError> {
-        let past = self.past();
-        let known = past.seen.as_ref().or(settings.identity_expect.as_ref());
-        let Some(expected) = known.and_then(|it| it.split('/').next()).filter(|it| *it != server.system())
-        else {
-            return Ok(());
-        };
-        Err(EngineError::Identity {
-            at: settings.at(),
-            expected: expected.to_owned(),
-            found: server.system().to_owned(),
-        })
+        let known = self.past.seen().or_else(|| settings.identity_expect.clone());
+        let expected = known.as_deref().and_then(|it| it.split('/').next());
+        expect_identity(settings.at(), expected, server.system(), |it| it == server.system())
     }
 
-    fn past(&self) -> MutexGuard<'_, Past> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn restores(&self) -> MutexGuard<'_, Restores> {
+        self.restores.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -124,12 +102,6 @@ impl Server {
         self.identity.split('/').next().unwrap_or_default()
     }
 }
-
-/// Probes after 15 s, five seconds apart, three times: a half-open session ends within half a minute, on both sides.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_PROBES: u32 = 3;
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Everything a connection is checked by, in one round trip. Qualified by name: the role's own search_path applies.
 const WHO: &str = "\
@@ -155,25 +127,21 @@ pub(super) async fn connect(
 /// As [`connect`], whichever database it is.
 pub(super) async fn open(settings: &Settings, purpose: Purpose<'_>) -> Result<Connection, EngineError> {
     let at = settings.at();
-    let credentials = (settings.credentials)()
-        .await
-        .map_err(|error| EngineError::Authentication { at: at.clone(), reason: error.to_string() })?;
-    let unanswered = |_| EngineError::Unreachable {
-        at: at.clone(),
-        reason: format!("no answer within {} s", settings.connect_timeout.as_secs_f32()),
-    };
+    let credentials = credentials::ask(&settings.credentials, &at).await?;
     let startup = Startup {
         database: &settings.database,
-        application_name: &application_name(&settings.target, purpose),
+        application_name: &session_name(&settings.target, purpose),
         options: &options(settings, purpose),
     };
     let opening = async {
-        let (stream, peer) = dial(settings).await.map_err(|error| unreachable(&at, error.into()))?;
+        let failed = |error| Lost::from(error).unreachable(&at);
+        let stream = dial(settings).await.map_err(failed)?;
+        let peer = stream.peer_addr().map_err(failed)?;
         let (stream, protection) = secure(settings, stream).await?;
         let mut wire = login(stream, &startup, &credentials, protection)
             .await
             .map_err(|error| login_refused(settings, &credentials.user, error))?;
-        let reply = wire.query(WHO, ALL_ROWS).await.map_err(|lost| unreachable(&at, lost))?;
+        let reply = wire.query(WHO, ALL_ROWS).await.map_err(|lost| lost.unreachable(&at))?;
         if let Some(error) = reply.error {
             return Err(server_said(settings, error));
         }
@@ -181,7 +149,7 @@ pub(super) async fn open(settings: &Settings, purpose: Purpose<'_>) -> Result<Co
         let server = accept(settings, wire.pid(), wire.parameter("client_encoding"), &row)?;
         Ok(Connection { wire, peer, server })
     };
-    timeout(settings.connect_timeout, opening).await.map_err(unanswered)?
+    in_time(settings, opening).await
 }
 
 /// Given in the startup packet, so that `RESET ALL` in the guard goes back to these and not to the server's defaults.
@@ -205,13 +173,6 @@ fn options(settings: &Settings, purpose: Purpose<'_>) -> String {
     }
 }
 
-async fn dial(settings: &Settings) -> std::io::Result<(TcpStream, SocketAddr)> {
-    let stream = TcpStream::connect((settings.host.as_str(), settings.port)).await?;
-    let peer = stream.peer_addr()?;
-    keep_alive(&stream)?;
-    Ok((stream, peer))
-}
-
 /// The stream as the settings want it protected.
 pub(super) async fn secure(
     settings: &Settings,
@@ -222,28 +183,10 @@ pub(super) async fn secure(
         return Ok((Box::new(stream), Protection::Plain));
     }
     ask_for_tls(&mut stream).await.map_err(|refusal| refusal.at(&at))?;
-    let fault = |TlsFault { reason, fix }| EngineError::Tls { at: at.clone(), reason, fix };
-    let config = client_config(&settings.tls).map_err(fault)?;
-    let name = ServerName::try_from(settings.host.clone())
-        .map_err(|error| fault(TlsFault::new(error.to_string(), "Give a host name or an address.")))?;
-    let stream = TlsConnector::from(config)
-        .connect(name, stream)
-        .await
-        .map_err(|error| fault(handshake_fault(&error, &settings.host)))?;
+    let stream = encrypt(settings, stream).await.map_err(|why| TlsFault::from(why).at(at))?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let end_point = certificate.and_then(|certificate| end_point(certificate));
     Ok((Box::new(stream), Protection::Encrypted { end_point }))
-}
-
-fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_PROBES);
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
 }
 
 /// Why there is no TLS before its handshake.
@@ -256,7 +199,7 @@ enum TlsRefusal {
 impl TlsRefusal {
     fn at(self, at: &str) -> EngineError {
         let (reason, fix) = match self {
-            Self::Io(error) => return unreachable(at, error.into()),
+            Self::Io(error) => return Lost::from(error).unreachable(at),
             Self::NotOffered => (
                 "the server does not offer it",
                 "Turn on ssl at the server, or say tls.mode: Disable to send everything unencrypted.",
@@ -321,14 +264,10 @@ fn accept(
     Ok(Server { version, number, user: column(6).to_owned(), identity, lineage })
 }
 
-fn unreachable(at: &str, lost: Lost) -> EngineError {
-    EngineError::Unreachable { at: at.to_owned(), reason: lost.reason }
-}
-
 fn login_refused(settings: &Settings, user: &str, error: LoginError) -> EngineError {
     let at = settings.at();
     match error {
-        LoginError::Lost(lost) => unreachable(&at, lost),
+        LoginError::Lost(lost) => lost.unreachable(&at),
         LoginError::Refused(reason) => EngineError::Authentication { at, reason },
         LoginError::Server(error) => {
             let reason = format!("{} ({})", error.message, error.code);
@@ -367,7 +306,7 @@ impl Connection {
     /// settings or a script before us say; one set per query that returns rows.
     pub(super) async fn read(&mut self, settings: &Settings, sql: &str) -> Result<Vec<Set>, EngineError> {
         let message = format!("BEGIN; SET LOCAL search_path = pg_catalog, pg_temp; {sql}; COMMIT");
-        let lost = |lost: Lost| EngineError::Lost { at: settings.at(), reason: lost.reason };
+        let lost = |lost: Lost| lost.at(settings.at());
         let reply = self.wire.query(&message, ALL_ROWS).await.map_err(lost)?;
         match reply.error {
             None => Ok(reply.sets),

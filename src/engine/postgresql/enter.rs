@@ -5,12 +5,14 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 use super::connect::{Connection, Lineage, connect};
-use super::history::{READ, Record, record};
-use super::name::Purpose;
+use super::history::{READ, record};
 use super::schema::{LOCK, SEEN, Schema, judge};
 use super::session::PostgresqlSession;
 use super::settings::Settings;
 use super::{ambiguity, fence, incumbents, schema};
+use crate::engine::fence::admit;
+use crate::engine::name::Purpose;
+use crate::engine::record::Record;
 use crate::engine::{EngineError, Fence};
 
 /// Enters, or leaves nothing behind: a session that was refused gives its lock up before the refusal is returned.
@@ -51,7 +53,7 @@ async fn inside(
     if present {
         // Nobody is ended in a database that another run holds.
         let row = fence::peek(connection, settings).await?;
-        fence::admit(&settings.at(), &row, fence)?;
+        admit(&settings.at(), row.claimed, &row.seen, fence)?;
         format = row.format;
     }
     ambiguity::settle(connection, settings, fence, &ambiguity::older(settings, sets.get(1))).await?;

@@ -6,7 +6,8 @@ use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::wire::{Lost, Wire};
+use super::wire::Wire;
+use crate::engine::lost::Lost;
 
 /// Bytes of rows in one piece.
 const PIECE: usize = 64 * 1024;

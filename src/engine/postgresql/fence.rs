@@ -5,7 +5,9 @@ use postgres_protocol::escape::escape_literal;
 use super::connect::{Connection, server_said};
 use super::schema::{check_format, may_not_use};
 use super::settings::Settings;
-use super::wire::{ALL_ROWS, Lost};
+use super::wire::ALL_ROWS;
+use crate::engine::fence::admit;
+use crate::engine::lost::Lost;
 use crate::engine::{BlockedBy, Claim, ClaimSeen, EngineError, Fence};
 
 /// The fence row as read.
@@ -33,7 +35,7 @@ pub(super) async fn hold(
     settings: &Settings,
     fence: &Fence,
 ) -> Result<(), EngineError> {
-    let lost = |lost: Lost| EngineError::Lost { at: settings.at(), reason: lost.reason };
+    let lost = |lost: Lost| lost.at(settings.at());
     let lock = format!(
         "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp; SELECT {COLUMNS} FROM whimbrel.fence FOR UPDATE"
     );
@@ -41,16 +43,11 @@ pub(super) async fn hold(
     let verdict = match reply.error {
         Some(error) if error.code == "55P03" => Err(EngineError::Busy {
             at: settings.at(),
-            by: BlockedBy {
-                what: "a transaction of an older session still holds the fence row".to_owned(),
-                since: None,
-                sql: None,
-                pid: None,
-            },
+            by: BlockedBy::unnamed("a transaction of an older session still holds the fence row"),
         }),
         Some(error) => Err(denied(settings, connection, server_said(settings, error))),
         None => row(settings, reply.sets.iter().flat_map(|set| &set.rows).next())
-            .and_then(|row| admit(&settings.at(), &row, fence)),
+            .and_then(|row| admit(&settings.at(), row.claimed, &row.seen, fence)),
     };
     if verdict.is_err() {
         connection.wire.query("ROLLBACK", ALL_ROWS).await.map_err(lost)?;
@@ -64,7 +61,7 @@ pub(super) async fn raise(
     settings: &Settings,
     fence: &Fence,
 ) -> Result<(), EngineError> {
-    let lost = |lost: Lost| EngineError::Lost { at: settings.at(), reason: lost.reason };
+    let lost = |lost: Lost| lost.at(settings.at());
     hold(connection, settings, fence).await?;
     let write = format!(
         "UPDATE whimbrel.fence SET token = {}, claimed = true, run_uid = {}, run = {}, plan = {}, cluster = {}, \
@@ -84,21 +81,6 @@ pub(super) async fn raise(
             Err(denied(settings, connection, server_said(settings, error)))
         }
     }
-}
-
-/// Whether `fence` may go in past `row`.
-pub(super) fn admit(at: &str, row: &Row, fence: &Fence) -> Result<(), EngineError> {
-    let ours = row.seen.run_uid == fence.run_uid;
-    if row.claimed && !ours {
-        let ClaimSeen { run, plan, cluster, .. } = &row.seen;
-        let holder = format!("run {run} of {plan} (cluster {cluster})");
-        return Err(EngineError::Claimed { at: at.to_owned(), holder });
-    }
-    // The same token in another run's name is a higher one too: two runs must never share an epoch here.
-    if row.seen.token > fence.token || (row.seen.token == fence.token && !ours) {
-        return Err(EngineError::Overtaken { at: at.to_owned(), token: row.seen.token });
-    }
-    Ok(())
 }
 
 /// What a session says last: the claim as `claim` wants it, and its writes flushed to the statistics, which would
@@ -138,55 +120,5 @@ fn denied(settings: &Settings, connection: &Connection, error: EngineError) -> E
     match error {
         EngineError::Server { code, .. } if code == "42501" => may_not_use(settings, &connection.server.user),
         error => error,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fence(run_uid: &str, token: u64) -> Fence {
-        Fence {
-            target: "aether/t".to_owned(),
-            run_uid: run_uid.to_owned(),
-            run: 1,
-            plan: "aether/p".to_owned(),
-            cluster: "c1".to_owned(),
-            token,
-        }
-    }
-
-    fn row(claimed: bool, run_uid: &str, token: u64) -> Row {
-        let seen = ClaimSeen {
-            run_uid: run_uid.to_owned(),
-            run: 7,
-            plan: "other/q".to_owned(),
-            token,
-            cluster: "c2".to_owned(),
-        };
-        Row { format: 2, claimed, seen }
-    }
-
-    #[test]
-    fn a_token_only_grows() {
-        assert_eq!(admit("t", &row(true, "a", 4), &fence("a", 5)), Ok(()));
-        assert_eq!(admit("t", &row(true, "a", 5), &fence("a", 5)), Ok(()));
-        let overtaken = EngineError::Overtaken { at: "t".to_owned(), token: 6 };
-        assert_eq!(admit("t", &row(true, "a", 6), &fence("a", 5)), Err(overtaken.clone()));
-        assert_eq!(admit("t", &row(false, "b", 6), &fence("a", 5)), Err(overtaken));
-    }
-
-    #[test]
-    fn two_runs_never_share_a_token() {
-        let refusal = admit("t", &row(false, "b", 5), &fence("a", 5));
-        assert_eq!(refusal, Err(EngineError::Overtaken { at: "t".to_owned(), token: 5 }));
-    }
-
-    #[test]
-    fn another_runs_claim_is_refused_by_its_name_whatever_its_token() {
-        for token in [1, 5, 9] {
-            let refusal = admit("t", &row(true, "b", token), &fence("a", 5)).unwrap_err();
-            assert_eq!(refusal.to_string(), "t is claimed by run 7 of other/q (cluster c2)");
-        }
     }
 }

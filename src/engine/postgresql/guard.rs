@@ -6,7 +6,6 @@
 
 use postgres_protocol::escape::escape_literal;
 
-use super::history::kind;
 use super::wire::{Outgoing, Rows};
 use crate::engine::Fence;
 use crate::script::{Executable, HistoryRow, Isolation};
@@ -56,7 +55,7 @@ pub(super) fn open(fence: &Fence, history: &str, row: &HistoryRow, kept_body: Op
         escape_literal(history),
         row.installed_rank,
         escape_literal(&row.key),
-        escape_literal(kind(row.kind)),
+        escape_literal(row.kind.word()),
         escape_literal(&row.description),
         escape_literal(&row.file),
         escape_literal(&row.checksum),

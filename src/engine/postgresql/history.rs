@@ -1,56 +1,19 @@
 //! Histories and journal, read from Whimbrel's own tables.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::settings::History;
 use super::wire::Set;
 use crate::engine::Partial;
+use crate::engine::record::{Half, Record};
 use crate::script::{HistoryRow, Kind};
 
-/// What the histories and the journal say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) histories: BTreeMap<String, Vec<HistoryRow>>,
-    pub(super) partial: Vec<Partial>,
-    /// What only we need to know of each partial script, in the order of `partial`.
-    pub(super) halves: Vec<Half>,
-    /// The rank that the next row of each history gets; above every row that ever was, undone ones too.
-    pub(super) next_rank: BTreeMap<String, u64>,
-}
-
-/// Of a script that was begun and is not in its history.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Half {
-    pub(super) rank: u64,
-    /// The statement at the cursor was sent outside of a transaction; what was there before it.
-    pub(super) outside: Option<String>,
-}
-
 impl Record {
-    /// Where a partial script is in `partial` and `halves`.
-    pub(super) fn half(&self, history: &str, key: &str) -> Option<usize> {
-        self.partial.iter().position(|half| half.history == history && half.key == key)
-    }
-
     /// The rank at which a script stands: its newest row, or the row it would have had if it is partial.
     pub(super) fn rank(&self, history: &str, key: &str) -> Option<u64> {
         let rows = self.histories.get(history)?;
         let row = rows.iter().rev().find(|row| row.key == key).map(|row| row.installed_rank);
-        row.or_else(|| self.halves.get(self.half(history, key)?).map(|half| half.rank))
-    }
-
-    /// Takes out what stood at `rank`.
-    pub(super) fn forget(&mut self, history: &str, rank: u64) {
-        if let Some(rows) = self.histories.get_mut(history) {
-            rows.retain(|row| row.installed_rank != rank);
-        }
-        let gone = |at: &usize| self.partial[*at].history == history && self.halves[*at].rank == rank;
-        if let Some(at) = (0..self.partial.len()).find(gone) {
-            self.partial.remove(at);
-            self.halves.remove(at);
-        }
+        row.or_else(|| self.half(history, key).map(|half| half.rank))
     }
 }
 
@@ -66,17 +29,13 @@ SELECT history, max(rank) + 1 FROM \
 
 /// Reads the sets of [`READ`]. Declared histories without a row are there and empty.
 pub(super) fn record(declared: &[History], sets: &[Set]) -> Record {
-    let mut record = Record::default();
-    for history in declared {
-        record.histories.insert(history.name.clone(), Vec::new());
-        record.next_rank.insert(history.name.clone(), 1);
-    }
+    let mut record = Record::declared(declared.iter().map(|history| history.name.as_str()));
     for row in rows(sets, 0) {
         if let Some(history) = record.histories.get_mut(text(row, 0)) {
             history.push(HistoryRow {
                 installed_rank: number(row, 1),
                 key: text(row, 2).to_owned(),
-                kind: if text(row, 3) == kind(Kind::Repeatable) { Kind::Repeatable } else { Kind::Versioned },
+                kind: Kind::of_word(text(row, 3)),
                 version: row[4].as_deref().and_then(|version| version.parse().ok()),
                 description: text(row, 5).to_owned(),
                 file: text(row, 6).to_owned(),
@@ -86,8 +45,7 @@ pub(super) fn record(declared: &[History], sets: &[Set]) -> Record {
     }
     for row in rows(sets, 1) {
         let outside = row[8].as_ref().map(|_| text(row, 9).to_owned());
-        record.halves.push(Half { rank: number(row, 1), outside });
-        record.partial.push(Partial {
+        let partial = Partial {
             history: text(row, 0).to_owned(),
             key: text(row, 2).to_owned(),
             run_uid: text(row, 3).to_owned(),
@@ -95,20 +53,13 @@ pub(super) fn record(declared: &[History], sets: &[Set]) -> Record {
             since: timestamp(row[5].as_deref()),
             checksum: text(row, 6).to_owned(),
             undoing: text(row, 7) == "Undoing",
-        });
+        };
+        record.take_half(Half { rank: number(row, 1), outside }, partial);
     }
     for row in rows(sets, 2) {
         record.next_rank.insert(text(row, 0).to_owned(), number(row, 1));
     }
     record
-}
-
-/// The word for a kind in our tables.
-pub(super) fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Versioned => "Versioned",
-        Kind::Repeatable => "Repeatable",
-    }
 }
 
 /// A point in time from microseconds since 1970.

@@ -10,8 +10,9 @@ use postgres_protocol::message::backend::{AuthenticationSaslBody, Message};
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::settings::Credentials;
-use super::wire::{Lost, ServerError, Wire, server_error};
+use super::wire::{ServerError, Wire, server_error};
+use crate::engine::Credentials;
+use crate::engine::lost::Lost;
 
 /// What the startup packet says.
 pub(super) struct Startup<'a> {

@@ -1,11 +1,12 @@
 //! A look from outside: reads only, nothing held.
 
 use super::connect::Connection;
-use super::history::{READ, Record, record};
+use super::history::{READ, record};
 use super::schema::{SEEN, Schema, judge, may_not_create};
 use super::settings::Settings;
 use super::wire::Set;
 use super::{fence, incumbents, mark, sessions};
+use crate::engine::record::Record;
 use crate::engine::{EngineError, Look};
 
 /// What the catalogues say, in one round trip.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::connect::{Lineage, connect};
-use self::name::Purpose;
+use super::name::Purpose;
 use super::{Engine, EngineError, Fence, Look, Proof, PutBack, Quiet, RestoreTrial, Rows, Stamp};
 
 mod ambiguity;
@@ -26,7 +26,6 @@ mod incumbents;
 mod login;
 mod look;
 mod mark;
-mod name;
 mod outside;
 mod position;
 mod quiet;
@@ -36,18 +35,15 @@ mod session;
 mod sessions;
 mod settings;
 mod steps;
-pub(super) mod tls;
 mod undo;
 mod verdict;
 mod wire;
 
-pub use name::tool_name;
+pub use super::name::tool_name;
+pub use super::{ClientCertificate, Credentials, CredentialsError, CredentialsSource, Ignore, Tls, TlsMode};
 pub use restore::{Grant, Label, Properties, Setting, Stage, aside, beside, lock, maintenance};
 pub use session::PostgresqlSession;
-pub use settings::{
-    ClientCertificate, Credentials, CredentialsError, CredentialsSource, History, Ignore, Settings, Tls,
-    TlsMode,
-};
+pub use settings::{History, Settings};
 
 /// One PostgreSQL database. Cheap to clone; clones share what they know of the server's lineage.
 #[derive(Clone)]

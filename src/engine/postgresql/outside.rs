@@ -2,10 +2,10 @@
 
 use postgres_protocol::escape::escape_literal;
 
-use super::session::{PostgresqlSession, lost};
+use super::session::PostgresqlSession;
 use super::steps::Made;
 use super::wire::{ALL_ROWS, NO_ROWS};
-use crate::engine::{BlockedBy, ScriptError, ScriptFailure};
+use crate::engine::{BlockedBy, ScriptFailure};
 use crate::script::{Name, Outside, Script};
 
 /// What the server answered.
@@ -210,7 +210,7 @@ impl PostgresqlSession {
     async fn drop_index(&mut self, script: &Script, name: &str) -> Result<(), ScriptFailure> {
         let what = format!("{}: drop what is INVALID", script.file);
         let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
-        let reply = self.connection.wire.effect(&what, &drop, NO_ROWS).await.map_err(lost)?;
+        let reply = self.connection.wire.effect(&what, &drop, NO_ROWS).await?;
         match reply.error {
             None => Ok(()),
             Some(error) => Err(ScriptFailure::Blocked(BlockedBy {
@@ -275,9 +275,9 @@ impl PostgresqlSession {
              SELECT pg_catalog.pg_get_indexdef('pg_temp.whimbrel_like_i'::pg_catalog.regclass)",
             made.text, table.0
         );
-        let reply = self.connection.wire.query(&query, ALL_ROWS).await.map_err(lost)?;
+        let reply = self.connection.wire.query(&query, ALL_ROWS).await?;
         let text = reply.sets.into_iter().flat_map(|set| set.rows).flatten().next().flatten();
-        self.connection.wire.query("ROLLBACK", NO_ROWS).await.map_err(lost)?;
+        self.connection.wire.query("ROLLBACK", NO_ROWS).await?;
         Ok(text.filter(|_| reply.error.is_none()))
     }
 
@@ -285,21 +285,13 @@ impl PostgresqlSession {
     async fn look(&mut self, script: &Script, made: &Made, query: &str) -> Result<Vec<Row>, ScriptFailure> {
         let text =
             format!("RESET ALL; SET SESSION AUTHORIZATION DEFAULT; BEGIN; {}{query}; ROLLBACK", made.text);
-        let reply = self.connection.wire.query(&text, ALL_ROWS).await.map_err(lost)?;
+        let reply = self.connection.wire.query(&text, ALL_ROWS).await?;
         match reply.error {
             None => Ok(reply.sets.into_iter().flat_map(|set| set.rows).collect()),
             Some(error) => {
-                self.connection.wire.query("ROLLBACK", NO_ROWS).await.map_err(lost)?;
-                let said = ScriptError {
-                    message: error.text(self.settings.diagnostics_full),
-                    code: error.code,
-                    file: script.file.clone(),
-                    statement: None,
-                    line: None,
-                    column: None,
-                    hint: None,
-                };
-                Err(said.into())
+                self.connection.wire.query("ROLLBACK", NO_ROWS).await?;
+                let message = error.text(self.settings.diagnostics_full);
+                Err(ScriptFailure::of_file(&script.file, &error.code, message, None))
             }
         }
     }

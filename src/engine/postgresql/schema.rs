@@ -2,8 +2,9 @@
 
 use super::connect::{Connection, ident, server_said};
 use super::settings::Settings;
-use super::wire::{Lost, NO_ROWS};
+use super::wire::NO_ROWS;
 use crate::engine::EngineError;
+use crate::engine::lost::Lost;
 
 const MAKE: &str = include_str!("schema.sql");
 /// From format 1 to 2.
@@ -70,7 +71,7 @@ async fn run(
     message: &str,
     may_not: fn(&Settings, &str) -> EngineError,
 ) -> Result<(), EngineError> {
-    let lost = |lost: Lost| EngineError::Lost { at: settings.at(), reason: lost.reason };
+    let lost = |lost: Lost| lost.at(settings.at());
     let reply = connection.wire.effect(what, message, NO_ROWS).await.map_err(lost)?;
     let Some(error) = reply.error else { return Ok(()) };
     connection.wire.query("ROLLBACK", NO_ROWS).await.map_err(lost)?;

@@ -6,17 +6,20 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 use super::blockers;
-use super::cancel::{Cancelled, canceller};
+use super::cancel::canceller;
 use super::connect::Connection;
 use super::fence::farewell;
 use super::guard::{self, Message};
-use super::history::{READ, Record, record};
+use super::history::{READ, record};
 use super::position::place;
 use super::schema::LOCK;
 use super::settings::Settings;
 use super::undo::{self, Taken};
 use super::verdict::{self, Verdict, judge};
-use super::wire::{ALL_ROWS, Lost, MOST_BYTES, NO_ROWS, Reply, ServerError, Status};
+use super::wire::{ALL_ROWS, MOST_BYTES, NO_ROWS, Reply, ServerError, Status};
+use crate::engine::canceller::Cancelled;
+use crate::engine::error::DRIFT;
+use crate::engine::record::Record;
 use crate::engine::{
     BlockedBy, Canceller, Claim, EngineError, Fence, Partial, ScriptError, ScriptFailure, Session,
 };
@@ -80,7 +83,7 @@ impl PostgresqlSession {
         let pid = self.connection.wire.pid();
         tokio::select! {
             biased;
-            reply = self.connection.wire.guarded(file, &outgoing) => reply.map_err(lost),
+            reply = self.connection.wire.guarded(file, &outgoing) => Ok(reply?),
             never = blockers::watch(&self.settings, &self.fence, pid, blocker) => match never {},
         }
     }
@@ -93,7 +96,7 @@ impl PostgresqlSession {
         }
         let text = format!("RESET ALL; SET SESSION AUTHORIZATION DEFAULT; BEGIN; {call}; COMMIT");
         let what = format!("{file}: journal");
-        let reply = self.connection.wire.effect(&what, &text, NO_ROWS).await.map_err(lost)?;
+        let reply = self.connection.wire.effect(&what, &text, NO_ROWS).await?;
         let committed = reply.last_tag == "COMMIT" && self.connection.wire.status() == Status::Idle;
         let Some(error) = reply.error else {
             let reason = "the journal's transaction ended by something else than its COMMIT".to_owned();
@@ -124,7 +127,7 @@ impl PostgresqlSession {
     pub(super) async fn recover(&mut self) -> Result<(), ScriptFailure> {
         let in_transaction = self.connection.wire.status() != Status::Idle;
         let reply = self.connection.wire.query(&guard::recovery(in_transaction, LOCK), ALL_ROWS).await;
-        let reply = reply.map_err(lost)?;
+        let reply = reply?;
         let locked =
             reply.sets.iter().flat_map(|set| &set.rows).flatten().any(|value| value.as_deref() == Some("t"));
         if reply.error.is_none() && locked { Ok(()) } else { Err(ScriptFailure::LockLost) }
@@ -171,7 +174,7 @@ impl PostgresqlSession {
             noted => noted,
         };
         match noted {
-            Err(gone) => self.broken = Some(lost(gone)),
+            Err(gone) => self.broken = Some(gone.into()),
             Ok(_) => {
                 if let Ok(sets) = self.connection.read(&self.settings, READ).await {
                     self.record = record(&self.settings.histories, &sets);
@@ -179,41 +182,6 @@ impl PostgresqlSession {
             }
         }
     }
-
-    pub(super) fn drift(script: &Script, message: String) -> ScriptFailure {
-        ScriptFailure::from(ScriptError {
-            code: DRIFT.to_owned(),
-            message,
-            file: script.file.clone(),
-            statement: None,
-            line: None,
-            column: None,
-            hint: None,
-        })
-    }
-
-    /// The rank of the script's next row, unless the history says that it must not run.
-    pub(super) fn admit(&self, history: &str, script: &Script) -> Result<u64, ScriptFailure> {
-        let Some(rows) = self.record.histories.get(history) else {
-            return Err(Self::drift(script, format!("history {history} is not declared")));
-        };
-        if script.kind == Kind::Versioned && rows.iter().any(|row| row.key == script.key) {
-            return Err(Self::drift(script, "it is applied already".to_owned()));
-        }
-        let partial = &self.record.partial;
-        if let Some(half) = partial.iter().find(|half| half.history == history && half.key == script.key) {
-            let message = format!("it was begun by run {} and never finished", half.run_uid);
-            return Err(Self::drift(script, message));
-        }
-        Ok(self.record.next_rank.get(history).copied().unwrap_or(1))
-    }
-}
-
-/// The code of a history that is not as the driver believed.
-const DRIFT: &str = "HistoryDrift";
-
-pub(super) fn lost(lost: Lost) -> ScriptFailure {
-    ScriptFailure::Lost { reason: lost.reason }
 }
 
 /// Lock timeout, deadlock, serialization failure: another transaction was in the way.
@@ -223,21 +191,13 @@ fn passes(error: &ServerError) -> bool {
 
 fn gone_by_now(error: &ServerError) -> BlockedBy {
     let what = format!("{} ({}); whoever it was is gone by now", error.message, error.code);
-    BlockedBy { what, since: None, sql: None, pid: None }
+    BlockedBy::unnamed(what)
 }
 
 /// The failure for a verdict that is not about the script's own statements.
 fn failed(file: &str, verdict: Verdict) -> ScriptFailure {
     let refused = |code: &str, message: String, hint: &str| {
-        ScriptFailure::from(ScriptError {
-            code: code.to_owned(),
-            message,
-            file: file.to_owned(),
-            statement: None,
-            line: None,
-            column: None,
-            hint: (!hint.is_empty()).then(|| hint.to_owned()),
-        })
+        ScriptFailure::of_file(file, code, message, (!hint.is_empty()).then_some(hint))
     };
     match verdict {
         Verdict::Committed => ScriptFailure::Unknown { evidence: "it is done".to_owned() },
@@ -261,17 +221,12 @@ fn failed(file: &str, verdict: Verdict) -> ScriptFailure {
 
 /// The server would end the connection at such a message, and that would look like an answer that was lost.
 fn too_large(file: &str) -> ScriptFailure {
-    ScriptFailure::from(ScriptError {
-        code: "54000".to_owned(),
-        message:
-            "its statements are more than the server takes in one message (1 GB; rows of COPY do not count)"
-                .to_owned(),
-        file: file.to_owned(),
-        statement: None,
-        line: None,
-        column: None,
-        hint: Some("Cut it into several versions, or write its rows as COPY ... FROM stdin.".to_owned()),
-    })
+    ScriptFailure::of_file(
+        file,
+        "54000",
+        "its statements are more than the server takes in one message (1 GB; rows of COPY do not count)",
+        Some("Cut it into several versions, or write its rows as COPY ... FROM stdin."),
+    )
 }
 
 /// What would help, for errors whose text does not say it.
@@ -306,7 +261,7 @@ impl Session for PostgresqlSession {
         if script.directives.no_transaction {
             return self.apply_in_steps(history, &script.filled()).await;
         }
-        let rank = self.admit(history, script)?;
+        let rank = self.record.admit(history, script)?;
         let row = HistoryRow::of(script, rank);
         let kept = (script.kind == Kind::Repeatable).then_some(script.body.as_str());
         let opening = guard::open(&self.fence, history, &row, kept);
@@ -319,16 +274,13 @@ impl Session for PostgresqlSession {
             self.note(&opening).await;
         }
         outcome?;
-        self.record.next_rank.insert(history.to_owned(), rank + 1);
-        if let Some(rows) = self.record.histories.get_mut(history) {
-            rows.push(row.clone());
-        }
+        self.record.applied(history, rank, row.clone());
         Ok(row)
     }
 
     async fn undo(&mut self, history: &str, script: &Script) -> Result<(), ScriptFailure> {
         let Some(rank) = self.record.rank(history, &script.key) else {
-            return Err(Self::drift(script, "it is not in the history".to_owned()));
+            return Err(ScriptFailure::drift(script, "it is not in the history"));
         };
         let Taken { file, text, isolation } =
             undo::text(&mut self.connection, &self.settings, history, rank, script).await?;
@@ -345,14 +297,14 @@ impl Session for PostgresqlSession {
     }
 
     fn canceller(&self) -> Canceller {
-        canceller(self.settings.clone(), &self.connection, self.cancelled.clone())
+        canceller(self.settings.clone(), &self.connection, &self.cancelled)
     }
 
     async fn leave(self, claim: Claim) -> Result<(), EngineError> {
         let Self { settings, mut connection, fence, .. } = self;
         let flush = connection.server.number >= FLUSHES_WHEN_TOLD;
         let said = connection.wire.effect("leave", &farewell(&fence, claim, flush), ALL_ROWS).await;
-        let reply = said.map_err(|lost| EngineError::Lost { at: settings.at(), reason: lost.reason })?;
+        let reply = said.map_err(|lost| lost.at(settings.at()))?;
         // The lock is free and the claim written; a server that is slow to hang up changes nothing of that.
         let _ = timeout(settings.connect_timeout, connection.wire.terminate()).await;
         match reply.error {

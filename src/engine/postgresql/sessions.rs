@@ -1,10 +1,11 @@
 //! Who else is connected to the database.
 
 use super::history::timestamp;
-use super::name::prefix;
-use super::settings::{Ignore, Settings};
+use super::settings::Settings;
 use super::wire::Set;
 use crate::engine::ForeignSession;
+use crate::engine::ignore::not_ignored;
+use crate::engine::name::prefix;
 
 /// Every session of this database but ours. Only what can't write on its own is left out by type, so a type that we
 /// may not see counts as foreign: an ordinary role once proved silence while two others were connected.
@@ -32,16 +33,7 @@ pub(super) fn foreign(settings: &Settings, set: Option<&Set>) -> Vec<ForeignSess
         backend_type: row[5].clone(),
         since: timestamp(row[6].as_deref()),
     });
-    sessions.filter(|session| !settings.quiet_ignore.iter().any(|rule| rule.matches(session))).collect()
-}
-
-impl Ignore {
-    /// A rule without a field matches nobody.
-    fn matches(&self, session: &ForeignSession) -> bool {
-        let user = self.user.as_ref().map(|user| session.user.as_ref() == Some(user));
-        let name = self.application_name.as_ref().map(|name| session.application == *name);
-        (user.is_some() || name.is_some()) && user.unwrap_or(true) && name.unwrap_or(true)
-    }
+    not_ignored(&settings.quiet_ignore, sessions)
 }
 
 /// Whether our role sees everybody.
@@ -54,30 +46,4 @@ pub(super) fn blind(user: &str) -> String {
         "role {user} can't see the sessions of other roles, so silence can't be proven. \
          A database administrator must run: GRANT pg_read_all_stats TO {role};"
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rule_matches_only_if_all_its_fields_do() {
-        let session = ForeignSession {
-            pid: 1,
-            user: Some("exporter".to_owned()),
-            application: "metrics".to_owned(),
-            address: None,
-            state: None,
-            backend_type: None,
-            since: None,
-        };
-        let rule = |user: Option<&str>, name: Option<&str>| Ignore {
-            user: user.map(str::to_owned),
-            application_name: name.map(str::to_owned),
-        };
-        assert!(rule(Some("exporter"), None).matches(&session));
-        assert!(rule(Some("exporter"), Some("metrics")).matches(&session));
-        assert!(!rule(Some("exporter"), Some("other")).matches(&session));
-        assert!(!rule(None, None).matches(&session));
-    }
 }

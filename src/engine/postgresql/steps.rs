@@ -5,11 +5,10 @@
 //! whether it happened, and where there is none it is Unknown and never sent again.
 
 use super::guard::{self, Move};
-use super::history::Half;
 use super::outside::{Answer, Seen};
-use super::session::{PostgresqlSession, lost};
+use super::session::PostgresqlSession;
 use super::wire::NO_ROWS;
-use crate::engine::{Partial, ScriptError, ScriptFailure};
+use crate::engine::{ScriptError, ScriptFailure};
 use crate::script::{Executable, HistoryRow, How, Outside, Script, Step};
 
 /// What a script has set so far, to be set again before each of its statements.
@@ -39,48 +38,21 @@ impl PostgresqlSession {
         if let Err(failure) = self.walk(of).await {
             return Err(self.stopped(of, failure).await);
         }
-        self.record.forget(history, rank);
         let row = HistoryRow::of(script, rank);
-        self.record.next_rank.insert(history.to_owned(), rank + 1);
-        if let Some(rows) = self.record.histories.get_mut(history) {
-            rows.push(row.clone());
-        }
+        self.record.applied(history, rank, row.clone());
         Ok(row)
     }
 
     /// The rank of a script that this run has begun, now or before.
     async fn begin(&mut self, history: &str, script: &Script) -> Result<u64, ScriptFailure> {
-        if let Some(at) = self.record.half(history, &script.key) {
-            let half = &self.record.partial[at];
-            let why = match () {
-                () if half.run_uid != self.fence.run_uid => {
-                    format!("it was begun by run {} and never finished", half.run_uid)
-                }
-                () if half.undoing => "its undo was begun and never finished".to_owned(),
-                () if half.checksum != script.checksum => {
-                    format!(
-                        "it was begun with another text ({} then, {} now)",
-                        half.checksum, script.checksum
-                    )
-                }
-                () => return Ok(self.record.halves[at].rank),
-            };
-            return Err(Self::drift(script, why));
+        if let Some(rank) = self.record.resume(history, script, &self.fence.run_uid)? {
+            return Ok(rank);
         }
         self.may_run()?;
-        let rank = self.admit(history, script)?;
+        let rank = self.record.admit(history, script)?;
         let row = HistoryRow::of(script, rank);
         self.write(&script.file, &guard::open(&self.fence, history, &row, None)).await?;
-        self.record.halves.push(Half { rank, outside: None });
-        self.record.partial.push(Partial {
-            history: history.to_owned(),
-            key: script.key.clone(),
-            run_uid: self.fence.run_uid.clone(),
-            statement: 0,
-            since: None,
-            checksum: script.checksum.clone(),
-            undoing: false,
-        });
+        self.record.begun(history, script, rank, &self.fence.run_uid);
         Ok(rank)
     }
 
@@ -108,7 +80,7 @@ impl PostgresqlSession {
 
     /// How many statements are done.
     fn done(&self, of: Of<'_>) -> usize {
-        self.record.half(of.history, &of.script.key).map_or(0, |at| self.record.partial[at].statement)
+        self.record.done(of.history, &of.script.key)
     }
 
     fn cursor<'a>(&'a self, of: Of<'a>) -> Move<'a> {
@@ -117,10 +89,7 @@ impl PostgresqlSession {
 
     /// The cursor as it is in the journal now.
     fn moved(&mut self, of: Of<'_>, done: usize, outside: Option<String>) {
-        if let Some(at) = self.record.half(of.history, &of.script.key) {
-            self.record.partial[at].statement = done;
-            self.record.halves[at].outside = outside;
-        }
+        self.record.moved(of.history, &of.script.key, done, outside);
     }
 
     async fn inside(&mut self, of: Of<'_>, step: &Step, made: &Made) -> Result<(), ScriptFailure> {
@@ -142,10 +111,8 @@ impl PostgresqlSession {
         made: &Made,
     ) -> Result<(), ScriptFailure> {
         let done = self.done(of);
-        let under_way = self
-            .record
-            .half(of.history, &of.script.key)
-            .and_then(|at| self.record.halves[at].outside.clone());
+        let half = self.record.half(of.history, &of.script.key);
+        let under_way = half.and_then(|half| half.outside.clone());
         if let Some(before) = under_way {
             // Nobody knows the answer; every session that could still be working on it has ended.
             match self.seen(of.script, kind, made, &before, Answer::Lost).await? {
@@ -163,7 +130,7 @@ impl PostgresqlSession {
         let message = guard::bare(Executable::one(&of.script.body, &step.statement));
         let mut blocker = None;
         let clean = guard::clean(&format!("{}{}", patience(kind), made.text));
-        let mut reply = self.connection.wire.query(&clean, NO_ROWS).await.map_err(lost)?;
+        let mut reply = self.connection.wire.query(&clean, NO_ROWS).await?;
         if reply.error.is_none() {
             reply = self.send(&message, &of.script.file, &mut blocker).await?;
         }
@@ -211,12 +178,8 @@ impl PostgresqlSession {
 
     /// A script of which nothing has happened was never begun; of any other the failure says what is there.
     async fn stopped(&mut self, of: Of<'_>, failure: ScriptFailure) -> ScriptFailure {
-        let Some(at) = self.record.half(of.history, &of.script.key) else { return failure };
-        let sure = matches!(
-            failure,
-            ScriptFailure::Failed(_) | ScriptFailure::Blocked(_) | ScriptFailure::Cancelled
-        );
-        if !sure || self.broken.is_some() || self.record.halves[at].outside.is_some() {
+        let Some(half) = self.record.half(of.history, &of.script.key) else { return failure };
+        if !failure.is_sure() || self.broken.is_some() || half.outside.is_some() {
             return failure;
         }
         let done = self.done(of);
@@ -230,20 +193,7 @@ impl PostgresqlSession {
                 Err(worse) => worse,
             };
         }
-        match failure {
-            ScriptFailure::Failed(mut error) => {
-                let there = match done {
-                    1 => "Statement 1 of it is applied and stays.".to_owned(),
-                    done => format!("Statements 1 to {done} of it are applied and stay."),
-                };
-                error.hint = Some(match error.hint.take() {
-                    Some(hint) => format!("{} {there}", hint.trim_end()),
-                    None => there,
-                });
-                ScriptFailure::Failed(error)
-            }
-            other => other,
-        }
+        failure.stays(done)
     }
 }
 

@@ -6,7 +6,7 @@ use postgres_protocol::escape::escape_literal;
 
 use super::connect::Connection;
 use super::settings::Settings;
-use crate::engine::{EngineError, ScriptError, ScriptFailure};
+use crate::engine::{EngineError, ScriptFailure};
 use crate::script::split::{Statement, split};
 use crate::script::{Isolation, Kind, Script};
 
@@ -31,7 +31,7 @@ pub(super) async fn text<'a>(
         return Ok(Taken { file: &undo.file, text: script.values.filled(&undo.body), isolation });
     }
     if script.kind == Kind::Versioned {
-        return Err(no_undo(script, "it has no undo file"));
+        return Err(ScriptFailure::no_undo(script, "it has no undo file"));
     }
     let bodies = bodies(connection, settings, history, rank, &script.key).await.map_err(as_failure)?;
     match bodies.as_slice() {
@@ -40,8 +40,11 @@ pub(super) async fn text<'a>(
             text: Cow::Owned(script.values.fill(before)),
             isolation: script.directives.isolation,
         }),
-        [_] => Err(no_undo(script, "it ran for the first time, so there is nothing to go back to")),
-        _ => Err(no_undo(script, "not all of its statements are CREATE OR REPLACE")),
+        [_] => Err(ScriptFailure::no_undo(
+            script,
+            "it ran for the first time, so there is nothing to go back to",
+        )),
+        _ => Err(ScriptFailure::no_undo(script, "not all of its statements are CREATE OR REPLACE")),
     }
 }
 
@@ -73,18 +76,6 @@ fn replaces_only(text: &str) -> bool {
             .all(|(at, expected)| word(at).eq_ignore_ascii_case(expected))
     };
     split(text).is_ok_and(|split| !split.statements.is_empty() && split.statements.iter().all(replaces))
-}
-
-fn no_undo(script: &Script, why: &str) -> ScriptFailure {
-    ScriptFailure::from(ScriptError {
-        code: "NoUndo".to_owned(),
-        message: format!("the script can't be taken back: {why}"),
-        file: script.file.clone(),
-        statement: None,
-        line: None,
-        column: None,
-        hint: None,
-    })
 }
 
 fn as_failure(error: EngineError) -> ScriptFailure {

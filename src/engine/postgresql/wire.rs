@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::engine::error::bounded;
+use crate::engine::lost::Lost;
 use crate::fault::Point;
 use bytes::{BufMut, BytesMut};
 use fallible_iterator::FallibleIterator;
@@ -12,25 +14,6 @@ use postgres_protocol::IsNull;
 use postgres_protocol::message::backend::{DataRowBody, ErrorFields, Message, RowDescriptionBody};
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-
-/// The connection went in the middle of something. A type of its own: only this leads to the ambiguity rule.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub(super) struct Lost {
-    pub(super) reason: String,
-}
-
-impl Lost {
-    pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into() }
-    }
-}
-
-impl From<std::io::Error> for Lost {
-    fn from(error: std::io::Error) -> Self {
-        Self::new(error.to_string())
-    }
-}
 
 /// The transaction status that every ReadyForQuery carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +42,7 @@ impl ServerError {
     pub(super) fn text(&self, full: bool) -> String {
         let more = [&self.detail, &self.context].into_iter().flatten().filter(|_| full);
         let text = more.fold(self.message.clone(), |text, part| format!("{text}; {part}"));
-        match text.char_indices().nth(MOST_WORDS) {
-            Some((end, _)) => format!("{}…", &text[..end]),
-            None => text,
-        }
+        bounded(text, MOST_WORDS)
     }
 }
 
@@ -87,7 +67,7 @@ pub(super) struct Reply {
     pub(super) error: Option<ServerError>,
 }
 
-/// Characters of an error that go on: some errors quote the whole rest of a script.
+/// Characters of an error that go on.
 const MOST_WORDS: usize = 1000;
 /// What a script's own SELECTs return is of no interest.
 pub(super) const NO_ROWS: usize = 0;

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::engine::error::bounded;
+
 /// An answer that came whole.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Answer {
@@ -79,10 +81,7 @@ pub(super) fn sentence(error: &Value, full: bool) -> String {
 
 fn cut(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST + 1).collect();
-    match line.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+    bounded(line, MOST)
 }
 
 #[cfg(test)]

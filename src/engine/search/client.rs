@@ -15,9 +15,8 @@ use hyper_util::rt::TokioExecutor;
 
 use super::answer::Answer;
 use super::settings::Settings;
-use crate::engine::EngineError;
-use crate::engine::postgresql::TlsMode;
-use crate::engine::postgresql::tls::{TlsFault, client_config, handshake_fault};
+use crate::engine::tls::{TlsFault, client_config, handshake_fault};
+use crate::engine::{EngineError, TlsMode, credentials};
 use crate::fault::Point;
 
 /// More than any answer that we ask for: a thousand documents of a check.
@@ -64,8 +63,7 @@ pub(super) struct Client {
 impl Client {
     /// Reads the credentials; connects nowhere yet.
     pub(super) async fn new(settings: &Arc<Settings>) -> Result<Self, EngineError> {
-        let fault =
-            |fault: TlsFault| EngineError::Tls { at: settings.at(), reason: fault.reason, fix: fault.fix };
+        let fault = |fault: TlsFault| fault.at(settings.at());
         let base = base(&settings.url, settings.tls.mode).map_err(|refused| match refused {
             Ok(tls) => fault(tls),
             Err(reason) => EngineError::Unsupported { at: settings.at(), reason },
@@ -92,7 +90,7 @@ impl Client {
     async fn log_in(&self) -> Result<(), EngineError> {
         let Some(source) = &self.settings.credentials else { return Ok(()) };
         let refused = |reason: String| EngineError::Authentication { at: self.settings.at(), reason };
-        let login = source().await.map_err(|error| refused(error.to_string()))?;
+        let login = credentials::ask(source, &self.settings.at()).await?;
         let header = login.header().ok_or_else(|| refused("the credentials hold a line end".to_owned()))?;
         *self.login.lock().expect("nobody panics while holding it") = Some(header);
         Ok(())

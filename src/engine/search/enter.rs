@@ -11,6 +11,8 @@ use super::lease::Held;
 use super::session::SearchSession;
 use super::settings::{Kept, Settings};
 use super::store::{INDEX, Version};
+use crate::engine::canceller::Cancelled;
+use crate::engine::name::run_part;
 use crate::engine::{BlockedBy, EngineError, Fence};
 
 /// What elasticsearch-evolution calls its index unless it is told otherwise.
@@ -47,7 +49,7 @@ pub(super) async fn enter(
             record,
             identity: server.identity,
             owner: holder,
-            cancelled: Arc::default(),
+            cancelled: Cancelled::default(),
             now: Arc::default(),
         }),
         Err(refusal) => {
@@ -65,6 +67,7 @@ async fn inside(
     held: &Held,
 ) -> Result<super::record::Record, EngineError> {
     older(client, fence).await?;
+    client.refuse_half_restored(&fence.run_uid).await?;
     if let Some((_, index)) = client.settings.evolution() {
         client.lock_peer(index, owner).await?;
     }
@@ -80,15 +83,12 @@ async fn inside(
 /// script.
 async fn older(client: &Client, fence: &Fence) -> Result<(), EngineError> {
     let running = client.running_like("wb/").await.map_err(|missed| client.error(missed))?;
-    let by_query = |opaque: &str| {
-        opaque.starts_with(&format!("wb/{}/", fence.run_uid.chars().take(8).collect::<String>()))
-    };
+    let by_query = |opaque: &str| opaque.starts_with(&format!("wb/{}/", run_part(&fence.run_uid)));
     let Some((id, opaque)) = running.into_iter().find(|(_, opaque)| !by_query(opaque)) else { return Ok(()) };
     let what = format!(
         "a request of an older session ({opaque}) still runs as task {id}; POST /_tasks/{id}/_cancel ends it"
     );
-    let by = BlockedBy { what, since: None, sql: None, pid: None };
-    Err(EngineError::Busy { at: client.settings.at(), by })
+    Err(EngineError::Busy { at: client.settings.at(), by: BlockedBy::unnamed(what) })
 }
 
 /// The refusal stands whether this arrives or not: the lease ends by itself.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::client::Client;
 use super::store::{FORMAT, INDEX, Version, Wrote};
-use crate::engine::{BlockedBy, ClaimSeen, EngineError, Fence};
+use crate::engine::{BlockedBy, ClaimSeen, EngineError, Fence, fence};
 
 /// The id of the document.
 pub(super) const ID: &str = "fence";
@@ -108,16 +108,7 @@ pub(super) fn admit(at: &str, row: &Row, fence: &Fence) -> Result<(), EngineErro
         );
         return Err(EngineError::Unsupported { at: at.to_owned(), reason });
     }
-    let ours = row.run_uid == fence.run_uid;
-    if row.claimed && !ours {
-        let holder = format!("run {} of {} (cluster {})", row.run, row.plan, row.cluster);
-        return Err(EngineError::Claimed { at: at.to_owned(), holder });
-    }
-    // The same token in another run's name is a higher one too: two runs must never share an epoch here.
-    if row.token > fence.token || (row.token == fence.token && !ours) {
-        return Err(EngineError::Overtaken { at: at.to_owned(), token: row.token });
-    }
-    Ok(())
+    fence::admit(at, row.claimed, &row.seen(), fence)
 }
 
 impl Client {
@@ -161,8 +152,8 @@ impl Client {
         match self.put("raise the fence", INDEX, ID, found.map(|(version, _)| version), &row).await? {
             Wrote::Done(version) => Ok((version, row)),
             Wrote::Stale => {
-                let what = "another session was faster at the fence".to_owned();
-                Err(EngineError::Busy { at, by: BlockedBy { what, since: None, sql: None, pid: None } })
+                let by = BlockedBy::unnamed("another session was faster at the fence");
+                Err(EngineError::Busy { at, by })
             }
         }
     }
@@ -185,41 +176,23 @@ fn held(row: &Row, lease: &Lease) -> BlockedBy {
 mod tests {
     use super::*;
 
-    fn fence(run_uid: &str, token: u64) -> Fence {
-        Fence {
-            target: "aether/t".to_owned(),
-            run_uid: run_uid.to_owned(),
-            run: 1,
-            plan: "aether/p".to_owned(),
-            cluster: "c1".to_owned(),
-            token,
-        }
-    }
-
-    fn row(claimed: bool, run_uid: &str, token: u64) -> Row {
-        Row {
-            format: FORMAT,
-            token,
-            claimed,
-            run_uid: run_uid.to_owned(),
+    #[test]
+    fn only_a_fence_of_our_own_format_is_judged() {
+        let row = |format| Row {
+            format,
+            token: 4,
+            claimed: true,
+            run_uid: "a".to_owned(),
             run: 7,
             plan: "other/q".to_owned(),
             cluster: "c2".to_owned(),
             lease: None,
-        }
-    }
-
-    #[test]
-    fn a_token_only_grows_and_is_of_one_run() {
-        assert_eq!(admit("t", &row(true, "a", 4), &fence("a", 5)), Ok(()));
-        assert_eq!(admit("t", &row(true, "a", 5), &fence("a", 5)), Ok(()));
-        let overtaken = |token| Err(EngineError::Overtaken { at: "t".to_owned(), token });
-        assert_eq!(admit("t", &row(true, "a", 6), &fence("a", 5)), overtaken(6));
-        assert_eq!(admit("t", &row(false, "b", 5), &fence("a", 5)), overtaken(5));
-        let refusal = admit("t", &row(true, "b", 1), &fence("a", 5)).unwrap_err();
+        };
+        assert_eq!(admit("t", &row(FORMAT), &Fence::of_run("a", 5)), Ok(()));
+        let refusal = admit("t", &row(FORMAT), &Fence::of_run("b", 5)).unwrap_err();
         assert_eq!(refusal.to_string(), "t is claimed by run 7 of other/q (cluster c2)");
-        let newer = Row { format: FORMAT + 1, ..row(false, "a", 1) };
-        assert!(admit("t", &newer, &fence("a", 5)).unwrap_err().to_string().contains("is of format 2"));
+        let newer = admit("t", &row(FORMAT + 1), &Fence::of_run("a", 5)).unwrap_err();
+        assert!(newer.to_string().contains("is of format 2"), "{newer}");
     }
 
     #[tokio::test(start_paused = true)]

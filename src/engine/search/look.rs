@@ -25,7 +25,7 @@ impl Client {
         let indices = self.settings.indices();
         let counts = self.counts(&indices).await?;
         let path = format!(
-            "/{indices}/_stats/store?expand_wildcards=all&filter_path=_all.primaries.store.size_in_bytes"
+            "/{indices}/_stats/store?expand_wildcards=all&ignore_unavailable=true&filter_path=_all.primaries.store.size_in_bytes"
         );
         let size = self.expect(self.read(&path).await)?;
         Ok(Look {

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::answer::Answer;
 use super::client::Client;
 use super::enter::PEER;
+use super::restore::{ASIDE, COPY};
 use super::settings::Kept;
 use super::snapshot::PROVING;
 use super::store::INDEX;
@@ -21,12 +22,9 @@ impl Client {
     pub(super) async fn quiet(&self) -> Result<Quiet, EngineError> {
         let mut quiet = Quiet { foreign: Vec::new(), obstacles: Vec::new(), mark: None };
         let indices = self.settings.indices();
-        let stats = format!(
-            "/{indices}/_stats/indexing?level=shards&expand_wildcards=all&filter_path=_shards.failed,indices.*.uuid,indices.*.shards"
-        );
-        let stats = self.expect(self.read(&stats).await)?;
+        let stats = self.stats().await?;
         let state = format!(
-            "/_cluster/state/metadata/{indices}?expand_wildcards=all&filter_path=metadata.indices.*.mapping_version,metadata.indices.*.settings_version,metadata.indices.*.aliases_version"
+            "/_cluster/state/metadata/{indices}?expand_wildcards=all&ignore_unavailable=true&filter_path=metadata.indices.*.mapping_version,metadata.indices.*.settings_version,metadata.indices.*.aliases_version"
         );
         let state = self.expect(self.read(&state).await)?;
         match mark(&stats, &state, |index| self.is_ours(index)) {
@@ -36,17 +34,34 @@ impl Client {
         Ok(quiet)
     }
 
-    /// Indices that hold histories and locks, and those that only prove a backup.
+    /// The part of the mark that only operations on documents move: no setting and no alias does.
+    pub(super) async fn operations(&self) -> Result<String, EngineError> {
+        let stats = self.stats().await?;
+        let parts = operations(&stats, |index| self.is_ours(index));
+        parts.map(short).map_err(|reason| EngineError::Unsupported { at: self.settings.at(), reason })
+    }
+
+    async fn stats(&self) -> Result<Answer, EngineError> {
+        let path = format!(
+            "/{}/_stats/indexing?level=shards&expand_wildcards=all&ignore_unavailable=true&filter_path=_shards.failed,indices.*.uuid,indices.*.shards",
+            self.settings.indices()
+        );
+        self.expect(self.read(&path).await)
+    }
+
+    /// Indices that hold histories and locks, and those that stand beside others: a proof's, a restore's.
     pub(super) fn is_ours(&self, index: &str) -> bool {
         let kept = self.settings.histories.iter().any(|history| match &history.kept {
             Kept::Evolution { index: kept } => kept == index,
             Kept::Own => false,
         });
-        kept || index == INDEX || index == PEER || index == ".tasks" || index.starts_with(PROVING)
+        let beside = [PROVING, COPY, ASIDE].iter().any(|before| index.starts_with(before));
+        kept || beside || index == INDEX || index == PEER || index == ".tasks"
     }
 }
 
-fn mark(stats: &Answer, state: &Answer, ours: impl Fn(&str) -> bool) -> Result<String, String> {
+/// The number of the last operation of every shard.
+fn operations(stats: &Answer, ours: impl Fn(&str) -> bool) -> Result<BTreeMap<String, String>, String> {
     if stats.number_at("/_shards/failed") > 0 {
         return Err("the statistics of some shards can't be read, so nothing shows whether somebody writes"
             .to_owned());
@@ -67,10 +82,19 @@ fn mark(stats: &Answer, state: &Answer, ours: impl Fn(&str) -> bool) -> Result<S
             parts.insert(format!("{index}/{uuid}/{shard}"), number.to_string());
         }
     }
+    Ok(parts)
+}
+
+fn mark(stats: &Answer, state: &Answer, ours: impl Fn(&str) -> bool) -> Result<String, String> {
+    let mut parts = operations(stats, &ours)?;
     let indices = state.at("/metadata/indices").and_then(Value::as_object);
     for (index, found) in indices.into_iter().flatten().filter(|(index, _)| !ours(index)) {
         parts.insert(format!("{index} state"), found.to_string());
     }
+    Ok(short(parts))
+}
+
+fn short(parts: BTreeMap<String, String>) -> String {
     let mut hash = Sha256::new();
     for (part, value) in parts {
         hash.update(part);
@@ -78,7 +102,7 @@ fn mark(stats: &Answer, state: &Answer, ours: impl Fn(&str) -> bool) -> Result<S
         hash.update(value);
         hash.update("\n");
     }
-    Ok(hex::encode(&hash.finalize()[..16]))
+    hex::encode(&hash.finalize()[..16])
 }
 
 #[cfg(test)]

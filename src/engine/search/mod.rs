@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use self::client::Client;
 use self::fence::Watched;
-use super::{Engine, EngineError, Fence, Look, Proof, Quiet, Rows};
+use super::{Engine, EngineError, Fence, Look, Proof, PutBack, Quiet, RestoreTrial, Rows, Stamp};
 
 mod aliases;
 mod answer;
 mod client;
+mod copies;
 mod enter;
 mod fence;
 mod lease;
@@ -22,8 +23,10 @@ mod lost;
 mod mark;
 mod peer;
 mod proof;
+mod prune;
 mod query;
 mod record;
+mod restore;
 mod server;
 mod session;
 mod settings;
@@ -33,8 +36,10 @@ mod task;
 mod verdict;
 mod walk;
 
+pub use prune::SnapshotGone;
+pub use restore::Beside;
 pub use session::SearchSession;
-pub use settings::{CredentialsSource, History, Kept, Login, Settings};
+pub use settings::{CredentialsSource, History, Kept, Login, Names, Settings};
 pub use snapshot::{SnapshotOf, SnapshotTaken};
 
 /// One search cluster. Cheap to clone; clones share what they have seen of leases.
@@ -78,5 +83,17 @@ impl Engine for Search {
 
     async fn query(&self, statement: &str, timeout: Duration) -> Result<Rows, EngineError> {
         self.client().await?.query(statement, timeout).await
+    }
+
+    async fn try_restore(&self, fence: &Fence) -> Result<RestoreTrial, EngineError> {
+        restore::try_restore(&self.client().await?, fence).await
+    }
+
+    async fn put_back(&self, fence: &Fence, stamp: &Stamp) -> Result<PutBack, EngineError> {
+        restore::put_back(&self.settings, &self.watched, fence, stamp).await
+    }
+
+    async fn drop_aside(&self, fence: &Fence, run: u64) -> Result<Vec<String>, EngineError> {
+        restore::drop_aside(&self.client().await?, fence, run).await
     }
 }

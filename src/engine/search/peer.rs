@@ -15,7 +15,7 @@ use crate::script::http::JAVA;
 use crate::script::{HistoryRow, Kind, Script};
 
 /// The id of the library's own lock entry; it passes over versions below 1.
-const LOCK: &str = "0.1";
+pub(super) const LOCK: &str = "0.1";
 
 /// In front of the owner in a lock entry of ours, where the library writes `-`.
 const OURS: &str = "whimbrel ";
@@ -77,10 +77,7 @@ impl Client {
     /// Takes the library's lock, or says who has it. `owner` names a session of ours; a lock of one that is gone is ours.
     pub(super) async fn lock_peer(&self, index: &str, owner: &str) -> Result<(), EngineError> {
         let at = || self.settings.at();
-        let busy = |what: String| EngineError::Busy {
-            at: at(),
-            by: BlockedBy { what, since: None, sql: None, pid: None },
-        };
+        let busy = |what: String| EngineError::Busy { at: at(), by: BlockedBy::unnamed(what) };
         if !self.has_index(index).await? {
             let made = self
                 .effect("make the other tool's index", http::Method::PUT, &format!("/{index}"), None)

@@ -15,9 +15,6 @@ use super::walk::method;
 use crate::engine::{EngineError, Rows};
 use crate::script::http::{Class, Path, Request, requests};
 
-/// More than a check looks at; what is beyond is said, not read.
-const MOST_ROWS: usize = 1000;
-
 impl Client {
     pub(super) async fn query(&self, statement: &str, timeout: Duration) -> Result<Rows, EngineError> {
         let bad = |reason: String| EngineError::Unsupported { at: self.settings.at(), reason };
@@ -138,14 +135,14 @@ fn table(all: Vec<Vec<(String, Option<String>)>>) -> Rows {
             columns.push(name.clone());
         }
     }
-    let truncated = all.len() > MOST_ROWS;
+    let truncated = all.len() > usize::from(Rows::MOST);
     let row = |fields: Vec<(String, Option<String>)>| -> Vec<Option<String>> {
         let value = |column: &String| {
             fields.iter().find(|(name, _)| name == column).and_then(|(_, value)| value.clone())
         };
         columns.iter().map(value).collect()
     };
-    let rows = all.into_iter().take(MOST_ROWS).map(row).collect();
+    let rows = all.into_iter().take(usize::from(Rows::MOST)).map(row).collect();
     Rows { columns: columns.clone(), rows, truncated }
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::client::Client;
 use crate::engine::EngineError;
+use crate::engine::lineage::expect_identity;
 
 /// The cluster as it introduces itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,28 +23,27 @@ impl Client {
         let answer = self.expect(self.read("/").await)?;
         let server =
             introduced(&answer).map_err(|reason| EngineError::Unsupported { at: at.clone(), reason })?;
-        match &self.settings.identity_expect {
-            Some(expected) if *expected != server.identity => {
-                Err(EngineError::Identity { at, expected: expected.clone(), found: server.identity })
-            }
-            _ => Ok(server),
-        }
+        let expected = self.settings.identity_expect.as_deref();
+        expect_identity(at, expected, &server.identity, |it| it == server.identity)?;
+        Ok(server)
     }
 
     /// A cluster whose primary shards are not all there loses writes or refuses them: nothing begins on it.
     pub(super) async fn healthy(&self) -> Result<Vec<String>, EngineError> {
-        // Of a cluster that others use too, theirs may be in trouble.
-        let path = format!(
-            "/_cluster/health/{}?level=indices&expand_wildcards=all&filter_path=status,indices.*.status",
-            self.settings.indices()
-        );
-        let answer = self.expect(self.read(&path).await)?;
+        // Of a cluster that others use too, theirs may be in trouble. One of ours that is not there is no trouble, but the
+        // server would wait for it: all are asked for, and ours are looked at.
+        let there = self.seen(&self.settings.indices()).await?;
+        let path = "/_cluster/health?level=indices&expand_wildcards=all&filter_path=indices.*.status";
+        let answer = self.expect(self.read(path).await)?;
         let with = |wanted: &str| -> Vec<String> {
             let indices = answer.at("/indices").and_then(Value::as_object);
-            let of = |(name, index): (&String, &Value)| (index["status"] == wanted).then(|| name.clone());
+            let of = |(name, index): (&String, &Value)| {
+                (index["status"] == wanted && there.contains_key(name)).then(|| name.clone())
+            };
             indices.into_iter().flatten().filter_map(of).collect()
         };
-        match answer.text_at("/status") {
+        let worst = ["red", "yellow"].into_iter().find(|status| !with(status).is_empty());
+        match worst.unwrap_or_default() {
             "red" => Err(EngineError::Unsupported {
                 at: self.settings.at(),
                 reason: format!(

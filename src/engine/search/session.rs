@@ -1,7 +1,6 @@
 //! The session that holds lease and lock, and what a driver asks of it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
@@ -13,9 +12,9 @@ use super::record::{Entry, Record, SCRIPT, State};
 use super::settings::Kept;
 use super::store::{INDEX, Wrote};
 use super::walk::{Of, blocked};
-use crate::engine::{
-    BlockedBy, Canceller, Claim, EngineError, Fence, Partial, ScriptError, ScriptFailure, Session,
-};
+use crate::engine::canceller::Cancelled;
+use crate::engine::record::Begun;
+use crate::engine::{BlockedBy, Canceller, Claim, EngineError, Fence, Partial, ScriptFailure, Session};
 use crate::script::http::{Class, requests};
 use crate::script::{Dialect, HistoryRow, Kind, Script};
 
@@ -28,13 +27,10 @@ pub struct SearchSession {
     pub(super) identity: String,
     /// Names us in the other tool's lock.
     pub(super) owner: String,
-    pub(super) cancelled: Arc<AtomicBool>,
+    pub(super) cancelled: Cancelled,
     /// The X-Opaque-Id of the request that runs now.
     pub(super) now: Arc<Mutex<Option<String>>>,
 }
-
-/// The code of a history that is not as the driver believed.
-const DRIFT: &str = "HistoryDrift";
 
 impl From<Missed> for ScriptFailure {
     /// Of what does not belong to a script: its own requests are judged where they are sent.
@@ -77,7 +73,7 @@ impl SearchSession {
 
     /// Whether an effect may begin: nobody has cancelled, the lease holds, and so does the other tool's lock.
     pub(super) async fn may_go_on(&self) -> Result<(), ScriptFailure> {
-        if self.cancelled.load(Ordering::Relaxed) {
+        if self.cancelled.asked() {
             return Err(ScriptFailure::Cancelled);
         }
         self.held.check(&self.client).await?;
@@ -90,18 +86,6 @@ impl SearchSession {
         Ok(())
     }
 
-    pub(super) fn drift(script: &Script, message: String) -> ScriptFailure {
-        ScriptFailure::from(ScriptError {
-            code: DRIFT.to_owned(),
-            message,
-            file: script.file.clone(),
-            statement: None,
-            line: None,
-            column: None,
-            hint: None,
-        })
-    }
-
     fn row(&self, history: &str, key: &str) -> Option<&HistoryRow> {
         self.record.histories.get(history)?.iter().rev().find(|row| row.key == key)
     }
@@ -109,25 +93,16 @@ impl SearchSession {
     /// The script as begun by this run, now or before.
     async fn begin(&mut self, history: &str, script: &Script) -> Result<(), ScriptFailure> {
         if script.dialect != Dialect::Http || script.kind != Kind::Versioned {
-            return Err(Self::drift(script, "it is no versioned script of requests".to_owned()));
+            return Err(ScriptFailure::drift(script, "it is no versioned script of requests"));
         }
         if self.row(history, &script.key).is_some() {
-            return Err(Self::drift(script, "it is in the history already".to_owned()));
+            return Err(ScriptFailure::drift(script, "it is in the history already"));
         }
         let over = self.record.entry(history, &script.key).map(|(_, entry)| entry.clone());
         if let Some(entry) = over.filter(|entry| entry.state != State::Undone) {
-            let why = match () {
-                () if entry.run_uid != self.fence.run_uid => {
-                    format!("it was begun by run {} and never finished", entry.run_uid)
-                }
-                () if entry.state != State::Started => "its undo was begun and never finished".to_owned(),
-                () if entry.checksum != script.checksum => format!(
-                    "it was begun with another text ({} then, {} now)",
-                    entry.checksum, script.checksum
-                ),
-                () => return Ok(()),
-            };
-            return Err(Self::drift(script, why));
+            let Entry { run_uid, checksum, state, .. } = &entry;
+            return Begun { run_uid, checksum, undoing: *state != State::Started }
+                .goes_on(script, &self.fence.run_uid);
         }
         self.may_go_on().await?;
         self.failed_elsewhere(history, script)?;
@@ -187,7 +162,10 @@ impl SearchSession {
         let entry = match (entry, &row) {
             (Some(entry), _) if entry.state == State::Undoing => {
                 if entry.run_uid != self.fence.run_uid {
-                    return Err(Self::drift(script, format!("run {} began to undo it", entry.run_uid)));
+                    return Err(ScriptFailure::drift(
+                        script,
+                        format!("run {} began to undo it", entry.run_uid),
+                    ));
                 }
                 return Ok(());
             }
@@ -195,7 +173,7 @@ impl SearchSession {
                 self.end_what_runs(&entry).await?;
                 Entry { part: Some(entry.done), ..entry }
             }
-            (_, None) => return Err(Self::drift(script, "it is not in the history".to_owned())),
+            (_, None) => return Err(ScriptFailure::drift(script, "it is not in the history")),
             (Some(entry), Some(_)) => Entry { part: None, ..entry },
             // The other tool applied it.
             (None, Some(_)) => self.new_entry(history, script, State::Applied),
@@ -205,7 +183,7 @@ impl SearchSession {
             let younger = rows.filter(|other| other.installed_rank > row.installed_rank);
             if let Some(younger) = younger.max_by_key(|other| other.installed_rank) {
                 let message = format!("the younger script {} is in the history", younger.key);
-                return Err(Self::drift(script, message));
+                return Err(ScriptFailure::drift(script, message));
             }
         }
         self.may_go_on().await?;
@@ -236,7 +214,7 @@ impl SearchSession {
     /// The entry in its last state, its history first: the history is the truth.
     async fn finish(&mut self, of: &Of<'_>, state: State) -> Result<(), ScriptFailure> {
         let Some((_, entry)) = self.record.entry(of.history, &of.script.key).cloned() else {
-            return Err(Self::drift(of.script, "its journal is gone".to_owned()));
+            return Err(ScriptFailure::drift(of.script, "its journal is gone"));
         };
         if let Some(Kept::Evolution { index }) = self.kept(of.history).cloned() {
             let client = self.client.clone();
@@ -281,15 +259,7 @@ impl Session for SearchSession {
 
     async fn undo(&mut self, history: &str, script: &Script) -> Result<(), ScriptFailure> {
         let Some(undo) = &script.undo else {
-            return Err(ScriptFailure::from(ScriptError {
-                code: "NoUndo".to_owned(),
-                message: "the script can't be taken back: it has no undo file".to_owned(),
-                file: script.file.clone(),
-                statement: None,
-                line: None,
-                column: None,
-                hint: None,
-            }));
+            return Err(ScriptFailure::no_undo(script, "it has no undo file"));
         };
         self.begin_undo(history, script).await?;
         let filled = script.values.filled(&undo.body);
@@ -304,10 +274,9 @@ impl Session for SearchSession {
     }
 
     fn canceller(&self) -> Canceller {
-        let (client, cancelled, now) = (self.client.clone(), self.cancelled.clone(), self.now.clone());
-        Canceller::new(move || {
+        let (client, now) = (self.client.clone(), self.now.clone());
+        self.cancelled.canceller(move || {
             let (client, now) = (client.clone(), now.clone());
-            cancelled.store(true, Ordering::Relaxed);
             Box::pin(async move {
                 let opaque = now.lock().expect("nobody panics while holding it").clone();
                 let Some(opaque) = opaque else { return };
@@ -334,12 +303,7 @@ impl Session for SearchSession {
                 // A beat whose answer was lost, or another session of this run: the lease ends by itself.
                 _ => Err(EngineError::Busy {
                     at: client.settings.at(),
-                    by: BlockedBy {
-                        what: "the fence changed while the session left".to_owned(),
-                        since: None,
-                        sql: None,
-                        pid: None,
-                    },
+                    by: BlockedBy::unnamed("the fence changed while the session left"),
                 }),
             },
         }

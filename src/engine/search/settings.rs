@@ -1,15 +1,13 @@
 //! How one search cluster is reached and treated.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::future::BoxFuture;
 use http::HeaderValue;
 
-use crate::engine::postgresql::{CredentialsError, Tls};
+use crate::engine::{self, Tls};
 
 /// Everything the engine needs to know about one target.
 #[derive(Clone)]
@@ -24,6 +22,10 @@ pub struct Settings {
     pub credentials: Option<CredentialsSource>,
     /// Names and patterns of the indices that belong to the target; empty: all that do not begin with a dot.
     pub indices: Vec<String>,
+    /// How a restored index gets the name of the one that it replaces.
+    pub names: Names,
+    /// The snapshot repository, where a restore is tried.
+    pub repository: Option<String>,
     /// The declared histories.
     pub histories: Vec<History>,
     /// The cluster's uuid; anything else is refused.
@@ -39,6 +41,8 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// See [`Settings::connect_timeout`].
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
     /// See [`Settings::request_timeout`].
     pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
     /// See [`Settings::lease`].
@@ -61,6 +65,15 @@ impl Settings {
             Kept::Own => None,
         })
     }
+}
+
+/// How services name the indices that they use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// By alias: all restored indices are swapped in by one call.
+    Alias,
+    /// By the index's own name: it is deleted, and its restored copy is cloned to it.
+    Concrete,
 }
 
 /// One declared history.
@@ -86,8 +99,7 @@ pub enum Kept {
 
 /// Where a login comes from: asked again whenever the server refuses the last one, since passwords rotate in the middle of
 /// a run.
-pub type CredentialsSource =
-    Arc<dyn Fn() -> BoxFuture<'static, Result<Login, CredentialsError>> + Send + Sync>;
+pub type CredentialsSource = engine::CredentialsSource<Login>;
 
 /// Who we are. Its `Debug` shows no secret.
 #[derive(Clone, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 //! The cluster writes it, so nothing of the data passes through us. What must be known of it to prove it goes into its
 //! own metadata: of whom it is, and digests of what was counted when it was taken.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
@@ -17,17 +16,15 @@ use super::Search;
 use super::answer::Answer;
 use super::client::Client;
 use super::proof::digest;
+use super::restore::{ASIDE, COPY};
 use super::store::INDEX;
 use crate::engine::EngineError;
 
 /// Names of indices that a proof restores and takes away again; nothing of a user's begins so.
 pub(super) const PROVING: &str = "wb-verify-";
 
-/// Between two looks at work of the cluster.
+/// Between two looks at a snapshot that is being taken.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// A restore whose shards stay unassigned over so many looks, while nothing moves, has failed.
-const STUCK: u32 = 20;
 
 /// Whose snapshot it is. It counts only for exactly these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,15 +56,15 @@ pub struct SnapshotTaken {
 
 /// What is in the metadata of a snapshot of ours; a server takes at most 1024 bytes there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Noted {
+pub(super) struct Noted {
     format: u32,
-    of: SnapshotOf,
+    pub(super) of: SnapshotOf,
     epoch: u64,
-    documents: u64,
+    pub(super) documents: u64,
     /// Digest of how many documents each index has.
-    counts: String,
+    pub(super) counts: String,
     /// Digest of the mappings.
-    mappings: String,
+    pub(super) mappings: String,
 }
 
 const FORMAT: u32 = 1;
@@ -87,8 +84,9 @@ impl Search {
         let client = self.client().await?;
         client.not_overtaken(epoch).await?;
         client.healthy().await?;
+        client.save_aliases(name).await?;
         let noted = client.noted(of, epoch).await?;
-        let indices = format!("{},{INDEX}{}", self.settings.indices(), peers(&client));
+        let indices = format!("{}{},{INDEX}{}", self.settings.indices(), others(&client), peers(&client));
         let body = json!({
             "indices": indices, "ignore_unavailable": true, "include_global_state": false, "partial": false,
             "metadata": {"whimbrel": noted},
@@ -161,8 +159,14 @@ fn peers(client: &Client) -> String {
     client.settings.evolution().map(|(_, index)| format!(",{index}")).unwrap_or_default()
 }
 
+/// What patterns may cover and no backup needs. The server takes an exclusion only behind a pattern.
+fn others(client: &Client) -> String {
+    let is_pattern = client.settings.indices().contains('*');
+    if is_pattern { format!(",-{PROVING}*,-{COPY}*,-{ASIDE}*") } else { String::new() }
+}
+
 /// What makes a snapshot this one.
-fn identity(found: &Answer) -> String {
+pub(super) fn identity(found: &Answer) -> String {
     let part = |pointer: &str| found.at(pointer).cloned().unwrap_or_default();
     let all = json!({
         "uuid": part("/snapshots/0/uuid"), "indices": part("/snapshots/0/indices"), "metadata": part("/snapshots/0/metadata"),
@@ -172,7 +176,7 @@ fn identity(found: &Answer) -> String {
 
 impl Client {
     /// A late Job of an older driver: whoever raised the token may be changing the indices already.
-    async fn not_overtaken(&self, epoch: u64) -> Result<(), EngineError> {
+    pub(super) async fn not_overtaken(&self, epoch: u64) -> Result<(), EngineError> {
         if !self.has_index(INDEX).await? {
             return Ok(());
         }
@@ -187,11 +191,15 @@ impl Client {
     /// What is counted now, with nobody writing.
     async fn noted(&self, of: &SnapshotOf, epoch: u64) -> Result<Noted, EngineError> {
         let indices = self.settings.indices();
-        self.expect(self.read(&format!("/{indices}/_refresh?expand_wildcards=all")).await)?;
+        self.expect(
+            self.read(&format!("/{indices}/_refresh?expand_wildcards=all&ignore_unavailable=true")).await,
+        )?;
         let counts = self.counts(&indices).await?;
         let documents =
             counts.as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
-        let mappings = self.expect(self.read(&format!("/{indices}/_mapping?expand_wildcards=all")).await)?;
+        let mappings = self.expect(
+            self.read(&format!("/{indices}/_mapping?expand_wildcards=all&ignore_unavailable=true")).await,
+        )?;
         let mappings = self.users(mappings.body);
         Ok(Noted {
             format: FORMAT,
@@ -204,11 +212,11 @@ impl Client {
     }
 
     /// A snapshot of ours that is complete, and what it says of itself.
-    fn complete(&self, found: &Answer, of: &SnapshotOf) -> Result<Noted, EngineError> {
+    pub(super) fn complete(&self, found: &Answer, of: &SnapshotOf) -> Result<Noted, EngineError> {
         complete(found, of).map_err(|reason| EngineError::Unsupported { at: self.settings.at(), reason })
     }
 
-    fn of_repository(&self, repository: &str, answer: &Answer) -> EngineError {
+    pub(super) fn of_repository(&self, repository: &str, answer: &Answer) -> EngineError {
         if answer.code() == "repository_missing_exception" {
             let reason = format!(
                 "the cluster has no snapshot repository {repository}: make it (PUT _snapshot/{repository}), or correct backup.repository"
@@ -218,7 +226,7 @@ impl Client {
         self.said(answer)
     }
 
-    async fn size(&self, path: &str) -> Result<u64, EngineError> {
+    pub(super) async fn size(&self, path: &str) -> Result<u64, EngineError> {
         let status = self.expect(self.read(&format!("{path}/_status")).await)?;
         Ok(status.number_at("/snapshots/0/stats/total/size_in_bytes"))
     }
@@ -245,96 +253,15 @@ impl Client {
         found: &Answer,
         noted: &Noted,
     ) -> Result<(), EngineError> {
-        let unfit = |reason: String| EngineError::Unsupported { at: self.settings.at(), reason };
         let all = found.at("/snapshots/0/indices").and_then(Value::as_array).cloned().unwrap_or_default();
         let users: Vec<&str> =
             all.iter().filter_map(Value::as_str).filter(|index| !self.is_ours(index)).collect();
-        if !users.is_empty() {
-            let body = json!({
-                "indices": users.join(","), "include_global_state": false, "include_aliases": false,
-                "rename_pattern": "^(.+)$", "rename_replacement": format!("{before}$1"),
-                "index_settings": {"index.number_of_replicas": 0, "index.auto_expand_replicas": false},
-                "ignore_index_settings": ["index.blocks.write", "index.blocks.read_only", "index.blocks.read_only_allow_delete"],
-            });
-            let restore = format!("/_snapshot/{path}/_restore");
-            self.expect(
-                self.effect("restore to prove", Method::POST, &restore, Some(body.to_string())).await,
-            )?;
-            self.until_restored(before).await?;
-        }
-        let pattern = format!("{before}*");
-        self.expect(self.read(&format!("/{pattern}/_refresh")).await)?;
-        let path =
-            format!("/{pattern}/_stats/docs?expand_wildcards=all&filter_path=indices.*.primaries.docs.count");
-        let counts = self.expect(self.read(&path).await)?;
-        let counts: BTreeMap<String, Value> = counts
-            .at("/indices")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-            .filter_map(|(index, of)| {
-                Some((index.strip_prefix(before)?.to_owned(), of["primaries"]["docs"]["count"].clone()))
-            })
-            .collect();
-        let documents: u64 = counts.values().filter_map(Value::as_u64).sum();
-        if digest(json!(counts)) != noted.counts {
-            return Err(unfit(format!(
-                "the snapshot does not give back what was in the indices: {documents} documents in {} indices, there were {}",
-                counts.len(),
-                noted.documents
-            )));
-        }
-        let mappings = self.expect(self.read(&format!("/{pattern}/_mapping?expand_wildcards=all")).await)?;
-        let mappings: BTreeMap<String, Value> = mappings
-            .body
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(index, of)| Some((index.strip_prefix(before)?.to_owned(), of.clone())))
-            .collect();
-        if digest(json!(mappings)) != noted.mappings {
-            return Err(unfit("the snapshot does not give back the mappings of the indices".to_owned()));
-        }
-        Ok(())
-    }
-
-    /// Until the primary of every restored shard is there.
-    async fn until_restored(&self, before: &str) -> Result<(), EngineError> {
-        let path = format!("/_cluster/health/{before}*");
-        let mut stuck = 0;
-        loop {
-            let health = self.expect(self.read(&path).await)?;
-            if health.text_at("/status") != "red" {
-                return Ok(());
-            }
-            let moving =
-                health.number_at("/initializing_shards") + health.number_at("/number_of_pending_tasks");
-            stuck = if moving == 0 { stuck + 1 } else { 0 };
-            if stuck > STUCK {
-                return Err(EngineError::Unsupported {
-                    at: self.settings.at(),
-                    reason: format!(
-                        "{} shards of the restored copy are not assigned: see GET _cluster/allocation/explain, and whether the disks have room for it",
-                        health.number_at("/unassigned_shards")
-                    ),
-                });
-            }
-            sleep(LOOK).await;
-        }
-    }
-
-    /// By their names, one by one: a server may refuse patterns here.
-    async fn take_away(&self, before: &str) -> Result<(), EngineError> {
-        let path = format!("/{before}*?expand_wildcards=all&filter_path=*.settings.index.uuid");
-        let there = self.expect(self.read(&path).await)?;
-        for index in there.body.as_object().into_iter().flatten().map(|(index, _)| index) {
-            let gone = self.effect("take a proof away", Method::DELETE, &format!("/{index}"), None).await;
-            let answer = gone.map_err(|missed| self.error(missed))?;
-            if !answer.is_success() && answer.status != 404 {
-                return Err(self.said(&answer));
-            }
-        }
-        Ok(())
+        let more = json!({
+            "index_settings": {"index.number_of_replicas": 0, "index.auto_expand_replicas": false},
+            "ignore_index_settings": ["index.blocks.write", "index.blocks.read_only", "index.blocks.read_only_allow_delete"],
+        });
+        self.restore_copies(path, before, &users, more).await?;
+        self.compare_copies(before, noted, |_| true).await.map(drop)
     }
 }
 

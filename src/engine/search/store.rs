@@ -52,7 +52,7 @@ impl Client {
         if matches!(answer.status, 429 | 502..=504) {
             let what =
                 format!("the server takes no request now: {} ({})", answer.message(false), answer.code());
-            return EngineError::Busy { at, by: BlockedBy { what, since: None, sql: None, pid: None } };
+            return EngineError::Busy { at, by: BlockedBy::unnamed(what) };
         }
         let full = self.settings.diagnostics_full;
         EngineError::Server { at, code: answer.code(), message: answer.message(full) }

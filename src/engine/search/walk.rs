@@ -13,6 +13,7 @@ use super::session::{SearchSession, as_failure};
 use super::task::{FIRST_LOOK, LAST_LOOK, Task};
 use super::verdict::{CANCELED, Known, Refused, Verdict, judge};
 use super::{aliases, task};
+use crate::engine::name::run_part;
 use crate::engine::{BlockedBy, ScriptError, ScriptFailure};
 use crate::script::Script;
 use crate::script::http::{Class, Path, Request, requests};
@@ -60,7 +61,7 @@ impl SearchSession {
 
     fn entry(&self, of: &Of<'_>) -> Result<Entry, ScriptFailure> {
         let entry = self.record.entry(of.history, &of.script.key).map(|(_, entry)| entry.clone());
-        entry.ok_or_else(|| Self::drift(of.script, "its journal is gone".to_owned()))
+        entry.ok_or_else(|| ScriptFailure::drift(of.script, "its journal is gone"))
     }
 
     async fn step(&mut self, of: &Of<'_>, request: &Request) -> Result<(), ScriptFailure> {
@@ -116,7 +117,7 @@ impl SearchSession {
         earlier: Option<Sent>,
     ) -> Result<Sent, ScriptFailure> {
         let part = if of.undo { "undo/" } else { "" };
-        let run: String = self.fence.run_uid.chars().take(8).collect();
+        let run = run_part(&self.fence.run_uid);
         let tries = earlier.as_ref().map_or(0, |sent| sent.tries) + 1;
         let mut sent = Sent {
             number: request.number,
@@ -222,7 +223,7 @@ impl SearchSession {
     async fn awaited(&self, id: &str) -> Result<Option<Answer>, ScriptFailure> {
         let (mut asked, mut pause) = (false, FIRST_LOOK);
         loop {
-            if self.cancelled.load(Ordering::Relaxed) && !std::mem::replace(&mut asked, true) {
+            if self.cancelled.asked() && !std::mem::replace(&mut asked, true) {
                 self.client.cancel(id).await;
             }
             self.held.check(&self.client).await?;
@@ -294,7 +295,7 @@ impl SearchSession {
             // We ended it ourselves, because the driver was called away: whoever goes on sends it again, if that is safe.
             Verdict::Refused(refused)
                 if refused.code == CANCELED
-                    && self.cancelled.load(Ordering::Relaxed)
+                    && self.cancelled.asked()
                     && matches!(request.class(), Class::Idempotent | Class::Task { again: true }) =>
             {
                 Err(ScriptFailure::Lost {
@@ -363,7 +364,7 @@ pub(super) fn method(request: &Request) -> http::Method {
 
 /// A cluster that is busy or not whole: waiting helps, and whoever waits sees why.
 pub(super) fn blocked(what: String) -> ScriptFailure {
-    ScriptFailure::Blocked(BlockedBy { what, since: None, sql: None, pid: None })
+    ScriptFailure::Blocked(BlockedBy::unnamed(what))
 }
 
 fn failure(

@@ -16,11 +16,8 @@ pub(in super::super) fn lint(text: &str, used: Use) -> impl Iterator<Item = Find
 fn of_statement(statement: &Statement, does: &Does, text: &str, used: Use) -> Vec<Finding> {
     let words = Words::of(statement, text);
     let mut findings = Vec::new();
-    let mut find = |class, what: Option<&str>| {
-        let (number, line, column) = (statement.number, statement.line, statement.column);
-        let what = what.map(str::to_owned);
-        findings.extend(what.map(|what| Finding { class, statement: number, line, column, what }));
-    };
+    let mut find =
+        |class, what: Option<&str>| findings.extend(what.map(|what| Finding::of(statement, class, what)));
     match used {
         Use::Undo => find(Class::Destructive, may_lose_data(does, words)),
         Use::Versioned | Use::Repeatable => {

@@ -3,6 +3,7 @@
 use super::super::directives::Role;
 use super::super::pattern::Words;
 use super::super::split::{Found, Statement};
+use super::super::variables::sql_quoting;
 use super::super::{Directives, Place, ScriptError};
 use super::kinds::{Does, does, prefix, used};
 use super::lexer::{Item, scan};
@@ -57,14 +58,6 @@ pub(in super::super) fn examine(
     }
     said.no_transaction = role == Role::Script && kinds.in_steps();
     said
-}
-
-/// `${name:literal}` and `${name:ident}`.
-fn sql_quoting(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.match_indices("${").filter_map(|(at, _)| {
-        let placeholder = &text[at..=at + text[at..].find('}')?];
-        (placeholder.ends_with(":literal}") || placeholder.ends_with(":ident}")).then_some((at, placeholder))
-    })
 }
 
 fn begin(file: &str, statement: &Statement) -> Place {

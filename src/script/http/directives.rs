@@ -1,7 +1,7 @@
 //! What an author says in comments: `@expect`, `@await`, `@probe` about a request, `whimbrel:` about the file.
 
 use super::super::Directives;
-use super::super::directives::Role;
+use super::super::directives::{OfUndo, Role, directive, of_undo};
 use super::HttpFault;
 use super::read::{Expected, Method, Probe, method_and_path};
 
@@ -59,18 +59,11 @@ fn probe(text: &str) -> Result<Probe, HttpFault> {
 
 /// Takes what a comment says about the whole file: `whimbrel: undo keeps-data`.
 pub(super) fn of_file(directives: &mut Directives, comment: &str, role: Role) -> Result<(), HttpFault> {
-    let Some((name, said)) = comment.split_once(':') else { return Ok(()) };
-    if !name.trim().eq_ignore_ascii_case("whimbrel") {
-        return Ok(());
+    let Some(said) = directive(comment) else { return Ok(()) };
+    let words: Vec<&str> = said.split_whitespace().collect();
+    match of_undo(directives, &words, role) {
+        OfUndo::Taken => Ok(()),
+        OfUndo::Misplaced => Err(HttpFault::DirectiveOfUndo(said.to_owned())),
+        OfUndo::Another => Err(HttpFault::UnknownDirective(format!("whimbrel: {said}"))),
     }
-    let said = said.trim();
-    match (said.split_whitespace().collect::<Vec<_>>().as_slice(), role) {
-        (["undo", "keeps-data"], Role::Undo) => directives.undo_keeps_data = true,
-        (["undo", "partial-ok"], Role::Undo) => directives.undo_partial_ok = true,
-        (["undo", "keeps-data" | "partial-ok"], _) => {
-            return Err(HttpFault::DirectiveOfUndo(said.to_owned()));
-        }
-        _ => return Err(HttpFault::UnknownDirective(format!("whimbrel: {said}"))),
-    }
-    Ok(())
 }

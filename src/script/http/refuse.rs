@@ -1,6 +1,7 @@
 //! What an `.http` script may not hold, found before anything is touched.
 
 use super::super::directives::Role;
+use super::super::variables::sql_quoting;
 use super::super::{Directives, Place, ScriptError};
 use super::read::{Method, Request, lines, read};
 use super::{Class, HttpFault, Path, body, directives, path};
@@ -35,24 +36,15 @@ pub(in super::super) fn examine(
     for request in &requests {
         faults.extend(refusals(request).into_iter().map(|fault| (request.line, fault)));
     }
-    faults.extend(sql_quoting(text));
+    faults.extend(lines(text).enumerate().flat_map(|(at, line)| {
+        sql_quoting(line).map(move |(_, placeholder)| (at + 1, HttpFault::SqlQuoting(placeholder.to_owned())))
+    }));
     faults.sort_by_key(|(line, _)| *line);
     errors.extend(faults.into_iter().map(|(line, fault)| ScriptError::Http {
         at: Place { file: file.to_owned(), line, column: 1 },
         fault,
     }));
     said
-}
-
-/// `${name:literal}` and `${name:ident}`.
-fn sql_quoting(text: &str) -> impl Iterator<Item = (usize, HttpFault)> {
-    lines(text).enumerate().flat_map(|(at, line)| {
-        line.match_indices("${").filter_map(move |(from, _)| {
-            let placeholder = &line[from..=from + line[from..].find('}')?];
-            let sql = placeholder.ends_with(":literal}") || placeholder.ends_with(":ident}");
-            sql.then(|| (at + 1, HttpFault::SqlQuoting(placeholder.to_owned())))
-        })
-    })
 }
 
 fn refusals(request: &Request) -> Vec<HttpFault> {

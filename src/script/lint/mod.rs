@@ -42,6 +42,14 @@ pub struct Finding {
     pub what: String,
 }
 
+impl Finding {
+    /// What the words `what` of a statement say.
+    pub(super) fn of(statement: &Statement, class: Class, what: impl Into<String>) -> Self {
+        let Statement { number, line, column, .. } = *statement;
+        Self { class, statement: number, line, column, what: what.into() }
+    }
+}
+
 /// What a text is for: the same statement means more or less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
@@ -63,10 +71,8 @@ pub(super) fn lint(text: &str, used: Use) -> impl Iterator<Item = Finding> {
 fn of_statement(statement: &Statement, text: &str, used: Use) -> Vec<Finding> {
     let words = Words::of(statement, text);
     let mut findings = Vec::new();
-    let mut find = |class, what: Option<String>| {
-        let (number, line, column) = (statement.number, statement.line, statement.column);
-        findings.extend(what.map(|what| Finding { class, statement: number, line, column, what }));
-    };
+    let mut find =
+        |class, what: Option<String>| findings.extend(what.map(|what| Finding::of(statement, class, what)));
     match used {
         Use::Undo => find(Class::Destructive, undo::may_lose_data(words)),
         Use::Versioned | Use::Repeatable => {

@@ -7,11 +7,11 @@ use postgres_protocol::escape::escape_literal;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::label::{Label, lock, maintenance};
+use crate::engine::name::Purpose;
 use crate::engine::postgresql::ambiguity;
 use crate::engine::postgresql::connect::{Connection, Lineage, open, server_said};
-use crate::engine::postgresql::name::Purpose;
 use crate::engine::postgresql::settings::Settings;
-use crate::engine::postgresql::wire::{ALL_ROWS, Lost, Status};
+use crate::engine::postgresql::wire::{ALL_ROWS, Status};
 use crate::engine::{BlockedBy, EngineError, Fence};
 
 /// How long ended sessions may take to be gone before we say that one is in the way.
@@ -82,7 +82,7 @@ impl<'a> Door<'a> {
             match open(&settings.inside(name), purpose).await {
                 Ok(mut connection) => {
                     lineage.check_server(settings, &connection.server)?;
-                    connection.wire.query(SLOW, ALL_ROWS).await.map_err(|it| lost(settings, it))?;
+                    connection.wire.query(SLOW, ALL_ROWS).await.map_err(|lost| lost.at(settings.at()))?;
                     return Ok(Self { settings, fence, connection });
                 }
                 Err(error) => refusal = refusal.or(Some(error)),
@@ -138,10 +138,10 @@ impl<'a> Door<'a> {
     pub(super) async fn effect(&mut self, what: &str, message: &str) -> Result<(), EngineError> {
         let settings = self.settings;
         let wire = &mut self.connection.wire;
-        let reply = wire.effect(what, message, ALL_ROWS).await.map_err(|it| lost(settings, it))?;
+        let reply = wire.effect(what, message, ALL_ROWS).await.map_err(|lost| lost.at(settings.at()))?;
         let Some(error) = reply.error else { return Ok(()) };
         if wire.status() != Status::Idle {
-            wire.query("ROLLBACK", ALL_ROWS).await.map_err(|it| lost(settings, it))?;
+            wire.query("ROLLBACK", ALL_ROWS).await.map_err(|lost| lost.at(settings.at()))?;
         }
         Err(server_said(settings, error))
     }
@@ -251,8 +251,4 @@ impl InIt {
             pid: Some(*pid),
         }
     }
-}
-
-pub(super) fn lost(settings: &Settings, lost: Lost) -> EngineError {
-    EngineError::Lost { at: settings.at(), reason: lost.reason }
 }

@@ -3,9 +3,8 @@
 
 use tokio::time::timeout;
 
-use super::door::lost;
+use crate::engine::name::Purpose;
 use crate::engine::postgresql::connect::{Connection, open, server_said};
-use crate::engine::postgresql::name::Purpose;
 use crate::engine::postgresql::schema::{self, SEEN, Schema};
 use crate::engine::postgresql::settings::Settings;
 use crate::engine::postgresql::wire::ALL_ROWS;
@@ -50,7 +49,7 @@ async fn write(copy: &mut Connection, settings: &Settings, fence: &Fence) -> Res
     fence::raise(copy, settings, fence).await?;
     let clear = "BEGIN; DELETE FROM whimbrel.journal; COMMIT";
     let reply = copy.wire.effect("clear the copy's journal", clear, ALL_ROWS).await;
-    match reply.map_err(|it| lost(settings, it))?.error {
+    match reply.map_err(|lost| lost.at(settings.at()))?.error {
         None => Ok(()),
         Some(error) => Err(server_said(settings, error)),
     }

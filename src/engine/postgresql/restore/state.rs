@@ -94,17 +94,6 @@ mod tests {
         Names { database: "d".to_owned(), beside: "n".to_owned(), aside: "r".to_owned() }
     }
 
-    fn fence() -> Fence {
-        Fence {
-            target: "a/t".to_owned(),
-            run_uid: "u".to_owned(),
-            run: 1,
-            plan: "a/p".to_owned(),
-            cluster: "c".to_owned(),
-            token: 5,
-        }
-    }
-
     fn label(whimbrel: Stage, token: Option<u64>, replaced_by: Option<u32>) -> Label {
         Label {
             whimbrel,
@@ -124,7 +113,7 @@ mod tests {
 
     fn judged(seen: &[(&str, Seen)]) -> Result<State, EngineError> {
         let seen = seen.iter().map(|(name, seen)| ((*name).to_owned(), seen.clone())).collect();
-        judge("t", &names(), &fence(), &seen)
+        judge("t", &names(), &Fence::of_run("u", 5), &seen)
     }
 
     fn refused(seen: &[(&str, Seen)]) -> String {

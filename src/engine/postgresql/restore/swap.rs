@@ -10,8 +10,9 @@ use super::door::Door;
 use super::label::{Label, Stage, aside, beside};
 use super::stamp::stamp;
 use super::state::{Beside, Names, State, judge};
+use crate::engine::fence::admit;
+use crate::engine::name::Purpose;
 use crate::engine::postgresql::connect::{Connection, Lineage, connect};
-use crate::engine::postgresql::name::Purpose;
 use crate::engine::postgresql::schema::{self, SEEN, Schema};
 use crate::engine::postgresql::settings::Settings;
 use crate::engine::postgresql::{ambiguity, fence, mark};
@@ -184,7 +185,7 @@ impl Door<'_> {
     async fn refuse_overtaken(&mut self, lineage: &Lineage) -> Result<(), EngineError> {
         let mut inside = connect(self.settings, lineage, Purpose::Watch(self.fence)).await?;
         let row = fence::peek(&mut inside, self.settings).await?;
-        fence::admit(&self.settings.at(), &row, self.fence)
+        admit(&self.settings.at(), row.claimed, &row.seen, self.fence)
     }
 
     fn identity(&self, oid: u32) -> String {

@@ -10,8 +10,8 @@ use super::door::Door;
 use super::label::{Label, Stage, aside, beside, maintenance, probe};
 use super::lossy;
 use super::properties::Properties;
+use crate::engine::name::Purpose;
 use crate::engine::postgresql::connect::{Lineage, connect, open};
-use crate::engine::postgresql::name::Purpose;
 use crate::engine::postgresql::settings::Settings;
 use crate::engine::{BlockedBy, EngineError, Fence, RestoreTrial};
 

@@ -1,4 +1,4 @@
-//! The encrypted stream: what is checked of the server, and the hash that binds a login to it.
+//! How a connection is encrypted, and what is checked of the server. One set-up for all engines: rustls with ring.
 
 use std::sync::Arc;
 
@@ -9,24 +9,60 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
-use super::settings::{Tls, TlsMode};
+use super::EngineError;
 
-/// A reason and what to change, both parts of [`crate::engine::EngineError::Tls`].
-pub(in crate::engine) struct TlsFault {
-    pub(in crate::engine) reason: String,
-    pub(in crate::engine) fix: String,
+/// How the connection is encrypted.
+#[derive(Clone)]
+pub struct Tls {
+    /// What is checked.
+    pub mode: TlsMode,
+    /// PEM certificates that may have signed the server's; `None` is the system's own store.
+    pub ca: Option<Vec<u8>>,
+    /// Shown to a server that asks for one.
+    pub client: Option<ClientCertificate>,
+}
+
+/// What is checked of the server's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Its signer and that it is for this host.
+    VerifyFull,
+    /// Its signer only.
+    VerifyCa,
+    /// Nothing: the connection is not encrypted.
+    Disable,
+}
+
+/// A client certificate with its key, both PEM.
+#[derive(Clone)]
+pub struct ClientCertificate {
+    /// The certificate, then its chain.
+    pub certificate: Vec<u8>,
+    /// The private key.
+    pub key: Vec<u8>,
+}
+
+/// A reason and what to change, both parts of [`EngineError::Tls`].
+pub(super) struct TlsFault {
+    pub(super) reason: String,
+    pub(super) fix: String,
 }
 
 impl TlsFault {
-    pub(in crate::engine) fn new(reason: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(super) fn new(reason: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { reason: reason.into(), fix: fix.into() }
+    }
+
+    /// Why there is no connection to `at`.
+    pub(super) fn at(self, at: String) -> EngineError {
+        EngineError::Tls { at, reason: self.reason, fix: self.fix }
     }
 }
 
 const CA_FIX: &str = "Put the certificate that signed the server's into tls.ca.";
 
 /// The settings as rustls wants them.
-pub(in crate::engine) fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, TlsFault> {
+pub(super) fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, TlsFault> {
     let provider = Arc::new(ring::default_provider());
     let roots = Arc::new(roots(tls)?);
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
@@ -87,7 +123,7 @@ fn roots(tls: &Tls) -> Result<RootCertStore, TlsFault> {
 }
 
 /// What went wrong in a handshake with `host`, with the way out.
-pub(in crate::engine) fn handshake_fault(error: &std::io::Error, host: &str) -> TlsFault {
+pub(super) fn handshake_fault(error: &std::io::Error, host: &str) -> TlsFault {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match tls {
         Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {

@@ -1,11 +1,12 @@
-//! What our sessions call themselves at the server: `wb/<8 hex of target>/<8 hex of run uid>/<epoch>`.
+//! What our sessions call themselves at a server: `wb/<8 hex of target>/<8 hex of run uid>/<epoch>`. Each engine says where
+//! the server shows it: as application name, as user agent, in the metadata of a transaction.
 //!
 //! By this name a newer epoch finds the sessions of an older one. PostgreSQL cuts names at 63 bytes, so the target is
 //! there as a hash: a name that lost its epoch would let one run end another's session.
 
 use sha2::{Digest, Sha256};
 
-use crate::engine::Fence;
+use super::Fence;
 
 /// What a session is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub(super) enum Purpose<'a> {
 }
 
 /// The name of a session for `purpose` at `target`.
-pub(super) fn application_name(target: &str, purpose: Purpose<'_>) -> String {
+pub(super) fn session_name(target: &str, purpose: Purpose<'_>) -> String {
     let prefix = prefix(target);
     match purpose {
         Purpose::Write(fence) => format!("{prefix}{}/{}", run_part(&fence.run_uid), fence.token),
@@ -53,8 +54,8 @@ pub(super) struct Writer {
 }
 
 /// Reads a session's name; `None` if it is no writer of ours at `target`.
-pub(super) fn writer(target: &str, application_name: &str) -> Option<Writer> {
-    let (run, token) = application_name.strip_prefix(&prefix(target))?.split_once('/')?;
+pub(super) fn writer(target: &str, name: &str) -> Option<Writer> {
+    let (run, token) = name.strip_prefix(&prefix(target))?.split_once('/')?;
     Some(Writer { run: run.to_owned(), token: token.parse().ok()? })
 }
 
@@ -62,20 +63,11 @@ pub(super) fn writer(target: &str, application_name: &str) -> Option<Writer> {
 mod tests {
     use super::*;
 
-    fn fence(token: u64) -> Fence {
-        Fence {
-            target: "aether/tas-shared".to_owned(),
-            run_uid: "0f5d7a1c-88aa-4a63-9b65-000000000000".to_owned(),
-            run: 3,
-            plan: "aether/release".to_owned(),
-            cluster: "c".to_owned(),
-            token,
-        }
-    }
+    const RUN: &str = "0f5d7a1c-88aa-4a63-9b65-000000000000";
 
     #[test]
     fn a_writers_name_keeps_its_epoch_within_63_bytes() {
-        let name = application_name("aether/tas-shared", Purpose::Write(&fence(u64::MAX)));
+        let name = session_name("aether/tas-shared", Purpose::Write(&Fence::of_run(RUN, u64::MAX)));
         assert_eq!(name, "wb/77c06ec0/0f5d7a1c/18446744073709551615");
         assert!(name.len() <= 63);
         let expected = Writer { run: "0f5d7a1c".to_owned(), token: u64::MAX };
@@ -85,8 +77,11 @@ mod tests {
     #[test]
     fn readers_and_sessions_at_other_targets_are_no_writers() {
         let target = "aether/tas-shared";
-        assert_eq!(writer(target, &application_name(target, Purpose::Watch(&fence(4)))), None);
-        assert_eq!(writer(target, &application_name(target, Purpose::Look)), None);
-        assert_eq!(writer(target, &application_name("b/tas-shared", Purpose::Write(&fence(4)))), None);
+        assert_eq!(writer(target, &session_name(target, Purpose::Watch(&Fence::of_run(RUN, 4)))), None);
+        assert_eq!(writer(target, &session_name(target, Purpose::Look)), None);
+        assert_eq!(
+            writer(target, &session_name("b/tas-shared", Purpose::Write(&Fence::of_run(RUN, 4)))),
+            None
+        );
     }
 }

@@ -121,5 +121,5 @@ fn a_server_is_stopped_for_its_backup_and_for_what_brings_it_back() {
     assert_eq!(graph.rows("MATCH (u:User) RETURN count(u)"), [[json!(100)]]);
     lane.wait_for_deployments();
     lane.kubectl(&["delete", PLAN, "dbt/stopped", "--timeout=60s"]);
-    lane.kubectl(&["delete", graph_store, "pvc/data-graph-store-0", "--timeout=120s"]);
+    lane.kubectl(&["delete", graph_store, "--timeout=120s"]);
 }

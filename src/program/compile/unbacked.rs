@@ -21,7 +21,7 @@ pub(super) fn check(intent: &Intent, seen: &Seen, work: &Work) -> Result<(), Vec
             refusals.push(Refusal {
                 reason: "GuardBlocked",
                 message: format!(
-                    "step {step}: {} can't be taken back without a loss, and backups of target {name} are not built yet: give each an undo file that keeps data and says so (// whimbrel: undo keeps-data), and delete nothing in it; or run it by hand, with a dump",
+                    "step {step}: {} can't be taken back without a loss, and no backup of target {name} is taken: name its server and volume (spec.server), or give each an undo file that keeps data and says so (// whimbrel: undo keeps-data), and delete nothing in it; or run it by hand, with a dump",
                     risky.join(", ")
                 ),
             });
@@ -32,7 +32,7 @@ pub(super) fn check(intent: &Intent, seen: &Seen, work: &Work) -> Result<(), Vec
             refusals.push(Refusal {
                 reason: "GuardBlocked",
                 message: format!(
-                    "step {step}: a backup of target {name} shall reach {asked}, and backups of it are not built yet: say backup.verification: None, in the target and the plan"
+                    "step {step}: a backup of target {name} shall reach {asked}, and none of it is taken: name its server and volume (spec.server), or say backup.verification: None, in the target and the plan"
                 ),
             });
         }

@@ -49,7 +49,7 @@ fn with_an_undo_that_keeps_data_no_backup_is_needed() {
 
 #[test]
 fn what_only_a_backup_could_bring_back_is_refused() {
-    let said = "GuardBlocked: step schema: V1__a.cypher can't be taken back without a loss, and backups of target orders are not built yet: give each an undo file that keeps data and says so (// whimbrel: undo keeps-data), and delete nothing in it; or run it by hand, with a dump";
+    let said = "GuardBlocked: step schema: V1__a.cypher can't be taken back without a loss, and no backup of target orders is taken: name its server and volume (spec.server), or give each an undo file that keeps data and says so (// whimbrel: undo keeps-data), and delete nothing in it; or run it by hand, with a dump";
     assert_eq!(refusals(&graph(&[UP])), [said]);
     let drops = ("U1__a.cypher", "MATCH (u:User) REMOVE u.t;");
     assert_eq!(refusals(&graph(&[UP, drops])), [said]);
@@ -60,7 +60,7 @@ fn what_only_a_backup_could_bring_back_is_refused() {
     assert_eq!(
         refusals(&proven),
         [
-            "GuardBlocked: step schema: a backup of target orders shall reach Structure, and backups of it are not built yet: say backup.verification: None, in the target and the plan"
+            "GuardBlocked: step schema: a backup of target orders shall reach Structure, and none of it is taken: name its server and volume (spec.server), or say backup.verification: None, in the target and the plan"
         ]
     );
 }

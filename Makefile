@@ -167,13 +167,23 @@ deny: ## Licences, advisories and sources of all dependencies
 ##@ To measure it
 
 .PHONY: bench
-bench: bench-scripts bench-restore bench-downtime bench-budget ## All of bench/: ratios and counts, printed and never asserted
+bench: bench-scripts bench-cypher bench-requests bench-restore bench-downtime bench-budget ## All of bench/: ratios and counts, printed and never asserted
 
 .PHONY: bench-scripts
 bench-scripts: | target ## 1,000 small scripts: the engine beside one psql session
 	$(call say,bench-scripts: compiled as the image is; minutes the first time)
 	@testbed/postgres up >/dev/null; eval "$$(testbed/postgres env)"; \
 	  cargo bench --quiet --profile image --features $(FEATURES) --bench scripts
+
+.PHONY: bench-cypher
+bench-cypher: | target ## 1,000 Cypher scripts: the engine beside neo4j-migrations' command line
+	$(call say,bench-cypher: compiled as the image is; minutes the first time)
+	@$(WITH_NEO4J); cargo bench --quiet --profile image --features $(FEATURES) --bench cypher
+
+.PHONY: bench-requests
+bench-requests: | target ## 200 .http scripts: the engine beside elasticsearch-evolution
+	$(call say,bench-requests: compiled as the image is; minutes the first time)
+	@$(WITH_SEARCH); cargo bench --quiet --profile image --features $(FEATURES) --bench requests
 
 .PHONY: bench-restore
 bench-restore: | target ## 2 GiB put back from a backup: Whimbrel beside pg_restore alone

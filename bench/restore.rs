@@ -3,6 +3,7 @@
 //! Needs `testbed/postgres up` and `eval "$(testbed/postgres env)"`. `make bench-restore` runs it; bench/README.md says
 //! what is compared and how to read it. Prints, asserts nothing about time.
 
+mod rounds;
 mod server;
 
 use std::fs;
@@ -11,7 +12,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use server::{Outcome, Server, fence, median};
+use rounds::{Outcome, Rounds, Side, number};
+use server::{Server, fence};
 use whimbrel::backup::{self, Connection, Of, Restore, Storage, Take, Taken, TlsMode};
 use whimbrel::engine::postgresql::{Postgresql, tool_name};
 use whimbrel::engine::{Claim, Engine, Session, Stamp};
@@ -25,34 +27,15 @@ const TABLES: usize = 4;
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
-    let number = |name: &str, default| match std::env::var(name) {
-        Ok(text) => text.parse().map_err(|_| format!("{name} is '{text}': it must be a number")),
-        Err(_) => Ok(default),
-    };
     let (gib, rounds) = (number("BENCH_GIB", GIB)?, number("BENCH_ROUNDS", ROUNDS)?);
     let bed = Bed::make(gib).await?;
-    println!("{:>6}  {:>11}  {:>11}  {:>6}", "round", "whimbrel", "pg_restore", "ratio");
-    let (mut whimbrel, mut alone, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 1..=rounds {
-        // The order alternates: a machine that gets busy harms both alike.
-        let (ours, theirs) = if round % 2 == 1 {
-            let ours = bed.whimbrel(round).await?;
-            (ours, bed.pg_restore()?)
-        } else {
-            let theirs = bed.pg_restore()?;
-            (bed.whimbrel(round).await?, theirs)
-        };
-        print_line(&round.to_string(), ours, theirs, ours / theirs);
-        whimbrel.push(ours);
-        alone.push(theirs);
-        ratios.push(ours / theirs);
-    }
-    print_line("median", median(whimbrel), median(alone), median(ratios));
+    let rounds = Rounds { peer: "pg_restore", number: rounds, unit: ("s", 1.0) };
+    let done = rounds.compare(async |side, round| match side {
+        Side::Whimbrel => bed.whimbrel(round).await,
+        Side::Peer => bed.pg_restore(),
+    });
+    done.await?;
     bed.drop()
-}
-
-fn print_line(name: &str, ours: f64, theirs: f64, ratio: f64) {
-    println!("{name:>6}  {ours:>9.1} s  {theirs:>9.1} s  {ratio:>6.2}");
 }
 
 /// The database, and the backup of it.

@@ -3,6 +3,7 @@
 //! Needs `testbed/postgres up` and `eval "$(testbed/postgres env)"`. `make bench-scripts` runs it; bench/README.md says
 //! what is compared and how to read it. Prints, asserts nothing about time.
 
+mod rounds;
 mod server;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
 
-use server::{HISTORY, Outcome, Server, fence, median};
+use rounds::{Outcome, Rounds, Side, number};
+use server::{HISTORY, Server, fence};
 use whimbrel::engine::postgresql::Postgresql;
 use whimbrel::engine::{Claim, Engine, Session};
 use whimbrel::script::{Dialect, Layout, checksum, read_bundle};
@@ -20,19 +22,8 @@ use whimbrel::script::{Dialect, Layout, checksum, read_bundle};
 const ROUNDS: usize = 7;
 const SCRIPTS: usize = 1000;
 
-/// The two that are compared.
-#[derive(Clone, Copy)]
-enum Runner {
-    Whimbrel,
-    Psql,
-}
-
 #[tokio::main]
 async fn main() -> Outcome<()> {
-    let number = |name: &str, default| match std::env::var(name) {
-        Ok(text) => text.parse().map_err(|_| format!("{name} is '{text}': it must be a number")),
-        Err(_) => Ok(default),
-    };
     let (scripts, rounds) = (number("BENCH_SCRIPTS", SCRIPTS)?, number("BENCH_ROUNDS", ROUNDS)?);
     let server = Server::of_the_testbed()?;
     let folder = tempfile::tempdir()?;
@@ -41,33 +32,11 @@ async fn main() -> Outcome<()> {
     println!("{scripts} scripts, {rounds} rounds, PostgreSQL {version}");
 
     // What neither is to pay for: the server's first use of its catalogue, our binary's first page faults.
-    for runner in [Runner::Whimbrel, Runner::Psql] {
-        run(&server, runner, &files).await?;
+    for side in [Side::Whimbrel, Side::Peer] {
+        run(&server, side, &files).await?;
     }
-    let (mut whimbrel, mut psql, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    println!("{:>6}  {:>11}  {:>11}  {:>6}", "round", "whimbrel", "psql", "ratio");
-    for round in 1..=rounds {
-        // The order alternates: a server that gets slower, or a machine that gets busy, harms both alike.
-        let (ours, theirs) = if round % 2 == 1 {
-            let ours = run(&server, Runner::Whimbrel, &files).await?;
-            (ours, run(&server, Runner::Psql, &files).await?)
-        } else {
-            let theirs = run(&server, Runner::Psql, &files).await?;
-            (run(&server, Runner::Whimbrel, &files).await?, theirs)
-        };
-        let ratio = ours / theirs;
-        print_line(&round.to_string(), ours, theirs, ratio);
-        whimbrel.push(ours);
-        psql.push(theirs);
-        ratios.push(ratio);
-    }
-    // The median of the rounds' own ratios: the two of one round met the same machine.
-    print_line("median", median(whimbrel), median(psql), median(ratios));
-    Ok(())
-}
-
-fn print_line(name: &str, ours: f64, theirs: f64, ratio: f64) {
-    println!("{name:>6}  {ours:>8.0} ms  {theirs:>8.0} ms  {ratio:>6.2}");
+    let rounds = Rounds { peer: "psql", number: rounds, unit: ("ms", 1000.0) };
+    rounds.compare(async |side, _| run(&server, side, &files).await).await
 }
 
 /// The scripts as files, and the one file that tells psql to run them.
@@ -121,21 +90,21 @@ fn script(n: usize) -> String {
     }
 }
 
-/// Milliseconds that one of the two needs from the files to its goodbye, in a database of its own.
-async fn run(server: &Server, runner: Runner, files: &Files) -> Outcome<f64> {
+/// Seconds that one of the two needs from the files to its goodbye, in a database of its own.
+async fn run(server: &Server, side: Side, files: &Files) -> Outcome<f64> {
     let database = format!("whimbrel_bench_{}", std::process::id());
     server.ask("postgres", &format!("CREATE DATABASE {database}"))?;
     // What the run before wrote is not this run's work.
     server.ask("postgres", "CHECKPOINT")?;
     let begun = Instant::now();
-    let done = match runner {
-        Runner::Whimbrel => whimbrel(server, &database, files).await,
-        Runner::Psql => psql_files(server, &database, files),
+    let done = match side {
+        Side::Whimbrel => whimbrel(server, &database, files).await,
+        Side::Peer => psql_files(server, &database, files),
     };
-    let time = begun.elapsed().as_secs_f64() * 1000.0;
-    let table = match runner {
-        Runner::Whimbrel => "whimbrel.history",
-        Runner::Psql => "history",
+    let time = begun.elapsed().as_secs_f64();
+    let table = match side {
+        Side::Whimbrel => "whimbrel.history",
+        Side::Peer => "history",
     };
     let rows = server.ask(&database, &format!("SELECT count(*) FROM {table}"));
     server.ask("postgres", &format!("DROP DATABASE {database} WITH (FORCE)"))?;

@@ -1,12 +1,10 @@
 //! The testbed's server, for benchmarks: what psql says to it, and how an engine reaches it.
 
-use std::error::Error;
 use std::process::Command;
 
+use crate::rounds::Outcome;
 use whimbrel::engine::postgresql::{History, Settings};
 use whimbrel::engine::{Credentials, CredentialsSource, Fence, Tls, TlsMode, fixed_credentials};
-
-pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// The one history of each database.
 pub const HISTORY: &str = "default";
@@ -92,10 +90,4 @@ pub fn fence(database: &str) -> Fence {
         cluster: "bench".to_owned(),
         token: 1,
     }
-}
-
-/// Of an odd number of figures the one in the middle.
-pub fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all.get(all.len() / 2).copied().unwrap_or_default()
 }

@@ -122,7 +122,7 @@ start_server() {
     org.neo4j.server.CommunityEntryPoint "--home-dir=$home" "--config-dir=$home/conf" \
     >"$home/logs/console.log" 2>&1 </dev/null &
   echo $! >"$home/run/pid"
-  until_true 90 answers_or_ended "$1" || true
+  until_true 180 answers_or_ended "$1" || true
   runs "$1" || fail "Neo4j did not start: $(tail -n 3 "$home/logs/neo4j.log" "$home/logs/console.log" 2>/dev/null)"
 }
 

@@ -46,7 +46,7 @@ search_up() {
   # Somebody may take a port between looking and starting, so a failed start is tried again on another one.
   for try in {1..5}; do
     start_search "$place"
-    until_true 90 search_answers_or_ended || true
+    until_true 180 search_answers_or_ended || true
     ! search_runs || break
     stop_search
     grep -q 'BindHttpException\|BindTransportException\|Address already in use' "$place/console.log" || break

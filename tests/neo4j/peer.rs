@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
-use whimbrel::engine::neo4j::Neo4j;
+use whimbrel::engine::neo4j::{Neo4j, Neo4jSession};
 use whimbrel::engine::{Claim, Engine, Session};
 
 use crate::bed::{Bed, HISTORY, count, enter, env, error, scripts, texts};
@@ -55,7 +55,14 @@ async fn apply(bed: &Bed, files: &[(&str, &str)], token: u64) {
     for script in scripts(files).iter().filter(|script| !done.contains(&script.key)) {
         session.apply(HISTORY, script).await.expect("applies");
     }
+    leave_as_told(bed, session).await;
+}
+
+/// What a session says of the history after what it has done is what the next one reads.
+async fn leave_as_told(bed: &Bed, session: Neo4jSession) {
+    let told = session.histories().clone();
     session.leave(Claim::GiveUp).await.expect("leaves");
+    assert_eq!(Neo4j::new(bed.peers()).look().await.expect("looks").histories, told);
 }
 
 #[tokio::test]
@@ -124,7 +131,7 @@ async fn an_undo_closes_the_chain_again() {
     let mut session = enter(&Neo4j::new(bed.peers()), 2).await;
     session.undo(HISTORY, &all[2]).await.expect("undoes");
     assert_eq!(session.histories()[HISTORY].len(), 2);
-    session.leave(Claim::GiveUp).await.expect("leaves");
+    leave_as_told(&bed, session).await;
     assert_eq!(texts(CHAIN), ["0001", "0002"]);
     let said = tool(folder(&[ONE, TWO]).path(), "validate");
     assert!(said.contains(VALID), "{said}");
@@ -140,7 +147,7 @@ async fn repeatable_scripts_run_again_and_are_told_as_the_tool_tells_them() {
     let again = scripts(&[ONE, new]);
     assert!(!again[1].has_checksum(&session.histories()[HISTORY][1].checksum));
     session.apply(HISTORY, &again[1]).await.expect("applies");
-    session.leave(Claim::GiveUp).await.expect("leaves");
+    leave_as_told(&bed, session).await;
     assert_eq!(count("MATCH (:__Neo4jMigration)-[r:REPEATED]->() RETURN count(r)"), 1);
     let said = tool(folder(&[ONE, new]).path(), "migrate");
     assert!(said.contains("Skipping already applied migration 0005"), "{said}");

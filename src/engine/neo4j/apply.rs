@@ -33,7 +33,7 @@ impl Neo4jSession {
         self.close(of).await?;
         self.still_wanted().await?;
         self.commit(&kept.file, &kept.file).await?;
-        self.settled(of).await
+        Ok(self.settled(of))
     }
 
     /// A session that was cancelled between two statements sends no more of them, and what it has sent is taken back.
@@ -68,7 +68,7 @@ impl Neo4jSession {
         if let Err(failure) = self.walk(of, steps).await {
             return Err(self.stopped(of, failure).await);
         }
-        self.settled(of).await
+        Ok(self.settled(of))
     }
 
     /// The rank of a script that this run has begun, now or before.

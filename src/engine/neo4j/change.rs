@@ -18,8 +18,9 @@ use crate::script::cypher::{Change, Object, Step};
 const THERE: &str = "there";
 const ABSENT: &str = "absent";
 
-/// How often an index that fills up is looked at.
-const POLL: Duration = Duration::from_millis(100);
+/// An index that fills up is looked at soon, since most are empty, and less and less often.
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+const LAST_LOOK: Duration = Duration::from_millis(500);
 
 /// What the list says about a change.
 enum Seen {
@@ -158,7 +159,7 @@ impl Neo4jSession {
             }
             Change::Create { object, .. } => object,
         };
-        let since = Instant::now();
+        let (since, mut pause) = (Instant::now(), FIRST_LOOK);
         loop {
             let Some(found) = self.alike(object).await? else {
                 let same = self.same_under_another_name(object).await?;
@@ -178,7 +179,8 @@ impl Neo4jSession {
                     self.settings.statement_timeout.as_secs()
                 ),
                 State::Populating(_) => {
-                    sleep(POLL).await;
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LAST_LOOK);
                     continue;
                 }
             };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::packstream::Value;
 use super::settings::Settings;
-use super::wire::{ALL_ROWS, Answer, Begin, Greeting, ServerError, Set, Wire};
+use super::wire::{Answer, Begin, Greeting, ServerError, Set, Wire};
 use crate::engine::lineage::{Lineage, expect_identity};
 use crate::engine::lost::Lost;
 use crate::engine::name::{Purpose, session_name};
@@ -207,34 +207,18 @@ pub(super) fn reading(database: &str) -> Begin {
     Begin { database: database.to_owned(), name: String::new(), timeout: READ_WITHIN, read_only: true }
 }
 
-/// BEGIN, one statement, COMMIT; a refusal is taken back.
+/// One statement in a transaction of its own; a refusal is taken back.
 async fn read(
     wire: &mut Wire<Box<dyn Duplex>>,
     begin: &Begin,
     query: &str,
     parameters: Value,
 ) -> Answer<Set> {
-    let begun = wire.begin(begin).await?;
-    let set = match begun {
-        Ok(_) => wire.run(query, parameters, ALL_ROWS).await?,
-        Err(error) => Err(error),
-    };
-    match set {
-        Ok(mut set) => match wire.end().await? {
-            Ok(bookmark) => {
-                set.bookmark = bookmark;
-                Ok(Ok(set))
-            }
-            Err(error) => {
-                wire.reset().await?;
-                Ok(Err(error))
-            }
-        },
-        Err(error) => {
-            wire.reset().await?;
-            Ok(Err(error))
-        }
+    let set = wire.read(query, parameters, begin).await?;
+    if set.is_err() {
+        wire.reset().await?;
     }
+    Ok(set)
 }
 
 /// An answer of the server as an error of the engine.

@@ -3,6 +3,7 @@
 use super::packstream::Value;
 use super::peer;
 use super::session::{Neo4jSession, Of};
+use super::settings::Format;
 use crate::engine::ScriptFailure;
 use crate::script::{HistoryRow, Kind, Script};
 
@@ -147,27 +148,25 @@ impl Neo4jSession {
     }
 
     /// The script is applied, as far as this session knows.
-    pub(super) async fn settled(&mut self, of: Of<'_>) -> Result<HistoryRow, ScriptFailure> {
+    pub(super) fn settled(&mut self, of: Of<'_>) -> HistoryRow {
         let row = self.row(of);
         self.record.applied(of.history, of.rank, row.clone());
         if self.is_peers(of.history) {
-            self.read_chain().await?;
+            self.record.chain.ran(of.kept, &row.checksum);
+            self.of_one_chain();
         }
-        Ok(row)
+        row
     }
 
-    /// Where the next link goes depends on all that are there.
-    pub(super) async fn read_chain(&mut self) -> Result<(), ScriptFailure> {
-        let read = self.connection.read(&self.settings, peer::READ, Value::map([])).await;
-        let read = read.map_err(|error| ScriptFailure::Lost { reason: error.to_string() })?;
-        self.record.chain = peer::chain(&read.rows);
+    /// All histories of the peer's format are its one chain. While we hold its lock nobody else writes to it, and the
+    /// statement that does compares what it finds.
+    pub(super) fn of_one_chain(&mut self) {
         let rows = self.record.chain.rows();
-        for history in self.settings.histories.iter().map(|history| history.name.clone()) {
-            if self.is_peers(&history) {
-                self.record.known.histories.insert(history, rows.clone());
-            }
+        let Self { settings, record, .. } = self;
+        let peers = settings.histories.iter().filter(|it| it.format == Format::Neo4jMigrations);
+        for history in peers {
+            record.known.histories.insert(history.name.clone(), rows.clone());
         }
-        Ok(())
     }
 
     fn entry(&self, of: Of<'_>) -> Value {

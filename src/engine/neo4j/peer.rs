@@ -87,6 +87,36 @@ impl Chain {
         self.links.iter().rfind(smaller).map_or(BASELINE, |link| &link.version)
     }
 
+    /// Takes in that a script of ours ran just now, behind everything that ran before.
+    pub(super) fn ran(&mut self, script: &Script, checksum: &str) {
+        let latest =
+            self.links.iter().flat_map(|link| link.repeated.iter().map(|(_, at)| *at).chain([link.at])).max();
+        let at = latest.unwrap_or(0) + 1;
+        if let Some(link) = self.links.iter_mut().find(|link| link.key() == script.key) {
+            link.repeated.push((checksum.to_owned(), at));
+            return;
+        }
+        let Some(version) = raw_version(&script.file) else { return };
+        let Ok(parsed) = version.parse::<Version>() else { return };
+        let smaller = |link: &Link| link.version.parse::<Version>().is_ok_and(|it| it < parsed);
+        let place = self.links.iter().rposition(smaller).map_or(0, |place| place + 1);
+        let link = Link {
+            version: version.to_owned(),
+            description: script.description.clone(),
+            repeatable: script.kind == Kind::Repeatable,
+            source: script.file.clone(),
+            checksum: checksum.to_owned(),
+            at,
+            repeated: Vec::new(),
+        };
+        self.links.insert(place, link);
+    }
+
+    /// Takes in that a script is out of the chain.
+    pub(super) fn removed(&mut self, key: &str) {
+        self.links.retain(|link| link.key() != key);
+    }
+
     /// Whether a script of that key ran before.
     pub(super) fn has(&self, key: &str) -> bool {
         self.links.iter().any(|link| link.key() == key)
@@ -154,10 +184,8 @@ pub(super) fn record(chain: &Chain, script: &Script, user: &str, took: u64) -> O
         ("checksum", Value::text(checksum)),
     ]);
     parameters.extend([("previous", Value::text(previous)), ("properties", properties)]);
-    Some(vec![
-        Write { query: BEGIN, parameters: Value::map([]) },
-        Write { query: INSERT, parameters: map(parameters) },
-    ])
+    let begins = chain.links.is_empty().then(|| Write { query: BEGIN, parameters: Value::map([]) });
+    Some(begins.into_iter().chain([Write { query: INSERT, parameters: map(parameters) }]).collect())
 }
 
 /// What takes `script` out of the chain; it returns one.

@@ -82,11 +82,7 @@ impl Neo4jSession {
             return Err(broken.clone());
         }
         let begin = self.connection.writing(&self.settings, self.settings.statement_timeout);
-        match self.connection.wire.begin(&begin).await? {
-            Ok(_) => {}
-            Err(error) => return Err(self.took_back("", None, error).await),
-        }
-        let seen = match self.connection.wire.run(query, Value::map([]), ALL_ROWS).await? {
+        let seen = match self.connection.wire.begin_with(&begin, query).await? {
             Ok(set) => set,
             Err(error) => return Err(self.took_back("", None, error).await),
         };

@@ -50,7 +50,8 @@ impl Neo4jSession {
         self.commit(&undo.file, &undo.file).await?;
         self.record.forget(history, rank);
         if self.is_peers(history) {
-            self.read_chain().await?;
+            self.record.chain.removed(&kept.key);
+            self.of_one_chain();
         }
         Ok(())
     }

@@ -146,6 +146,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.ask(BEGIN, vec![begin.extra()]).await
     }
 
+    /// Begins a transaction with a statement, in one go: where the first is refused, the second is ignored.
+    pub(super) async fn begin_with(&mut self, begin: &Begin, query: &str) -> Answer<Set> {
+        self.start()?;
+        let mut message = Vec::with_capacity(query.len() + 256);
+        frame(&Value::Struct(BEGIN, vec![begin.extra()]), &mut message);
+        frame_statement(query, Value::map([]), Value::map([]), &mut message);
+        self.send(&message).await?;
+        let begun = self.summary().await?;
+        let set = self.rows(ALL_ROWS).await?;
+        Ok(begun.and(set))
+    }
+
+    /// Runs one statement that only reads in a transaction of its own, which the server begins and ends.
+    pub(super) async fn read(&mut self, query: &str, parameters: Value, begin: &Begin) -> Answer<Set> {
+        self.statement(query, parameters, begin.extra(), ALL_ROWS).await
+    }
+
     /// Runs one statement inside the transaction that was begun.
     pub(super) async fn run(&mut self, query: &str, parameters: Value, keep: usize) -> Answer<Set> {
         self.statement(query, parameters, Value::map([]), keep).await
@@ -166,12 +183,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let done = Point::of_message(what).around(self.ask(COMMIT, Vec::new()), Lost::new).await;
         self.busy |= done.is_err();
         Ok(done?.map(|summary| summary.entry("bookmark").and_then(Value::as_text).map(str::to_owned)))
-    }
-
-    /// As [`Wire::commit`] for what was only read.
-    pub(super) async fn end(&mut self) -> Answer<Option<String>> {
-        let done = self.ask(COMMIT, Vec::new()).await?;
-        Ok(done.map(|summary| summary.entry("bookmark").and_then(Value::as_text).map(str::to_owned)))
     }
 
     pub(super) async fn rollback(&mut self) -> Answer<Value> {
@@ -210,9 +221,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     async fn statement(&mut self, query: &str, parameters: Value, extra: Value, keep: usize) -> Answer<Set> {
         self.start()?;
         let mut message = Vec::with_capacity(query.len() + 64);
-        frame(&Value::Struct(RUN, vec![Value::text(query), parameters, extra]), &mut message);
-        frame(&Value::Struct(PULL, vec![Value::map([("n", Value::Int(-1))])]), &mut message);
+        frame_statement(query, parameters, extra, &mut message);
         self.send(&message).await?;
+        self.rows(keep).await
+    }
+
+    /// The answers to RUN and PULL.
+    async fn rows(&mut self, keep: usize) -> Answer<Set> {
         let mut set = Set::default();
         let begun = self.summary().await?;
         if let Ok(summary) = &begun {
@@ -291,6 +306,12 @@ fn summary(tag: u8, mut fields: Vec<Value>) -> Answer<Value> {
         IGNORED => Ok(Err(ServerError::default())),
         _ => Err(Lost::new(format!("the server's message {tag:#04x} is not expected here"))),
     }
+}
+
+/// RUN, and PULL of all that it gives.
+fn frame_statement(query: &str, parameters: Value, extra: Value, out: &mut Vec<u8>) {
+    frame(&Value::Struct(RUN, vec![Value::text(query), parameters, extra]), out);
+    frame(&Value::Struct(PULL, vec![Value::map([("n", Value::Int(-1))])]), out);
 }
 
 /// A message in chunks, ended by an empty one.

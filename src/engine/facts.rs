@@ -156,6 +156,9 @@ pub struct Partial {
     pub undoing: bool,
 }
 
+/// More rows than a check looks at; what is beyond is said, not kept.
+pub(super) const MOST_ROWS: u16 = 1000;
+
 /// The answer to a check's query, every value as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rows {
@@ -165,11 +168,6 @@ pub struct Rows {
     pub rows: Vec<Vec<Option<String>>>,
     /// There were more rows than that.
     pub truncated: bool,
-}
-
-impl Rows {
-    /// More than a check looks at; what is beyond is said, not kept.
-    pub(super) const MOST: u16 = 1000;
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::connect::{Connection, reading, said};
 use super::packstream::Value;
 use super::settings::Settings;
+use crate::engine::facts::MOST_ROWS;
 use crate::engine::{EngineError, Rows};
 
 /// Runs `statement` in a transaction that the server keeps from writing.
@@ -19,7 +20,7 @@ pub(super) async fn query(
     let begin = super::wire::Begin { timeout: milliseconds, name, ..reading(&settings.database) };
     said(settings, connection.wire.begin(&begin).await)?;
     // A refused one leaves a connection that is used for nothing else.
-    let set = said(settings, connection.wire.run(statement, Value::map([]), usize::from(Rows::MOST)).await)?;
+    let set = said(settings, connection.wire.run(statement, Value::map([]), usize::from(MOST_ROWS)).await)?;
     said(settings, connection.wire.rollback().await)?;
     let rows = set.rows.iter().map(|row| row.iter().map(shown).collect()).collect();
     Ok(Rows { columns: set.columns, rows, truncated: set.truncated })

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::connect::{Connection, server_said};
 use super::settings::Settings;
 use super::wire::ALL_ROWS;
+use crate::engine::facts::MOST_ROWS;
 use crate::engine::lost::Lost;
 use crate::engine::{EngineError, Rows};
 
@@ -24,7 +25,7 @@ pub(super) async fn query(
     let reply = connection.wire.query(&begin, ALL_ROWS).await.map_err(lost)?;
     let reply = match reply.error {
         Some(_) => reply,
-        None => connection.wire.one(statement, Rows::MOST).await.map_err(lost)?,
+        None => connection.wire.one(statement, MOST_ROWS).await.map_err(lost)?,
     };
     if let Some(error) = reply.error {
         return Err(server_said(settings, error));

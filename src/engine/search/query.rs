@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::client::Client;
 use super::walk::method;
+use crate::engine::facts::MOST_ROWS;
 use crate::engine::{EngineError, Rows};
 use crate::script::http::{Class, Path, Request, requests};
 
@@ -135,14 +136,14 @@ fn table(all: Vec<Vec<(String, Option<String>)>>) -> Rows {
             columns.push(name.clone());
         }
     }
-    let truncated = all.len() > usize::from(Rows::MOST);
+    let truncated = all.len() > usize::from(MOST_ROWS);
     let row = |fields: Vec<(String, Option<String>)>| -> Vec<Option<String>> {
         let value = |column: &String| {
             fields.iter().find(|(name, _)| name == column).and_then(|(_, value)| value.clone())
         };
         columns.iter().map(value).collect()
     };
-    let rows = all.into_iter().take(usize::from(Rows::MOST)).map(row).collect();
+    let rows = all.into_iter().take(usize::from(MOST_ROWS)).map(row).collect();
     Rows { columns: columns.clone(), rows, truncated }
 }
 

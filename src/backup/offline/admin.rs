@@ -13,13 +13,19 @@ use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
 };
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+};
 
 const ADMIN: &str = "neo4j-admin";
 /// Bytes of the page cache: enough to copy and to ask a few questions, and a pod has it beside the heap.
 const PAGE_CACHE: &str = "64m";
 /// Heap of the private server.
 const HEAP: &str = "384m";
+
+/// Lines of a tool that are looked through for what they mean: its last word is a short one.
+const MOST_HEARD: usize = 40;
 
 /// What Neo4j's own launcher opens; without it the server dies at its first page on newer Javas.
 const OPENED: [&str; 4] = ["java.nio", "java.io", "sun.nio.ch", "java.util.concurrent"];
@@ -111,20 +117,26 @@ impl Admin {
         database: &str,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<(), BackupError> {
-        let mut heard = Vec::new();
-        let on_line = |line: &str| match files_of(line) {
-            Some((done, all)) => progress(done, all),
-            None => {
-                heard.push(line.to_owned());
-                if heard.len() > 40 {
-                    heard.remove(0);
+        let mut running = Running::start(ADMIN, &mut command)?;
+        // It says how far it is on its standard output, and what is wrong on the other.
+        let output = running.child.stdout.take().expect("every command of ours has it");
+        let listen = async {
+            let mut lines = BufReader::new(output).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Some((done, all)) = files_of(&line) {
+                    progress(done, all);
                 }
             }
         };
-        match Running::start(ADMIN, &mut command)?.end(on_line).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(understood(error, database, &heard)),
-        }
+        let mut heard = Vec::new();
+        let on_line = |line: &str| {
+            heard.push(line.to_owned());
+            if heard.len() > MOST_HEARD {
+                heard.remove(0);
+            }
+        };
+        let ((), ended) = tokio::join!(listen, running.end(on_line));
+        ended.map(|_| ()).map_err(|error| understood(error, database, &heard))
     }
 }
 
@@ -171,6 +183,9 @@ fn settings(folder: &Path, data: &Path, database: &str, port: Option<u16>) -> St
         "server.bolt.tls_level=DISABLED".to_owned(),
         "server.bolt.thread_pool_min_size=1".to_owned(),
         "db.tx_log.preallocate=false".to_owned(),
+        // Nobody is connected when it stops; it would wait for them all the same, and services are down.
+        "internal.server.bolt.thread_pool_shutdown_wait_time=0s".to_owned(),
+        "internal.server.bolt.connection_shutdown_wait_time=0s".to_owned(),
         "db.temporal.timezone=UTC".to_owned(),
     ];
     for name in ["logs", "run", "plugins", "import"] {

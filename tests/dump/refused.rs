@@ -99,9 +99,9 @@ fn files_of_another_user_name_both_users() {
     nothing_left(&world);
 }
 
-/// Runs the rest on a file system of 64 KiB, and tells what it left there.
+/// Runs the rest on a file system of 32 KiB, and tells what it left there.
 const MOUNT_AND_RUN: &str = r#"
-mount -t tmpfs -o size=64k,mode=1777 full "$0"
+mount -t tmpfs -o size=32k,mode=1777 full "$0"
 if "$@"; then exit 0; else code=$?; fi
 find "$0" -type f | sed 's/^/left: /'
 exit $code"#;

@@ -6,9 +6,10 @@ use super::{
 };
 use crate::backup::{
     BackupError, files,
-    tool::{self, Environment, Running},
+    tool::{self, Environment, Running, Said},
 };
 use std::{
+    collections::VecDeque,
     env, fs,
     io::ErrorKind,
     path::{Path, PathBuf},
@@ -118,45 +119,53 @@ impl Admin {
         mut progress: impl FnMut(u64, u64),
     ) -> Result<(), BackupError> {
         let mut running = Running::start(ADMIN, &mut command)?;
-        // It says how far it is on its standard output, and what is wrong on the other.
         let output = running.child.stdout.take().expect("every command of ours has it");
+        // How far it is and what is wrong come on its standard output, its last word on the other.
         let listen = async {
+            let (mut heard, mut told) = (VecDeque::new(), None);
             let mut lines = BufReader::new(output).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                if let Some((done, all)) = files_of(&line) {
-                    progress(done, all);
+                match files_of(&line) {
+                    Some(now) if told == Some(now) => {}
+                    Some((done, all)) => {
+                        told = Some((done, all));
+                        progress(done, all);
+                    }
+                    None => {
+                        heard.push_back(line);
+                        if heard.len() > MOST_HEARD {
+                            heard.pop_front();
+                        }
+                    }
                 }
             }
+            heard
         };
-        let mut heard = Vec::new();
-        let on_line = |line: &str| {
-            heard.push(line.to_owned());
-            if heard.len() > MOST_HEARD {
-                heard.remove(0);
-            }
-        };
-        let ((), ended) = tokio::join!(listen, running.end(on_line));
-        ended.map(|_| ()).map_err(|error| understood(error, database, &heard))
+        let mut last_word = Vec::new();
+        let (mut heard, ended) = tokio::join!(listen, running.end(|line| last_word.push(line.to_owned())));
+        heard.extend(last_word);
+        ended.map(|_| ()).map_err(|error| understood(error, database, heard.make_contiguous()))
     }
 }
 
 /// A tool's refusal by what it means, where its words say.
 fn understood(error: BackupError, database: &str, heard: &[String]) -> BackupError {
-    let BackupError::Tool { tool, status, said } = error else { return error };
+    let BackupError::Tool { tool, status, .. } = error else { return error };
     let database = database.to_owned();
-    let says = |words: &str| heard.iter().any(|line| line.contains(words)) || said.contains(words);
+    let says = |words: &str| heard.iter().any(|line| line.contains(words));
     if says("is in use") {
         return OfflineError::Running { database }.into();
     }
     if says("Active logical log detected") {
         return OfflineError::NotClean { database }.into();
     }
-    let denied = ["AccessDeniedException: ", "you do not have permission"];
-    if let Some(path) = heard.iter().find_map(|line| Some(line.split_once(denied[0])?.1)) {
+    if let Some(path) = heard.iter().find_map(|line| Some(line.split_once("AccessDeniedException: ")?.1)) {
         let path = path.trim_end_matches('.').trim();
         return or_denied(ErrorKind::PermissionDenied.into(), Path::new(path), "read");
     }
-    BackupError::Tool { tool, status, said }
+    let mut said = Said::default();
+    heard.iter().for_each(|line| said.hear(line));
+    BackupError::Tool { tool, status, said: said.sum() }
 }
 
 /// `Files: 15/37, data: 39.5%`

@@ -105,9 +105,9 @@ test-engine: | target ## Engine and backup against real PostgreSQL servers and a
 	@$(WITH_POSTGRES); $(WITH_MINIO); $(TEST) --test engine --test backup
 
 .PHONY: test-neo4j
-test-neo4j: | target ## The engine of Neo4j against real servers, and neo4j-migrations' own command line
+test-neo4j: | target ## The engine and the backups of Neo4j against real servers, and neo4j-migrations' own command line
 	$(call say,test-neo4j: a real Neo4j)
-	@$(WITH_NEO4J); $(TEST) --test neo4j
+	@$(WITH_NEO4J); $(TEST) --test neo4j --test dump
 
 .PHONY: test-search
 test-search: | target ## The engine against real OpenSearch and Elasticsearch servers

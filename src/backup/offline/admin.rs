@@ -6,20 +6,27 @@ use super::{
 };
 use crate::backup::{
     BackupError, files,
-    tool::{self, Environment, Running},
+    tool::{self, Environment, Running, Said},
 };
 use std::{
+    collections::VecDeque,
     env, fs,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+};
 
 const ADMIN: &str = "neo4j-admin";
 /// Bytes of the page cache: enough to copy and to ask a few questions, and a pod has it beside the heap.
 const PAGE_CACHE: &str = "64m";
 /// Heap of the private server.
 const HEAP: &str = "384m";
+
+/// Lines of a tool that are looked through for what they mean: its last word is a short one.
+const MOST_HEARD: usize = 40;
 
 /// What Neo4j's own launcher opens; without it the server dies at its first page on newer Javas.
 const OPENED: [&str; 4] = ["java.nio", "java.io", "sun.nio.ch", "java.util.concurrent"];
@@ -111,40 +118,54 @@ impl Admin {
         database: &str,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<(), BackupError> {
-        let mut heard = Vec::new();
-        let on_line = |line: &str| match files_of(line) {
-            Some((done, all)) => progress(done, all),
-            None => {
-                heard.push(line.to_owned());
-                if heard.len() > 40 {
-                    heard.remove(0);
+        let mut running = Running::start(ADMIN, &mut command)?;
+        let output = running.child.stdout.take().expect("every command of ours has it");
+        // How far it is and what is wrong come on its standard output, its last word on the other.
+        let listen = async {
+            let (mut heard, mut told) = (VecDeque::new(), None);
+            let mut lines = BufReader::new(output).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                match files_of(&line) {
+                    Some(now) if told == Some(now) => {}
+                    Some((done, all)) => {
+                        told = Some((done, all));
+                        progress(done, all);
+                    }
+                    None => {
+                        heard.push_back(line);
+                        if heard.len() > MOST_HEARD {
+                            heard.pop_front();
+                        }
+                    }
                 }
             }
+            heard
         };
-        match Running::start(ADMIN, &mut command)?.end(on_line).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(understood(error, database, &heard)),
-        }
+        let mut last_word = Vec::new();
+        let (mut heard, ended) = tokio::join!(listen, running.end(|line| last_word.push(line.to_owned())));
+        heard.extend(last_word);
+        ended.map(|_| ()).map_err(|error| understood(error, database, heard.make_contiguous()))
     }
 }
 
 /// A tool's refusal by what it means, where its words say.
 fn understood(error: BackupError, database: &str, heard: &[String]) -> BackupError {
-    let BackupError::Tool { tool, status, said } = error else { return error };
+    let BackupError::Tool { tool, status, .. } = error else { return error };
     let database = database.to_owned();
-    let says = |words: &str| heard.iter().any(|line| line.contains(words)) || said.contains(words);
+    let says = |words: &str| heard.iter().any(|line| line.contains(words));
     if says("is in use") {
         return OfflineError::Running { database }.into();
     }
     if says("Active logical log detected") {
         return OfflineError::NotClean { database }.into();
     }
-    let denied = ["AccessDeniedException: ", "you do not have permission"];
-    if let Some(path) = heard.iter().find_map(|line| Some(line.split_once(denied[0])?.1)) {
+    if let Some(path) = heard.iter().find_map(|line| Some(line.split_once("AccessDeniedException: ")?.1)) {
         let path = path.trim_end_matches('.').trim();
         return or_denied(ErrorKind::PermissionDenied.into(), Path::new(path), "read");
     }
-    BackupError::Tool { tool, status, said }
+    let mut said = Said::default();
+    heard.iter().for_each(|line| said.hear(line));
+    BackupError::Tool { tool, status, said: said.sum() }
 }
 
 /// `Files: 15/37, data: 39.5%`
@@ -171,6 +192,9 @@ fn settings(folder: &Path, data: &Path, database: &str, port: Option<u16>) -> St
         "server.bolt.tls_level=DISABLED".to_owned(),
         "server.bolt.thread_pool_min_size=1".to_owned(),
         "db.tx_log.preallocate=false".to_owned(),
+        // Nobody is connected when it stops; it would wait for them all the same, and services are down.
+        "internal.server.bolt.thread_pool_shutdown_wait_time=0s".to_owned(),
+        "internal.server.bolt.connection_shutdown_wait_time=0s".to_owned(),
         "db.temporal.timezone=UTC".to_owned(),
     ];
     for name in ["logs", "run", "plugins", "import"] {

@@ -1,0 +1,9 @@
+//! Offline backups of a real Neo4j, by the very program that the Jobs run, with the tools of its own distribution:
+//! `eval "$(testbed/neo4j env)"`, then `cargo test --features server-tests,fault-points --test dump`.
+
+mod crash;
+mod ladder;
+mod put_back;
+mod refused;
+mod server;
+mod worker;

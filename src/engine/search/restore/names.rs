@@ -26,7 +26,7 @@ pub(super) fn standin(run: u64, base: &str) -> String {
 }
 
 /// The name by which services and scripts know an index: of one that stands in behind an alias, that alias.
-pub(in crate::engine::search) fn base<'a>(index: &'a str, has_alias: impl Fn(&str) -> bool) -> &'a str {
+pub(in crate::engine::search) fn base(index: &str, has_alias: impl Fn(&str) -> bool) -> &str {
     let Some((base, run)) = index.rsplit_once("-wb-") else { return index };
     let stands_in = !run.is_empty() && run.bytes().all(|digit| digit.is_ascii_digit()) && has_alias(base);
     if stands_in { base } else { index }

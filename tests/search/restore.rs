@@ -60,7 +60,7 @@ impl Ruined {
         }
         bed.put(
             "/a1",
-            "{\"settings\":{\"number_of_replicas\":0,\"refresh_interval\":\"5s\",\"analysis\":{\"analyzer\":{\"x\":{\"type\":\"custom\",\"tokenizer\":\"keyword\"}}}},\
+            "{\"settings\":{\"number_of_replicas\":0,\"refresh_interval\":\"5s\",\"analysis\":{\"analyzer\":{\"x\":{\"type\":\"custom\",\"tokenizer\":\"standard\"}}}},\
              \"mappings\":{\"dynamic\":\"strict\",\"properties\":{\"n\":{\"type\":\"long\"},\"t\":{\"type\":\"text\",\"analyzer\":\"x\"}}},\
              \"aliases\":{\"live\":{\"is_write_index\":true},\"few\":{\"filter\":{\"term\":{\"n\":1}},\"routing\":\"1\"}}}",
         );

@@ -28,7 +28,9 @@ pub(super) enum Step {
     Kept,
     /// The copies are in their place. The histories are being put back.
     Placed,
-    /// Everything is as the stamp says.
+    /// Everything is as the stamp says. The copies are not needed any more.
+    Proven,
+    /// The copies are taken away.
     Done,
 }
 
@@ -102,9 +104,9 @@ impl Note {
         }
     }
 
-    /// Between the first change of the target and the last.
-    fn is_half_done(&self) -> bool {
-        self.step > Step::Copied && self.step < Step::Done
+    /// Between the first change of the target and the proof that it is whole.
+    pub(super) fn is_half_done(&self) -> bool {
+        self.step > Step::Copied && self.step < Step::Proven
     }
 }
 

@@ -77,6 +77,9 @@ impl<'a> Swap<'a> {
         if self.note.step == Step::Placed {
             self.bring_histories_back().await?;
             self.client.refuse_other_target(self.stamp).await?;
+            self.note_step(Step::Proven).await?;
+        }
+        if self.note.step == Step::Proven {
             self.take_copies_away().await?;
             self.note_step(Step::Done).await?;
         }

@@ -212,7 +212,7 @@ pub(crate) async fn enter(engine: &Search, fence: &Fence) -> SearchSession {
     loop {
         match engine.enter(fence).await {
             Ok(session) => return session,
-            Err(error @ EngineError::Busy { .. }) => {
+            Err(error @ (EngineError::Busy { .. } | EngineError::Lost { .. })) => {
                 assert!(Instant::now() < deadline, "{error}");
                 sleep(Duration::from_millis(50)).await;
             }

@@ -189,14 +189,14 @@ async fn what_a_snapshot_does_not_hold_is_said_before_anything_is_changed() {
         "{refused}"
     );
     ruined.bed.curl("DELETE", "/_index_template/wb-changed", None);
-    // Somebody has the name by now, as an alias.
+    // Somebody else's index has the name by now, as an alias.
     let moved = "{\"actions\":[{\"remove\":{\"index\":\"a-new\",\"alias\":\"a2\"}},{\"add\":{\"index\":\"other\",\"alias\":\"a2\"}}]}";
     assert_eq!(ruined.bed.curl("POST", "/_aliases", Some(moved)).0, 200);
     let stamp = whimbrel::engine::Stamp { mark: None, ..ruined.stamp() };
-    let refused = engine.put_back(&ruined.fence(), &stamp).await.expect_err("the name is taken");
+    let refused = engine.put_back(&ruined.fence(), &stamp).await.expect_err("it is not ours");
     assert!(
         refused.to_string().ends_with(
-            "the name a2 is an alias of index other, which does not belong to the target: take it off"
+            "index other belongs to it only by an alias that came after its snapshot: take the alias off, then retry"
         ),
         "{refused}"
     );

@@ -45,6 +45,8 @@ pub(super) struct Note {
     /// `<repository>/<snapshot>` and what identifies it.
     pub(super) path: String,
     pub(super) sha256: String,
+    /// When the snapshot was begun, in milliseconds since 1970 of the server's clock.
+    pub(super) taken: i64,
     pub(super) step: Step,
     /// By the name of the index in the snapshot.
     pub(super) copies: BTreeMap<String, Copied>,
@@ -96,6 +98,7 @@ impl Note {
             token,
             path: path.to_owned(),
             sha256: sha256.to_owned(),
+            taken: i64::MAX,
             step: Step::Copied,
             copies: BTreeMap::new(),
             histories: BTreeMap::new(),

@@ -31,6 +31,8 @@ struct State {
     /// Counts requests down; at zero the operator dies, before the request arrives or after.
     dies: Option<(usize, bool)>,
     created: usize,
+    /// What the last Job was told.
+    told: Vec<String>,
     asked: usize,
 }
 
@@ -84,6 +86,7 @@ impl World {
             date: None,
             dies: None,
             created: 0,
+            told: Vec::new(),
             asked: 0,
         };
         Self(Arc::new(Mutex::new(state)))
@@ -232,6 +235,7 @@ impl State {
         }
         self.created += 1;
         let args = job["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
+        self.told = args.iter().filter_map(Value::as_str).map(str::to_owned).collect();
         let all = |flag: &str| -> Vec<&str> {
             args.iter().filter_map(|it| it.as_str().unwrap().strip_prefix(&format!("--{flag}="))).collect()
         };
@@ -463,4 +467,32 @@ fn a_time_in_the_future_keeps_nobody_waiting() {
     let since = |minutes: i64| Time(now - SignedDuration::from_mins(minutes));
     assert!(due(None, hour, now) && due(Some(&since(61)), hour, now) && due(Some(&since(-5)), hour, now));
     assert!(!due(Some(&since(59)), hour, now));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_search_cluster_it_is_the_cluster_that_deletes() {
+    let world = World::new(json!({"keepLast": 9}));
+    world.state().target["spec"] = json!({
+        "opensearch": {"url": "https://search:9200", "indices": ["documents*"], "backup": {"repository": "backups"}},
+        "credentials": {"secretRef": {"name": "search-admin"}},
+        "backup": {"retention": {"keepLast": 9}}
+    });
+    world.looks(8).await;
+    assert_eq!(world.there(), (2..=10).collect::<Vec<_>>());
+    assert_eq!(world.status().deleted[0].run, "shop-1");
+    let told = world.state().told.clone();
+    let sha256 = &world.status().deleted[0].id;
+    assert_eq!(
+        told,
+        [
+            "worker".to_owned(),
+            "prune-snapshots".to_owned(),
+            "--url=https://search:9200".to_owned(),
+            "--tls=VerifyFull".to_owned(),
+            "--credentials=/credentials".to_owned(),
+            "--target=tas".to_owned(),
+            format!("--delete={sha256}/p/1/shop/1/tas-1"),
+            "--index=documents*".to_owned(),
+        ]
+    );
 }

@@ -46,12 +46,20 @@ fn bundle() -> Vec<Script> {
 
 impl Ruined {
     pub(crate) async fn new(product: Product, names: Names, peers: bool) -> Self {
+        Self::of(product, names, peers, "a*").await
+    }
+
+    /// Of a target whose indices are like `pattern`.
+    async fn of(product: Product, names: Names, peers: bool, pattern: &str) -> Self {
         let bed = Bed::of(product).await;
         let folder = tempfile::tempdir().expect("a folder");
         let mut connection = lay_out(&bed, product, &folder);
         let mut settings = bed.settings();
-        settings.indices = vec!["a*".to_owned()];
+        settings.indices = vec![pattern.to_owned()];
+        connection.index = vec![pattern.to_owned()];
         settings.names = names;
+        // A machine that is busy answers late, and a cut is seen at once whatever this is.
+        settings.request_timeout = Duration::from_secs(15);
         settings.repository = Some("backups".to_owned());
         if peers {
             settings.histories =
@@ -60,7 +68,7 @@ impl Ruined {
         }
         bed.put(
             "/a1",
-            "{\"settings\":{\"number_of_replicas\":0,\"refresh_interval\":\"5s\",\"analysis\":{\"analyzer\":{\"x\":{\"type\":\"custom\",\"tokenizer\":\"keyword\"}}}},\
+            "{\"settings\":{\"number_of_replicas\":0,\"refresh_interval\":\"5s\",\"analysis\":{\"analyzer\":{\"x\":{\"type\":\"custom\",\"tokenizer\":\"standard\"}}}},\
              \"mappings\":{\"dynamic\":\"strict\",\"properties\":{\"n\":{\"type\":\"long\"},\"t\":{\"type\":\"text\",\"analyzer\":\"x\"}}},\
              \"aliases\":{\"live\":{\"is_write_index\":true},\"few\":{\"filter\":{\"term\":{\"n\":1}},\"routing\":\"1\"}}}",
         );
@@ -285,4 +293,23 @@ async fn what_came_back_by_alias_is_backed_up_and_put_back_again() {
     until_put(&engine, &fence, &stamp).await;
     assert_eq!(ruined.beside("a"), ["a1-wb-9", "a2-wb-9", "a3-wb-9"], "names do not grow");
     assert_eq!((ruined.bed.count("a1"), ruined.bed.count("wb-broken-9-a1-wb-7")), (31, 30));
+}
+
+/// The target is whatever is behind an alias, which a script has moved to an index that it made.
+#[tokio::test]
+async fn a_target_behind_an_alias_that_was_moved() {
+    for names in [Names::Concrete, Names::Alias] {
+        let ruined = Ruined::of(Product::OpenSearch, names, false, "live").await;
+        let engine = ruined.engine();
+        assert_eq!(ruined.job(&ruined.connection).await.expect("restored"), (1, 31));
+        until_put(&engine, &ruined.fence(), &ruined.stamp()).await;
+        assert_eq!(engine.proof().await.expect("a proof"), ruined.proof);
+        assert_eq!((ruined.bed.count("a1"), ruined.bed.count("live")), (31, 31));
+        assert_eq!(ruined.bed.get("/a1/_doc/2")["_source"]["n"], 2);
+        assert_eq!(ruined.beside("wb-"), ["wb-broken-7-a-new", "wb-broken-7-a1"]);
+        assert!(
+            ruined.bed.has("/a3") && !ruined.bed.has("/a-new"),
+            "what is not the target's is not touched"
+        );
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::time::Instant;
 
 use super::client::Client;
-use super::fence::{ID, Row, Watched};
+use super::fence::{ID, Row, Watched, admit};
 use super::lease::Held;
 use super::session::SearchSession;
 use super::settings::{Kept, Settings};
@@ -31,6 +31,7 @@ pub(super) async fn enter(
     client.healthy().await?;
     refuse_foreign(&client).await?;
     client.make_index().await?;
+    refuse_half_restored(&client, fence).await?;
     let holder = format!(
         "{}/{}/{:016x}/{}",
         fence.run_uid,
@@ -60,6 +61,14 @@ pub(super) async fn enter(
     }
 }
 
+/// Before anything is taken, so that a refusal leaves the claim as it is. While another run holds it, that is what is said.
+async fn refuse_half_restored(client: &Client, fence: &Fence) -> Result<(), EngineError> {
+    if let Some((_, row)) = client.fence().await? {
+        admit(&client.settings.at(), &row, fence)?;
+    }
+    client.refuse_half_restored(&fence.run_uid).await
+}
+
 async fn inside(
     client: &Client,
     fence: &Fence,
@@ -67,7 +76,6 @@ async fn inside(
     held: &Held,
 ) -> Result<super::record::Record, EngineError> {
     older(client, fence).await?;
-    client.refuse_half_restored(&fence.run_uid).await?;
     if let Some((_, index)) = client.settings.evolution() {
         client.lock_peer(index, owner).await?;
     }

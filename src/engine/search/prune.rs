@@ -49,14 +49,18 @@ impl Search {
             return refused(format!("{name} is no name that Whimbrel gives a snapshot"));
         }
         let client = self.client().await?;
+        // Asked for by itself: some servers answer for a snapshot in a repository that is gone as if there were none.
+        let kept =
+            client.read(&format!("/_snapshot/{repository}")).await.map_err(|missed| client.error(missed))?;
+        if kept.status == 404 {
+            return refused(format!("the cluster has no snapshot repository {repository} any more"));
+        }
+        client.expect(Ok(kept))?;
         let at = format!("/_snapshot/{path}");
         let found = client.read(&at).await.map_err(|missed| client.error(missed))?;
         match found.code().as_str() {
             _ if found.is_success() => {}
             "snapshot_missing_exception" => return Ok(SnapshotGone::Absent),
-            "repository_missing_exception" => {
-                return refused(format!("the cluster has no snapshot repository {repository} any more"));
-            }
             _ => return Err(client.said(&found)),
         }
         if let Some(why) = other_than(&found, of, sha256) {

@@ -58,6 +58,14 @@ impl Settings {
         if self.indices.is_empty() { "*,-.*".to_owned() } else { self.indices.join(",") }
     }
 
+    /// Whether an index belongs to the target by its own name, and not by an alias that somebody gave it.
+    pub(super) fn covers(&self, index: &str) -> bool {
+        self.indices().split(',').fold(false, |covered, pattern| match pattern.strip_prefix('-') {
+            Some(without) => covered && !is_like(without, index),
+            None => covered || is_like(pattern, index),
+        })
+    }
+
     /// The index in which elasticsearch-evolution keeps a history of ours, if it does.
     pub(super) fn evolution(&self) -> Option<(&History, &str)> {
         self.histories.iter().find_map(|history| match &history.kept {
@@ -65,6 +73,14 @@ impl Settings {
             Kept::Own => None,
         })
     }
+}
+
+/// Whether a name is like a pattern, in which `*` stands for anything.
+fn is_like(pattern: &str, name: &str) -> bool {
+    let Some((before, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(name) = name.strip_prefix(before) else { return false };
+    let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
+    ends.into_iter().any(|at| is_like(rest, &name[at..]))
 }
 
 /// How services name the indices that they use.
@@ -144,6 +160,22 @@ impl fmt::Debug for Login {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_and_patterns() {
+        for (pattern, name, like) in [
+            ("a*", "a1", true),
+            ("a*", "a", true),
+            ("a*", "ba", false),
+            ("*-v1", "documents-v1", true),
+            ("d*s-*1", "documents-v1", true),
+            ("d*s-*1", "documents-v2", false),
+            ("a", "a1", false),
+            ("*", "ä", true),
+        ] {
+            assert_eq!(is_like(pattern, name), like, "{pattern} {name}");
+        }
+    }
 
     #[test]
     fn a_login_is_a_header_and_never_printed() {

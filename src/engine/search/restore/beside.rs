@@ -84,7 +84,9 @@ impl Search {
                 beside.path
             )));
         };
-        let note = client.prove_copies(beside, &before, &noted, saved).await?;
+        let mut note = client.prove_copies(beside, &before, &noted, saved).await?;
+        let taken = found.at("/snapshots/0/start_time_in_millis").and_then(Value::as_i64);
+        note.taken = taken.unwrap_or(i64::MAX);
         client.finish_copies(over, &note).await?;
         Ok(counted(&note))
     }

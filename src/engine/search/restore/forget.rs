@@ -1,7 +1,7 @@
 //! Drops what an earlier run has left beside its indices: later, when nobody wants to look at it any more.
 
 use super::names::{ASIDE, COPY, aside, copy};
-use super::note::{Note, Step};
+use super::note::Note;
 use crate::engine::search::client::Client;
 use crate::engine::{EngineError, Fence};
 
@@ -18,7 +18,7 @@ pub(in crate::engine::search) async fn drop_aside(
         let Some(name) = there.keys().next() else { return Ok(Vec::new()) };
         return refuse(format!("index {name} is not dropped: no note says that it is this run's"));
     };
-    if note.step > Step::Copied && note.step < Step::Done {
+    if note.is_half_done() {
         return refuse(format!(
             "nothing is dropped: run {run} did not end putting snapshot {} back, and what it kept is needed",
             note.path

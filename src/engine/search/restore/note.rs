@@ -28,7 +28,9 @@ pub(super) enum Step {
     Kept,
     /// The copies are in their place. The histories are being put back.
     Placed,
-    /// Everything is as the stamp says.
+    /// Everything is as the stamp says. The copies are not needed any more.
+    Proven,
+    /// The copies are taken away.
     Done,
 }
 
@@ -43,6 +45,8 @@ pub(super) struct Note {
     /// `<repository>/<snapshot>` and what identifies it.
     pub(super) path: String,
     pub(super) sha256: String,
+    /// When the snapshot was begun, in milliseconds since 1970 of the server's clock.
+    pub(super) taken: i64,
     pub(super) step: Step,
     /// By the name of the index in the snapshot.
     pub(super) copies: BTreeMap<String, Copied>,
@@ -94,6 +98,7 @@ impl Note {
             token,
             path: path.to_owned(),
             sha256: sha256.to_owned(),
+            taken: i64::MAX,
             step: Step::Copied,
             copies: BTreeMap::new(),
             histories: BTreeMap::new(),
@@ -102,9 +107,9 @@ impl Note {
         }
     }
 
-    /// Between the first change of the target and the last.
-    fn is_half_done(&self) -> bool {
-        self.step > Step::Copied && self.step < Step::Done
+    /// Between the first change of the target and the proof that it is whole.
+    pub(super) fn is_half_done(&self) -> bool {
+        self.step > Step::Copied && self.step < Step::Proven
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::names::{aside, base, copy, standin};
 use super::note::{Copied, Note};
-use super::seen::All;
+use super::seen::{All, Seen};
 use super::swap::{Swap, in_the_way};
 use crate::engine::EngineError;
 use crate::engine::search::settings::Names;
@@ -133,7 +133,7 @@ impl Swap<'_> {
             }
             None => {
                 let source = self.client.seen(&from).await?;
-                let settings = source.get(&from).map(super::seen::Seen::copies).unwrap_or_default();
+                let settings = source.get(&from).map(Seen::copies).unwrap_or_default();
                 let aliases = match self.names() {
                     Names::Concrete => json!(copied.aliases),
                     Names::Alias => json!({}),
@@ -150,8 +150,7 @@ impl Swap<'_> {
                 copied.documents
             ));
         }
-        if !copied.blocked && self.client.seen(&to).await?.get(&to).is_some_and(super::seen::Seen::is_blocked)
-        {
+        if !copied.blocked && self.client.seen(&to).await?.get(&to).is_some_and(Seen::is_blocked) {
             self.set("open a restored index", &to, json!({"index.blocks.write": null})).await?;
         }
         Ok(())
@@ -159,7 +158,7 @@ impl Swap<'_> {
 
     /// The server does all of it or nothing; said twice it is the same.
     async fn exchange(&self) -> Result<(), EngineError> {
-        let there = self.client.of_target().await?;
+        let there = self.going().await?;
         let actions = exchange(&self.note, &there);
         if actions.is_empty() {
             return Ok(());
@@ -171,7 +170,6 @@ impl Swap<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::note::Aside;
-    use super::super::seen::Seen;
     use super::*;
 
     #[test]

@@ -13,6 +13,8 @@ pub(in crate::engine::search) struct Seen {
     pub(super) uuid: String,
     pub(super) is_open: bool,
     pub(super) is_system: bool,
+    /// When it was made, in milliseconds since 1970 of the server's clock.
+    pub(super) made: i64,
     pub(super) aliases: Vec<String>,
     /// What is below `index` of its settings.
     pub(super) settings: Value,
@@ -109,6 +111,7 @@ fn seen(found: &Value) -> Seen {
     let aliases = found["aliases"].as_array().into_iter().flatten();
     Seen {
         uuid: settings["uuid"].as_str().unwrap_or_default().to_owned(),
+        made: settings["creation_date"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default(),
         is_open: found["state"] == "open",
         is_system: found["system"] == true,
         aliases: aliases.filter_map(Value::as_str).map(str::to_owned).collect(),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::names::{ASIDE, aside, copy};
 use super::note::{Aside, Note, Step};
+use super::seen::{All, Seen};
 use crate::engine::search::client::Client;
 use crate::engine::search::enter::enter;
 use crate::engine::search::fence::Watched;
@@ -77,6 +78,9 @@ impl<'a> Swap<'a> {
         if self.note.step == Step::Placed {
             self.bring_histories_back().await?;
             self.client.refuse_other_target(self.stamp).await?;
+            self.note_step(Step::Proven).await?;
+        }
+        if self.note.step == Step::Proven {
             self.take_copies_away().await?;
             self.note_step(Step::Done).await?;
         }
@@ -158,6 +162,17 @@ impl<'a> Swap<'a> {
         Ok(answer.at("/_all/primaries/docs/count").and_then(Value::as_u64).filter(|_| whole))
     }
 
+    /// What is there of what goes: the target's indices, and those that an alias made the target's when the snapshot was taken.
+    pub(super) async fn going(&self) -> Result<All, EngineError> {
+        let mut all = self.client.of_target().await?;
+        for index in self.note.copies.keys().chain(self.note.aside.keys()) {
+            if !all.contains_key(index) {
+                all.extend(self.client.seen(index).await?.remove_entry(index));
+            }
+        }
+        Ok(all)
+    }
+
     /// Whether the exchange may begin at all; then the note says what goes aside.
     async fn judge(&mut self) -> Result<(), EngineError> {
         let operations = self.client.operations().await?;
@@ -181,9 +196,20 @@ impl<'a> Swap<'a> {
             }
         }
         self.client.refuse_other_copies(&self.note, self.stamp).await?;
-        let there = self.client.of_target().await?;
+        let there = self.going().await?;
         if let Some(obstacle) = there.iter().find_map(|(name, seen)| seen.obstacle(name)) {
             return self.refuse(obstacle);
+        }
+        // It was there before, and no snapshot of ours has it: what is exchanged for nothing would be somebody else's.
+        let strange = |(name, seen): &(&String, &Seen)| {
+            !self.note.copies.contains_key(*name)
+                && !self.client.settings.covers(name)
+                && seen.made <= self.note.taken
+        };
+        if let Some((name, _)) = there.iter().find(strange) {
+            return self.refuse(format!(
+                "index {name} belongs to it only by an alias that came after its snapshot: take the alias off, then retry"
+            ));
         }
         if let Some(taken) = self.taken(&there).await? {
             return self.refuse(taken);
@@ -199,7 +225,7 @@ impl<'a> Swap<'a> {
     /// Closes to writes what is there, clones it, and counts both.
     async fn keep(&mut self) -> Result<(), EngineError> {
         let note = self.note.clone();
-        let there = self.client.of_target().await?;
+        let there = self.going().await?;
         for (index, aside) in &note.aside {
             match there.get(index).filter(|seen| seen.uuid == aside.uuid) {
                 Some(seen) if seen.is_blocked() => {}

@@ -43,6 +43,11 @@ demo-search: | target ## A search server on a real cluster: a reindex behind an 
 	$(call say,demo-search: a cluster with an OpenSearch, and three acts)
 	@examples/search/run
 
+.PHONY: demo-platform
+demo-platform: | target ## One plan over PostgreSQL, Neo4j and OpenSearch: five stages, undone and restored from the last one
+	$(call say,demo-platform: a cluster with three database servers, and three acts)
+	@examples/platform/run
+
 .PHONY: up
 up: ## Bring the cluster up and print its kubeconfig
 	$(call say,up: a real Kubernetes from package registries)
@@ -153,6 +158,8 @@ test-e2e: | target ## The acts of the examples on a fresh cluster, from `helm in
 	@testbed/testbed down; examples/demo/run --check
 	$(call say,test-e2e: the acts on a search server)
 	@examples/search/run
+	$(call say,test-e2e: the acts on three engines at once)
+	@examples/platform/run --check
 
 .PHONY: sim
 sim: | target ## 100,000 seeds

@@ -154,7 +154,7 @@ fn step_line(step: &StepStatus) -> Line {
 }
 
 /// Sorts of ops that no step stands for, in the order in which a run meets them.
-const BEFORE: [&str; 10] = [
+const BEFORE: [&str; 12] = [
     "preflight",
     "trial",
     "approval",
@@ -163,7 +163,9 @@ const BEFORE: [&str; 10] = [
     "freeze",
     "quiesce",
     "prove-quiet",
+    "stop-server",
     "backup",
+    "start-server",
     "verify-backup",
 ];
 const AFTER: [&str; 4] = ["mark-writes", "give-back", "verify-final", "release"];

@@ -54,20 +54,20 @@ live_tree() { if [[ ${mode:-check} == show && -t 1 ]]; then "$whimbrel" status -
 # A person reads what an act came to before the next one begins.
 next_act() { if [[ ${mode:-check} == show && -t 0 ]]; then read -r -p $'\nEnter for the next act '; fi; }
 
-# apply FILE: applies a plan, shows it live until its run has ended.
+# apply FILE: applies a plan, shows it live until its run has ended. `patience` is how often it looks, twice a second; 5 minutes.
 apply() {
   local generation
   kube apply --filename "$here/$1" >/dev/null
   live_tree
   generation=$(ours get mplan "$plan" --output jsonpath='{.metadata.generation}')
-  for _ in $(seq 600); do
+  for _ in $(seq "${patience:-600}"); do
     if [[ $(ours get mplan "$plan" --output jsonpath='{.status.observedGeneration}/{.status.conditions[?(@.type=="Finished")].status}') == "$generation/True" ]]; then
       ours get mplan "$plan"
       return
     fi
     sleep 0.5
   done
-  fail "$1: the plan did not end in 5 minutes"
+  fail "$1: the plan did not end in time"
 }
 
 # ended REASON: how the newest run ended, by the plan's conditions.

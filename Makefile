@@ -152,6 +152,11 @@ crash: | target ## Every fault point of the demo's acts but the fourth: hours, g
 	$(call say,crash: every fault point)
 	@if git diff --quiet HEAD; then export WHIMBREL_CRASH_DONE=$(CURDIR)/target/crash-$$(git rev-parse HEAD); fi; $(CRASH)
 
+.PHONY: crash-platform
+crash-platform: | target ## The acts on three engines with an operator that is killed in each op that touches a database
+	$(call say,crash-platform: an operator that is killed in each op)
+	@testbed/testbed down; examples/platform/run --kill
+
 .PHONY: test-e2e
 test-e2e: | target ## The acts of the examples on a fresh cluster, from `helm install` to the last byte
 	$(call say,test-e2e: the acts on a real cluster)

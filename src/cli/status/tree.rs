@@ -199,7 +199,8 @@ fn ops(record: &MigrationRunStatus, status: &MigrationPlanStatus, title: &str, s
 fn way(record: &MigrationRunStatus, prefix: &str, title: &str) -> Vec<Line> {
     let mut ops: Vec<(&str, &OpRecord)> =
         record.ops.iter().filter_map(|(id, op)| id.strip_prefix(prefix).map(|id| (id, op))).collect();
-    ops.sort_by_key(|(_, op)| op.started_at.as_ref().map(|at| at.0));
+    // An op that was over sooner came first, where both began in one second.
+    ops.sort_by_key(|(_, op)| [&op.started_at, &op.finished_at].map(|at| at.as_ref().map(|at| at.0)));
     let none = MigrationPlanStatus::default();
     headed(title, ops.into_iter().map(|(id, op)| op_line(id, op, &none)).collect())
 }

@@ -43,6 +43,11 @@ demo-search: | target ## A search server on a real cluster: a reindex behind an 
 	$(call say,demo-search: a cluster with an OpenSearch, and three acts)
 	@examples/search/run
 
+.PHONY: demo-platform
+demo-platform: | target ## One plan over PostgreSQL, Neo4j and OpenSearch: five stages, undone and restored from the last one
+	$(call say,demo-platform: a cluster with three database servers, and three acts)
+	@examples/platform/run
+
 .PHONY: up
 up: ## Bring the cluster up and print its kubeconfig
 	$(call say,up: a real Kubernetes from package registries)
@@ -147,12 +152,19 @@ crash: | target ## Every fault point of the demo's acts but the fourth: hours, g
 	$(call say,crash: every fault point)
 	@if git diff --quiet HEAD; then export WHIMBREL_CRASH_DONE=$(CURDIR)/target/crash-$$(git rev-parse HEAD); fi; $(CRASH)
 
+.PHONY: crash-platform
+crash-platform: | target ## The acts on three engines with an operator that is killed in each op that touches a database
+	$(call say,crash-platform: an operator that is killed in each op)
+	@testbed/testbed down; examples/platform/run --kill
+
 .PHONY: test-e2e
 test-e2e: | target ## The acts of the examples on a fresh cluster, from `helm install` to the last byte
 	$(call say,test-e2e: the acts on a real cluster)
 	@testbed/testbed down; examples/demo/run --check
 	$(call say,test-e2e: the acts on a search server)
 	@examples/search/run
+	$(call say,test-e2e: the acts on three engines at once)
+	@examples/platform/run --check
 
 .PHONY: sim
 sim: | target ## 100,000 seeds

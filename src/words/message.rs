@@ -7,6 +7,7 @@ use super::view::View;
 use crate::api::Outcome;
 use crate::api::bounds::{MESSAGE, cut};
 use crate::api::plan::{Failure, Opening};
+use crate::api::run::WayBack;
 use crate::program::{DATA_LOSS, Gate, Kind, Op, ROLLBACK};
 use crate::run::{Doing, Waiting};
 use jiff::Timestamp;
@@ -144,7 +145,7 @@ fn ended(view: &View<'_>, outcome: Outcome) -> String {
     match outcome {
         Outcome::Succeeded => succeeded(view),
         Outcome::RolledBack => {
-            format!("rolled back, {}: {}. {}{}", all_back(view), cause(view), restored(view), again())
+            format!("rolled back, {}: {}. {}{}", all_back(view), cause(view), brought_back(view), again())
         }
         Outcome::Aborted => {
             format!("ended before anything was changed, {}: {}. {}", all_back(view), cause(view), again())
@@ -154,16 +155,22 @@ fn ended(view: &View<'_>, outcome: Outcome) -> String {
     }
 }
 
-/// Which databases came from their backups, and where what was there before is kept.
-fn restored(view: &View<'_>) -> String {
-    let each = view.record().restores.iter();
-    each.map(|restore| {
+/// How each database came back: by undo scripts, or from its backup, and where what was there before is kept.
+fn brought_back(view: &View<'_>) -> String {
+    let record = view.record();
+    let undone = record.ways_back.iter().filter(|(_, way)| **way == WayBack::Undo);
+    let undone: Vec<&str> = undone.map(|(target, _)| target.as_str()).collect();
+    let undone = match undone.as_slice() {
+        [] => String::new(),
+        names => format!("Undo scripts brought back {}. ", names.join(", ")),
+    };
+    let restored = record.restores.iter().map(|restore| {
         format!(
             "{} was restored from its backup; the database that was there is kept as {}. ",
             restore.target, restore.aside
         )
-    })
-    .collect()
+    });
+    std::iter::once(undone).chain(restored).collect()
 }
 
 fn all_back(view: &View<'_>) -> String {

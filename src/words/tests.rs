@@ -3,7 +3,7 @@
 use super::fixture::{Story, at, broken_script, data_loss, failure, lock, plan, run};
 use super::*;
 use crate::api::plan::{Failure, MigrationPlanStatus, Opening, StepState, WorkloadState};
-use crate::api::run::RestoreRecord;
+use crate::api::run::{RestoreRecord, WayBack};
 use crate::api::target::VerificationLevel;
 use crate::api::{ConditionType, Outcome, Phase, Reason, Time, condition};
 use crate::program::Gate;
@@ -333,6 +333,23 @@ fn a_restored_database_says_so_and_where_the_other_one_is() {
     assert_eq!(says(&said, &[ConditionType::RolledBack]), ["RolledBack=True/RestoredFromBackup"]);
     let kept = "tas was restored from its backup; the database that was there is kept as wb_1f2e3d4c_r7. ";
     assert!(said.message.contains(kept), "{}", said.message);
+}
+
+#[test]
+fn several_engines_say_each_how_it_came_back() {
+    let mut back = broken_script().back_to("").ended(Outcome::RolledBack);
+    let ways = [("tas", WayBack::Restore), ("orders", WayBack::Undo), ("catalogue", WayBack::Undo)];
+    back.report.record.ways_back = ways.map(|(target, way)| (target.to_owned(), way)).into();
+    back.report.record.restores = vec![RestoreRecord {
+        target: "tas".into(),
+        aside: "wb_1f2e3d4c_r7".into(),
+        replaced: "7/1".into(),
+        identity: "7/2".into(),
+        at: Time(at("02:20:00")),
+    }];
+    let each = ". Undo scripts brought back catalogue, orders. tas was restored from its backup; the database that was there is kept as wb_1f2e3d4c_r7. Mend the script";
+    let said = status(&back).message;
+    assert!(said.contains(each), "{said}");
 }
 
 #[test]

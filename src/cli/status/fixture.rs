@@ -80,7 +80,9 @@ pub(super) fn migrating() -> (MigrationPlan, MigrationRun) {
             "claim": op("Done", "02:10:01"),
             "quiesce/deployment.aether.backend": op("Done", "02:12:00"),
             "quiesce/deployment.aether.worker": op("Done", "02:12:00"),
+            "stop-server/statefulset.aether.graph": op("Done", "02:12:05"),
             "backup/tas": op("Done", "02:12:10"),
+            "start-server/statefulset.aether.graph": op("Done", "02:12:40"),
             "apply/entities": op("Intent", "02:13:00"),
         },
     }));

@@ -154,7 +154,7 @@ fn step_line(step: &StepStatus) -> Line {
 }
 
 /// Sorts of ops that no step stands for, in the order in which a run meets them.
-const BEFORE: [&str; 10] = [
+const BEFORE: [&str; 12] = [
     "preflight",
     "trial",
     "approval",
@@ -163,7 +163,9 @@ const BEFORE: [&str; 10] = [
     "freeze",
     "quiesce",
     "prove-quiet",
+    "stop-server",
     "backup",
+    "start-server",
     "verify-backup",
 ];
 const AFTER: [&str; 4] = ["mark-writes", "give-back", "verify-final", "release"];
@@ -197,7 +199,8 @@ fn ops(record: &MigrationRunStatus, status: &MigrationPlanStatus, title: &str, s
 fn way(record: &MigrationRunStatus, prefix: &str, title: &str) -> Vec<Line> {
     let mut ops: Vec<(&str, &OpRecord)> =
         record.ops.iter().filter_map(|(id, op)| id.strip_prefix(prefix).map(|id| (id, op))).collect();
-    ops.sort_by_key(|(_, op)| op.started_at.as_ref().map(|at| at.0));
+    // An op that was over sooner came first, where both began in one second.
+    ops.sort_by_key(|(_, op)| [&op.started_at, &op.finished_at].map(|at| at.as_ref().map(|at| at.0)));
     let none = MigrationPlanStatus::default();
     headed(title, ops.into_iter().map(|(id, op)| op_line(id, op, &none)).collect())
 }

@@ -485,7 +485,6 @@ async fn of_a_search_cluster_it_is_the_cluster_that_deletes() {
     assert_eq!(
         told,
         [
-            "worker".to_owned(),
             "prune-snapshots".to_owned(),
             "--url=https://search:9200".to_owned(),
             "--tls=VerifyFull".to_owned(),

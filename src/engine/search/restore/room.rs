@@ -71,7 +71,7 @@ fn reserve(low: &str, total: u64) -> u64 {
     });
     if let Some(Ok(used)) = used {
         // Sizes of disks are far below what an f64 counts exactly.
-        return (total as f64 * (1.0 - used.clamp(0.0, 1.0))) as u64;
+        return (total as f64 * (1.0 - used.clamp(0.0, 1.0))).round() as u64;
     }
     let text = low.to_ascii_lowercase();
     let digits = text.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();

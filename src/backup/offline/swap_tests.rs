@@ -1,3 +1,5 @@
+//! A volume after each step of a swap, and the same swap said again.
+
 use super::*;
 use std::collections::BTreeMap;
 

@@ -1,3 +1,5 @@
+//! The swap on plain files: from every rename on, what is in the way, what may be deleted.
+
 use super::*;
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 //! One numbered point at every boundary between this program and what it changes: each write to the API server, each
-//! message that changes a database.
+//! message that changes a database, each rename of a store.
 //!
 //! Built with the feature `fault-points`, the environment can have the process die before or after point n, or lose the
 //! answer to it (`told.rs`); `make crash` visits them all. Without the feature a point is nothing.

@@ -116,8 +116,13 @@ impl Private {
             let _ = self.child.wait().await;
             return Err(OfflineError::PrivateServer { what: "does not stop", said }.into());
         };
-        ended.map_err(BackupError::file(&self.log))?;
-        Ok(())
+        let status = ended.map_err(BackupError::file(&self.log))?;
+        if status.success() {
+            return Ok(());
+        }
+        // It ended by itself, or was killed: nobody may believe that its store is whole.
+        let said = format!("it ended with {status}: {}", self.said());
+        Err(OfflineError::PrivateServer { what: "did not stop cleanly", said }.into())
     }
 
     fn signal(&self, signal: Signal) {

@@ -1,4 +1,4 @@
-//! A volume after each step of a swap, and the same swap said again.
+//! The swap on plain files: from every rename on, what is in the way, what may be deleted.
 
 use super::*;
 use std::collections::BTreeMap;

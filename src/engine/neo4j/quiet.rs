@@ -63,8 +63,17 @@ pub(super) async fn foreign(
         backend_type: Some("transaction without a connection".to_owned()),
         since: text(row.get(6)).parse().ok(),
     });
-    let all = of_connections.chain(of_transactions).filter(|session| !session.application.starts_with(&ours));
+    let all = of_connections.chain(of_transactions);
+    let all = all.filter(|session| !session.application.starts_with(&ours) && !is_probe(session));
     Ok(not_ignored(&settings.quiet_ignore, all))
+}
+
+/// A kubelet's look at a port for HTTP comes and goes by itself, and never logs in, so that it can't write. What has logged in
+/// counts, whatever it calls itself.
+fn is_probe(session: &ForeignSession) -> bool {
+    let nobody = session.user.as_deref().is_none_or(str::is_empty);
+    let http = session.backend_type.as_deref().is_some_and(|kind| kind.starts_with("http"));
+    nobody && http && session.application.starts_with("kube-probe/")
 }
 
 /// The number in `bolt-12`.
@@ -90,4 +99,26 @@ pub(super) async fn provable(
         "user {user} can't see the connections of others, so silence can't be proven. \
          An administrator must run: GRANT ROLE admin TO `{user}`"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubelets_look_is_nobody_and_who_has_logged_in_is_somebody() {
+        let session = |user: &str, application: &str, kind: &str| ForeignSession {
+            pid: 1,
+            user: Some(user.to_owned()),
+            application: application.to_owned(),
+            address: None,
+            state: None,
+            backend_type: Some(format!("{kind} connection")),
+            since: None,
+        };
+        assert!(is_probe(&session("", "kube-probe/1.35", "http")));
+        assert!(!is_probe(&session("neo4j", "kube-probe/1.35", "http")));
+        assert!(!is_probe(&session("", "kube-probe/1.35", "bolt")));
+        assert!(!is_probe(&session("", "curl/8", "http")));
+    }
 }

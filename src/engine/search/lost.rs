@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::client::{Client, Missed};
 use super::record::Sent;
-use super::task::{Task, found};
+use super::task::{Task, found, was_ended};
 use super::{aliases, verdict};
 use crate::script::http::{Class, Expected, Probe, Request};
 
@@ -66,9 +66,7 @@ impl Client {
         Ok(match task {
             Task::Running(id) => Fate::Running(Some(id)),
             // Ended on request, ours or a person's, while nobody waited for it: what it did is passed over.
-            Task::Ended(answer) if again && sent.tries < TRIES && answer.at("/canceled").is_some() => {
-                Fate::Again
-            }
+            Task::Ended(answer) if again && sent.tries < TRIES && was_ended(&answer) => Fate::Again,
             Task::Ended(answer) => Fate::Ended(Box::new(found(&answer, known))),
             Task::Absent if again && sent.tries < TRIES => Fate::Again,
             Task::Absent => Fate::Unknown(format!(

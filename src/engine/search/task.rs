@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::client::{Client, Missed};
-use super::verdict::{Known, Refused, Verdict, by_query};
+use super::verdict::{CANCELED, Known, Refused, Verdict, by_query};
 
 /// What a server knows of a task.
 pub(super) enum Task {
@@ -104,15 +104,54 @@ fn result(body: &Value) -> Answer {
     }
 }
 
+/// Whether somebody ended the task. It says so itself, or the search that it was in the middle of says it, however deep below
+/// "all shards failed".
+pub(super) fn was_ended(answer: &Answer) -> bool {
+    fn says(value: &Value) -> bool {
+        match value {
+            Value::Object(fields) => {
+                fields.get("type").and_then(Value::as_str) == Some("task_cancelled_exception")
+                    || fields.values().any(says)
+            }
+            Value::Array(all) => all.iter().any(says),
+            _ => false,
+        }
+    }
+    answer.at("/canceled").is_some() || answer.at("/error").is_some_and(says)
+}
+
 /// What the end of a task means.
 pub(super) fn found(answer: &Answer, known: Known) -> Verdict {
     if answer.is_success() {
         return by_query(answer, known);
     }
     Verdict::Refused(Refused {
-        code: answer.code(),
+        code: if was_ended(answer) { CANCELED.to_owned() } else { answer.code() },
         message: answer.message(known.full),
         hint: None,
         in_part: true,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_was_ended_says_so_itself_or_by_its_search() {
+        let ended = |body: Value| was_ended(&result(&body));
+        assert!(ended(json!({"response": {"canceled": "by user request", "created": 3}})));
+        let shard = json!({"type": "task_cancelled_exception", "reason": "cancelled task with reason: by user request"});
+        let all = json!({"type": "search_phase_execution_exception", "reason": "all shards failed", "failed_shards": [{"shard": 0, "reason": shard}]});
+        assert!(ended(json!({"error": all})));
+        let other = json!({"type": "search_phase_execution_exception", "failed_shards": [{"reason": {"type": "circuit_breaking_exception"}}]});
+        assert!(!ended(json!({"error": other})));
+        assert!(!ended(json!({"response": {"created": 3}})));
+        let known = Known::default();
+        let refused = found(&result(&json!({"error": all})), known);
+        assert!(
+            matches!(refused, Verdict::Refused(Refused { ref code, .. }) if code == CANCELED),
+            "{refused:?}"
+        );
+    }
 }

@@ -25,7 +25,7 @@ WITH_CLUSTER = WHIMBREL_TEST_KUBECONFIG=$$($(CLUSTER_UP)); export WHIMBREL_TEST_
 LANES := $(shell echo "$(CURDIR) lanes" | sha256sum | cut -c1-8)
 WITH_LANES = export WHIMBREL_TESTBED_ID=$(LANES); $(WITH_CLUSTER); testbed/testbed image demo-app postgresql >/dev/null; \
   WHIMBREL_TEST_IMAGE=$$(testbed/testbed image whimbrel); export WHIMBREL_TEST_IMAGE
-CRASH = $(WITH_LANES); $(TEST) --test crash -- --nocapture
+CRASH = $(WITH_LANES); $(TEST) $(CRASH_PROFILE) --test crash -- --nocapture
 
 define say
 @printf '\n\033[1m== %s\033[0m\n' '$(1)'
@@ -148,6 +148,7 @@ test-crash: | target ## 30 fault points of the demo's acts, others for each comm
 	@export WHIMBREL_CRASH_SAMPLE=$${WHIMBREL_CRASH_SAMPLE:-30} WHIMBREL_CRASH_SEED=$$(git rev-parse HEAD); $(CRASH)
 
 .PHONY: crash
+crash: CRASH_PROFILE := --profile crash
 crash: | target ## Every fault point of the demo's acts but the fourth: hours, goes on where it was stopped; ONLY=act1,act2
 	$(call say,crash: every fault point)
 	@if git diff --quiet HEAD; then export WHIMBREL_CRASH_DONE=$(CURDIR)/target/crash-$$(git rev-parse HEAD); fi; $(CRASH)

@@ -5,7 +5,7 @@
 use super::{
     plan::{ImageOwner, Layout, MigrationPlanSpec, Step},
     reference::WorkloadRef,
-    target::{DatabaseTargetSpec, Engine, Execution, HistoryFormat, Neo4jMethod, VerificationLevel},
+    target::{DatabaseTargetSpec, Engine, Execution, HistoryFormat, Neo4jMethod},
 };
 use std::{collections::BTreeMap, fmt};
 
@@ -120,14 +120,6 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
             })
         },
         sentence: "only a history of another tool has a table of its own, and those are not built yet; remove it",
-    },
-    NotBuilt {
-        places: |target| {
-            let proven = target.neo4j.is_some() && target.backup.verification != VerificationLevel::None;
-            let stops = target.server.as_ref().is_some_and(|server| server.volume_claim.is_some());
-            when(proven && !stops, "spec.backup.verification")
-        },
-        sentence: "neo4j is backed up while its server is stopped: name spec.server with volumeClaim and dataPath; or say None, give every script an undo that keeps data, and take a dump by hand before the plan",
     },
     NotBuilt {
         places: |target| {

@@ -123,10 +123,6 @@ fn each_field_of_a_target_that_is_not_built_is_refused_by_one_sentence() {
     let engine = "this engine is not built yet; postgresql, neo4j, elasticsearch and opensearch are";
     for (yaml, expected) in [
         (
-            "neo4j: {uri: u}",
-            "spec.backup.verification: neo4j is backed up while its server is stopped: name spec.server with volumeClaim and dataPath; or say None, give every script an undo that keeps data, and take a dump by hand before the plan".into(),
-        ),
-        (
             "neo4j: {uri: u, backup: {method: Apoc}}\nbackup: {verification: None}",
             "spec.neo4j.backup.method: exports by APOC are not built yet; leave method out, and export by hand before the plan".into(),
         ),

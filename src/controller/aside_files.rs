@@ -6,6 +6,7 @@ use super::retention::{Seen, WITHIN, key, owner};
 use super::targets::Offline;
 use crate::api::target::AsideStatus;
 use crate::backup::{BackupJob, Kept, job_for_drop_put_aside};
+use crate::cluster::{SwapError, WriteError};
 use crate::job::{self, JobState};
 use kube::ResourceExt as _;
 use serde::Deserialize;
@@ -44,8 +45,11 @@ pub(super) async fn drop(
                 within: WITHIN,
             };
             let job = job_for_drop_put_aside(&input, &dumps::source(offline), &aside.run_uid, run);
-            job::create(&acting, &job).await.map_err(|error| error.to_string())?;
-            Ok(None)
+            match job::create(&acting, &job).await {
+                // With no answer it may be there: the next look tells.
+                Ok(_) | Err(SwapError::Write(WriteError::Lost(_))) => Ok(None),
+                Err(error) => Err(error.to_string()),
+            }
         }
         JobState::Pending { .. } | JobState::Running { .. } => Ok(None),
         JobState::Failed { why, .. } => Err(why),

@@ -51,7 +51,7 @@ make_minio_files() (
 start_minio() {
   local try port
   for try in {1..20}; do
-    port=$(minio_port)
+    port=$(free_port)
     MINIO_ROOT_USER=$MINIO_USER MINIO_ROOT_PASSWORD=$(<"$PLACE/password") MINIO_BROWSER=off MINIO_UPDATE=off \
       setsid "$1" server --certs-dir "$PLACE/certs" --address "127.0.0.1:$port" "$PLACE/data" \
       >"$PLACE/log" 2>&1 </dev/null &
@@ -64,18 +64,6 @@ start_minio() {
     grep -qi 'address already in use\|port is already' "$PLACE/log" || break
   done
   fail "MinIO did not start: $(tail -n 3 "$PLACE/log")"
-}
-
-# minio_port: a port of this host on which nothing listens, below those the kernel hands out by itself.
-minio_port() {
-  local port
-  while :; do
-    port=$((20000 + SRANDOM % 10000))
-    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-      echo "$port"
-      return
-    fi
-  done
 }
 
 # Until it is what it will be, the process has another name.

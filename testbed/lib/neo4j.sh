@@ -141,18 +141,6 @@ alive() {
   [[ -s $pid ]] && tr '\0' ' ' 2>/dev/null <"/proc/$(<"$pid")/cmdline" | grep -qF -- "--home-dir=$PLACE/$1 "
 } 2>/dev/null
 
-# free_port: a port of this host on which nothing listens, below those the kernel hands out by itself.
-free_port() {
-  local port
-  while :; do
-    port=$((20000 + SRANDOM % 10000))
-    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-      echo "$port"
-      return
-    fi
-  done
-}
-
 stop_servers() {
   local name
   for name in reader writer; do

@@ -84,13 +84,13 @@ fn a_graph_is_migrated_and_taken_back() {
     let before = rows(STATE);
     lane.apply(&surroundings(lane).to_string());
 
-    // No backup of it can be taken: that must be said.
+    // No backup of it is taken, since nobody says which server to stop: that must be said.
     lane.apply(&target(lane, json!({})).to_string());
     lane.apply(&plan(lane, "1").to_string());
-    wait(lane, READY, "NotBuilt");
+    wait(lane, READY, "GuardBlocked");
     assert_eq!(
         lane.get("mplan/graph", "{.status.message}"),
-        "target graph: spec.backup.verification: neo4j is backed up while its server is stopped: name spec.server with volumeClaim and dataPath; or say None, give every script an undo that keeps data, and take a dump by hand before the plan"
+        "step users: a backup of target graph shall reach Structure, and none of it is taken: name its server and volume (spec.server), or say backup.verification: None, in the target and the plan"
     );
     assert_eq!(rows(STATE), before);
 

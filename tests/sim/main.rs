@@ -7,6 +7,7 @@ mod cluster;
 mod database;
 mod faults;
 mod harness;
+mod offline;
 mod oracle;
 mod recheck;
 mod rollback;

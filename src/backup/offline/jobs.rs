@@ -6,7 +6,7 @@
 use crate::api::target::{HistoryFormat, HistorySpec, Neo4j};
 use crate::backup::{
     BackupToRestore, Level,
-    jobs::{BackupJob, RETRIES},
+    jobs::{BackupJob, RESULT_KEPT, RETRIES},
 };
 use crate::engine::{Fence, Stamp};
 use crate::job::{mount, scratch_volume};
@@ -132,7 +132,12 @@ pub fn job_for_drop_put_aside(
         ("run", run.to_string()),
     ]));
     let input = BackupJob { storage: crate::backup::Kept::Server, ..input.clone() };
-    input.finish(arguments, vec![source.volume()], vec![mount("server", SERVER, false)], false, 0, RETRIES)
+    let mounts = vec![mount("server", SERVER, false)];
+    let mut job = input.finish(arguments, vec![source.volume()], mounts, false, 0, RETRIES);
+    if let Some(spec) = &mut job.spec {
+        spec.ttl_seconds_after_finished = Some(RESULT_KEPT);
+    }
+    job
 }
 
 impl DumpSource<'_> {

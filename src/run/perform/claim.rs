@@ -146,6 +146,12 @@ impl<W: World> Driver<W> {
     pub(super) async fn release(&self, walk: &Walk, op: &Op) -> Facts {
         let mut failures = 0;
         for target in walk.program.targets.keys() {
+            // Who abandons a run whose restore failed finds the server as it is; the claim in its files is of a run that is
+            // over, and the sweeper's to free once the server answers.
+            if self.is_stopped(walk, op, target).await? {
+                tracing::warn!(target, "its server is stopped: the fence row keeps this run's claim");
+                continue;
+            }
             self.release_fence(walk, op, target, &mut failures).await?;
         }
         self.give_up_claims(walk).await?;

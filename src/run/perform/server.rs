@@ -1,8 +1,9 @@
 //! A database server that is stopped for what reads or writes its files, and started again.
 
 use super::super::driver::Driver;
-use super::super::seam::World;
+use super::super::seam::{Cluster, ClusterError, World};
 use super::super::walk::{Fact, Walk};
+use super::Stop;
 use super::call::{Facts, watermarks};
 use super::quiet::written_in_the_gap;
 use crate::engine::Claim;
@@ -29,6 +30,21 @@ impl<W: World> Driver<W> {
             facts.extend(self.answers_again(walk, op, target).await?);
         }
         Ok(facts)
+    }
+
+    /// Whether the server of a target was stopped by this run and is not back.
+    pub(super) async fn is_stopped(&self, walk: &Walk, op: &Op, target: &str) -> Result<bool, Stop> {
+        let server = walk.program.targets.get(target).and_then(|target| target.offline.as_ref());
+        let Some(server) = server else { return Ok(false) };
+        let mut failures = 0;
+        loop {
+            match self.world.cluster().workload(server).await {
+                Ok(seen) => return Ok(seen.replicas == 0),
+                Err(ClusterError::Gone(_)) => return Ok(true),
+                Err(_) if self.stopping() => return Err(Stop::Interrupted),
+                Err(error) => self.wait_out(op, error, &mut failures).await?,
+            }
+        }
     }
 
     /// What a server that is back says of one of its databases.

@@ -4,6 +4,7 @@ use super::{Kept, Level, Told};
 use crate::{
     api::{
         pod::Pod,
+        reference::FromKey,
         target::{Postgresql, Tls, TlsMode, VolumeClaim},
     },
     job::{JobKey, WorkerJob, mount, scratch_volume},
@@ -100,8 +101,12 @@ pub fn job_for_restore(input: &BackupJob<'_>, source: &BackupSource<'_>, backup:
 /// `database_bytes` what the backup says of the database's size. Its result is `{"verify": `[`super::Verified`]`}`.
 pub fn job_for_verify(input: &BackupJob<'_>, path: &str, level: Level, database_bytes: u64) -> Job {
     let mut arguments = vec!["verify".to_owned()];
-    let flags =
-        [("path", path.to_owned()), ("level", level.word().to_owned()), ("scratch", "/scratch".to_owned())];
+    let flags = [
+        ("path", path.to_owned()),
+        ("level", level.word().to_owned()),
+        ("scratch", "/scratch".to_owned()),
+        ("jobs", PARALLEL.to_string()),
+    ];
     arguments.extend(flags.map(|(name, value)| format!("--{name}={value}")));
     // Indexes are built while the log of the data is still there: twice the database.
     let room = if level == Level::Restored { 2 * database_bytes + SCRATCH_EXTRA } else { 0 };
@@ -154,6 +159,7 @@ impl BackupJob<'_> {
             ("private", "/private".to_owned()),
             ("application-name", source.application_name.to_owned()),
             ("epoch", self.key.epoch.to_string()),
+            ("jobs", PARALLEL.to_string()),
         ];
         let mut arguments = vec![work.to_owned()];
         arguments.extend(flags.iter().chain(more).map(|(name, value)| format!("--{name}={value}")));
@@ -165,7 +171,8 @@ impl BackupJob<'_> {
         self.build(arguments, volumes, mounts, read_only, 0, RETRIES)
     }
 
-    fn build(
+    /// What every worker of a backup is told: whose it is, and where.
+    pub(super) fn build(
         &self,
         mut arguments: Vec<String>,
         volumes: Vec<Volume>,
@@ -179,7 +186,6 @@ impl BackupJob<'_> {
             ("plan-uid", self.key.plan_uid.clone()),
             ("run", self.key.run.to_string()),
             ("target", self.key.target.clone()),
-            ("jobs", PARALLEL.to_string()),
         ];
         arguments.extend(flags.map(|(name, value)| format!("--{name}={value}")));
         self.finish(arguments, volumes, mounts, read_only, node_disk, retries)
@@ -252,22 +258,8 @@ pub(super) fn named_credentials(secret: Option<&str>, tls: &Tls) -> Option<Volum
 
 /// One folder with what the worker looks for: `username`, `password`, `ca.crt`, `tls.crt`, `tls.key`.
 pub(super) fn credentials(secret: &str, tls: &Tls) -> Volume {
-    let from_secret = |name: &str, items: Vec<KeyToPath>| VolumeProjection {
-        secret: Some(SecretProjection { name: name.to_owned(), items: Some(items), optional: None }),
-        ..VolumeProjection::default()
-    };
     let mut all = vec![from_secret(secret, vec![key("username", "username"), key("password", "password")])];
-    if let Some(ca) = &tls.ca {
-        all.extend(ca.secret_key_ref.as_ref().map(|it| from_secret(&it.name, vec![key(&it.key, "ca.crt")])));
-        all.extend(ca.config_map_key_ref.as_ref().map(|it| VolumeProjection {
-            config_map: Some(ConfigMapProjection {
-                name: it.name.clone(),
-                items: Some(vec![key(&it.key, "ca.crt")]),
-                optional: None,
-            }),
-            ..VolumeProjection::default()
-        }));
-    }
+    all.extend(tls.ca.iter().flat_map(authority));
     let certificate = tls.client_certificate.as_ref();
     all.extend(certificate.map(|it| {
         from_secret(&it.secret_ref.name, vec![key("tls.crt", "tls.crt"), key("tls.key", "tls.key")])
@@ -282,6 +274,29 @@ pub(super) fn credentials(secret: &str, tls: &Tls) -> Volume {
         }),
         ..Volume::default()
     }
+}
+
+/// Keys of a Secret as files.
+pub(super) fn from_secret(name: &str, items: Vec<KeyToPath>) -> VolumeProjection {
+    VolumeProjection {
+        secret: Some(SecretProjection { name: name.to_owned(), items: Some(items), optional: None }),
+        ..VolumeProjection::default()
+    }
+}
+
+/// A certificate authority as `ca.crt`, from wherever it is.
+pub(super) fn authority(ca: &FromKey) -> impl Iterator<Item = VolumeProjection> {
+    let secret = ca.secret_key_ref.as_ref();
+    let secret = secret.map(|it| from_secret(&it.name, vec![key(&it.key, "ca.crt")]));
+    let map = ca.config_map_key_ref.as_ref().map(|it| VolumeProjection {
+        config_map: Some(ConfigMapProjection {
+            name: it.name.clone(),
+            items: Some(vec![key(&it.key, "ca.crt")]),
+            optional: None,
+        }),
+        ..VolumeProjection::default()
+    });
+    secret.into_iter().chain(map)
 }
 
 pub(super) fn key(key: &str, path: &str) -> KeyToPath {

@@ -1,14 +1,12 @@
 //! Where a target's backups are kept, as its Jobs see it: a volume that is mounted, or a bucket with a folder of
 //! credentials. Pure.
 
-use super::jobs::{BACKUPS, claim, folder, key};
+use super::jobs::{BACKUPS, authority, claim, folder, from_secret, key};
 use crate::{
     api::target::{S3Storage, Storage, VolumeClaim},
     job::mount,
 };
-use k8s_openapi::api::core::v1::{
-    ConfigMapProjection, ProjectedVolumeSource, SecretProjection, Volume, VolumeMount, VolumeProjection,
-};
+use k8s_openapi::api::core::v1::{ProjectedVolumeSource, Volume, VolumeMount};
 
 /// Where the credentials of a bucket are mounted.
 const BUCKET: &str = "/bucket";
@@ -66,25 +64,11 @@ fn has_files(s3: &S3Storage) -> bool {
 
 /// One folder with what the worker looks for: `accessKey`, `secretKey`, `ca.crt`.
 fn credentials(s3: &S3Storage) -> Volume {
-    let secret = |name: &str, items| VolumeProjection {
-        secret: Some(SecretProjection { name: name.to_owned(), items: Some(items), optional: None }),
-        ..VolumeProjection::default()
-    };
     let mut all = Vec::new();
     all.extend(s3.credentials.as_ref().map(|it| {
-        secret(&it.secret_ref.name, vec![key("accessKey", "accessKey"), key("secretKey", "secretKey")])
+        from_secret(&it.secret_ref.name, vec![key("accessKey", "accessKey"), key("secretKey", "secretKey")])
     }));
-    if let Some(ca) = &s3.ca {
-        all.extend(ca.secret_key_ref.as_ref().map(|it| secret(&it.name, vec![key(&it.key, "ca.crt")])));
-        all.extend(ca.config_map_key_ref.as_ref().map(|it| VolumeProjection {
-            config_map: Some(ConfigMapProjection {
-                name: it.name.clone(),
-                items: Some(vec![key(&it.key, "ca.crt")]),
-                optional: None,
-            }),
-            ..VolumeProjection::default()
-        }));
-    }
+    all.extend(s3.ca.iter().flat_map(authority));
     Volume {
         name: "bucket".into(),
         projected: Some(ProjectedVolumeSource {

@@ -22,6 +22,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Work that a Job of Whimbrel's does; nobody types this.
 #[derive(Debug, Args)]
 pub(super) struct WorkerArgs {
+    /// File for the result as JSON
+    #[arg(long, global = true, default_value = "/dev/termination-log")]
+    result: PathBuf,
     #[command(subcommand)]
     work: Work,
 }
@@ -127,9 +130,6 @@ struct PruneArgs {
     /// Runs that are over, as <plan uid>/<first number that is not>
     #[arg(long, value_parser = over)]
     over: Vec<(String, u64)>,
-    /// File for the result as JSON
-    #[arg(long, default_value = "/dev/termination-log")]
-    result: PathBuf,
 }
 
 fn over(text: &str) -> Result<(String, u64), String> {
@@ -155,9 +155,6 @@ struct Place {
     /// Tables worked on at the same time
     #[arg(long, default_value_t = 2)]
     jobs: u32,
-    /// File for the result as JSON
-    #[arg(long, default_value = "/dev/termination-log")]
-    result: PathBuf,
 }
 
 impl Place {
@@ -169,6 +166,7 @@ impl Place {
 /// Does the work. The exit code is 0, 1 (another try may help), 42 (it would not) or 43 (a newer driver owns the
 /// target).
 pub(super) fn run(args: WorkerArgs) -> ExitCode {
+    let result = args.result.as_path();
     match args.work {
         Work::Install { to } => match install(&to) {
             Ok(()) => ExitCode::SUCCESS,
@@ -177,38 +175,19 @@ pub(super) fn run(args: WorkerArgs) -> ExitCode {
                 ExitCode::from(EXIT_FAILED)
             }
         },
-        Work::Backup(args) => {
-            let result = args.place.result.clone();
-            // It hears of the signal itself: what it has begun in a bucket must be given up.
-            finish(&result, "backup", runtime().block_on(take(args)))
-        }
-        Work::Verify(args) => {
-            let result = args.place.result.clone();
-            finish(&result, "verify", block_on(verify(args)))
-        }
-        Work::Snapshot(args) => finish(&args.result(), "backup", block_on(worker_search::take(args))),
-        Work::ProveSnapshot(args) => finish(&args.result(), "verify", block_on(worker_search::prove(args))),
-        // These hear of the signal themselves: a server of theirs must be stopped.
-        Work::Dump(args) => finish(&args.result(), "backup", runtime().block_on(worker_dump::take(args))),
-        Work::ProveDump(args) => {
-            finish(&args.result(), "verify", runtime().block_on(worker_dump::prove(args)))
-        }
-        Work::RestoreDump(args) => {
-            finish(&args.result(), "restore", runtime().block_on(worker_dump::restore(args)))
-        }
-        Work::DropPutAside(args) => finish(&args.result(), "aside", worker_dump::drop_aside(&args)),
-        Work::RestoreSnapshot(args) => {
-            finish(&args.result(), "restore", block_on(worker_search::restore(args)))
-        }
-        Work::PruneSnapshots(args) => finish(&args.result(), "prune", block_on(worker_search::prune(args))),
-        Work::Restore(args) => {
-            let result = args.place.result.clone();
-            finish(&result, "restore", block_on(restore(args)))
-        }
-        Work::Prune(args) => {
-            let result = args.result.clone();
-            finish(&result, "prune", block_on(prune(args)))
-        }
+        // These hear of the signal themselves: what is begun in a bucket must be given up, a server of theirs be stopped.
+        Work::Backup(args) => finish(result, "backup", runtime().block_on(take(args))),
+        Work::Dump(args) => finish(result, "backup", runtime().block_on(worker_dump::take(args))),
+        Work::ProveDump(args) => finish(result, "verify", runtime().block_on(worker_dump::prove(args))),
+        Work::RestoreDump(args) => finish(result, "restore", runtime().block_on(worker_dump::restore(args))),
+        Work::Verify(args) => finish(result, "verify", block_on(verify(args))),
+        Work::Restore(args) => finish(result, "restore", block_on(restore(args))),
+        Work::Prune(args) => finish(result, "prune", block_on(prune(args))),
+        Work::Snapshot(args) => finish(result, "backup", block_on(worker_search::take(args))),
+        Work::ProveSnapshot(args) => finish(result, "verify", block_on(worker_search::prove(args))),
+        Work::RestoreSnapshot(args) => finish(result, "restore", block_on(worker_search::restore(args))),
+        Work::PruneSnapshots(args) => finish(result, "prune", block_on(worker_search::prune(args))),
+        Work::DropPutAside(args) => finish(result, "aside", worker_dump::drop_aside(&args)),
     }
 }
 

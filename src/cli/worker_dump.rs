@@ -106,9 +106,6 @@ pub(super) struct DropArgs {
     /// Its number
     #[arg(long)]
     run: u64,
-    /// File for the result as JSON
-    #[arg(long, default_value = "/dev/termination-log")]
-    result: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -124,9 +121,6 @@ struct WhoseArgs {
     /// Name of the target
     #[arg(long)]
     target: String,
-    /// File for the result as JSON
-    #[arg(long, default_value = "/dev/termination-log")]
-    result: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -167,30 +161,6 @@ impl ExpectedArgs {
     fn stamp(&self) -> Stamp {
         let histories = self.history.iter().cloned().collect();
         Stamp { histories, structure: self.structure.clone(), mark: None }
-    }
-}
-
-impl DumpArgs {
-    pub(super) fn result(&self) -> PathBuf {
-        self.whose.result.clone()
-    }
-}
-
-impl ProveDumpArgs {
-    pub(super) fn result(&self) -> PathBuf {
-        self.whose.result.clone()
-    }
-}
-
-impl RestoreDumpArgs {
-    pub(super) fn result(&self) -> PathBuf {
-        self.whose.result.clone()
-    }
-}
-
-impl DropArgs {
-    pub(super) fn result(&self) -> PathBuf {
-        self.result.clone()
     }
 }
 

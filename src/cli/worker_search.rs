@@ -4,7 +4,6 @@ use crate::backup::{self, BackupError, Level, SearchConnection, Told};
 use crate::engine::search::{Beside, SnapshotOf};
 use clap::Args;
 use serde_json::{Value, json};
-use std::path::PathBuf;
 
 /// Has a search cluster take a snapshot.
 #[derive(Debug, Args)]
@@ -74,9 +73,6 @@ pub(super) struct PruneArgs {
     /// A snapshot to be deleted, as <what identifies it>/<plan uid>/<run>/<repository>/<snapshot>
     #[arg(long)]
     delete: Vec<Told>,
-    /// File for the result as JSON
-    #[arg(long, default_value = "/dev/termination-log")]
-    result: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -90,38 +86,11 @@ struct OfArgs {
     /// Name of the target
     #[arg(long)]
     target: String,
-    /// File for the result as JSON
-    #[arg(long, default_value = "/dev/termination-log")]
-    result: PathBuf,
 }
 
 impl OfArgs {
     fn of(&self) -> SnapshotOf {
         SnapshotOf { plan_uid: self.plan_uid.clone(), run: self.run, target: self.target.clone() }
-    }
-}
-
-impl SnapshotArgs {
-    pub(super) fn result(&self) -> PathBuf {
-        self.of.result.clone()
-    }
-}
-
-impl ProveArgs {
-    pub(super) fn result(&self) -> PathBuf {
-        self.of.result.clone()
-    }
-}
-
-impl RestoreArgs {
-    pub(super) fn result(&self) -> PathBuf {
-        self.of.result.clone()
-    }
-}
-
-impl PruneArgs {
-    pub(super) fn result(&self) -> PathBuf {
-        self.result.clone()
     }
 }
 

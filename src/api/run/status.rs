@@ -173,13 +173,13 @@ words! {
 pub struct RestoreRecord {
     /// The target.
     pub target: String,
-    /// Name of the database that was there before; kept, and dropped by nobody but retention.
+    /// Name of the database or folder that was there before; kept, and dropped by nobody but retention.
     #[schemars(length(max = NAME))]
     pub aside: String,
-    /// What made the database this one before.
+    /// What made the database this one before; empty where a restore changes nothing of that.
     #[schemars(length(max = STRING))]
     pub replaced: String,
-    /// What makes it this one now.
+    /// What makes it this one now; empty like the other.
     #[schemars(length(max = STRING))]
     pub identity: String,
     /// When.

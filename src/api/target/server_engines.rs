@@ -89,7 +89,7 @@ words! {
     /// The backup methods of Neo4j.
     #[derive(Default)]
     pub enum Neo4jMethod {
-        /// Stop, `neo4j-admin dump`, start; needs `server.volumeClaim` and `server.dataPath`.
+        /// Stop, `neo4j-admin database dump`, start; needs `server.volumeClaim`.
         #[default]
         Offline,
         /// An APOC export; never automatic to restore.

@@ -12,7 +12,7 @@ use crate::engine::{Fence, Stamp};
 use crate::job::{mount, scratch_volume};
 use k8s_openapi::api::{
     batch::v1::Job,
-    core::v1::{PersistentVolumeClaimVolumeSource, Volume, VolumeMount},
+    core::v1::{PersistentVolumeClaimVolumeSource, Volume},
 };
 
 /// Where the server's volume is mounted.
@@ -57,7 +57,7 @@ pub fn job_for_dump(input: &BackupJob<'_>, source: &DumpSource<'_>) -> Job {
     // To be written to, though nothing of the server's is changed: the tool opens the files by which a running server is seen
     // with the right to lock them.
     let mounts = vec![mount("server", SERVER, false), mount("scratch", SCRATCH, false)];
-    input.build_offline(arguments, volumes, mounts, false, 0, RETRIES)
+    input.build(arguments, volumes, mounts, false, 0, RETRIES)
 }
 
 /// The Job that proves a dump. It mounts nothing of the server's. `path` is [`super::Dumped::path`], `database_bytes` what the
@@ -81,7 +81,7 @@ pub fn job_for_dump_proof(
     let volumes = vec![scratch_volume("scratch", None, Some(room).filter(|it| *it > 0))];
     let mounts = vec![mount("scratch", SCRATCH, false)];
     // What is proven must not change: the volume is mounted read-only, and the same again gives the same answer.
-    input.build_offline(arguments, volumes, mounts, true, room, 0)
+    input.build(arguments, volumes, mounts, true, room, 0)
 }
 
 /// The Job that puts a dump back on the server's volume. Its result is `{"restore": `[`super::DumpRestored`]`}`.
@@ -107,14 +107,7 @@ pub fn job_for_dump_restore(
     ]));
     arguments.extend(expected.flags());
     // Nothing that a restore does may change what it restores from.
-    input.build_offline(
-        arguments,
-        vec![source.volume()],
-        vec![mount("server", SERVER, false)],
-        true,
-        0,
-        RETRIES,
-    )
+    input.build(arguments, vec![source.volume()], vec![mount("server", SERVER, false)], true, 0, RETRIES)
 }
 
 /// The Job that deletes what a run that is over has put aside on the server's volume, where a note says that it is that run's:
@@ -173,27 +166,6 @@ impl DumpExpected<'_> {
 
 fn flags<const N: usize>(flags: [(&str, String); N]) -> [String; N] {
     flags.map(|(name, value)| format!("--{name}={value}"))
-}
-
-impl BackupJob<'_> {
-    /// Whose backup it is, and where: what every worker of a dump is told.
-    fn build_offline(
-        &self,
-        mut arguments: Vec<String>,
-        volumes: Vec<Volume>,
-        mounts: Vec<VolumeMount>,
-        read_only: bool,
-        node_disk: u64,
-        retries: i32,
-    ) -> Job {
-        arguments.extend(self.storage.flags());
-        arguments.extend(flags([
-            ("plan-uid", self.key.plan_uid.clone()),
-            ("run", self.key.run.to_string()),
-            ("target", self.key.target.clone()),
-        ]));
-        self.finish(arguments, volumes, mounts, read_only, node_disk, retries)
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 # What the runs of the examples share. The one that sources it says where it is by `namespace` and `plan`, and, if a person
 # watches it, by `mode=show`.
 
+# Whoever takes one of these names for a loop asks another namespace from then on.
+readonly namespace plan
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
@@ -38,10 +40,10 @@ install() {
 
 # secret NAMESPACE NAME KEY=VALUE...: by standard input, so that no value stands in the arguments of a process.
 secret() {
-  local namespace=$1 name=$2 pair
+  local home=$1 name=$2 pair
   shift 2
   {
-    printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: %s, namespace: %s}\nstringData:\n' "$name" "$namespace"
+    printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: %s, namespace: %s}\nstringData:\n' "$name" "$home"
     for pair; do printf '  %s: "%s"\n' "${pair%%=*}" "${pair#*=}"; done
   } | kube apply --filename - >/dev/null
 }

@@ -125,6 +125,9 @@ impl PostgresqlSession {
 
     /// A failed script may have left settings behind and freed the lock. Without the lock nothing more may be done.
     pub(super) async fn recover(&mut self) -> Result<(), ScriptFailure> {
+        // PostgreSQL passes one cancel request on as two signals, to the backend and to its process group; the second may
+        // come after the statement's answer, and would end what is sent next.
+        self.cancelled.settled().await;
         let in_transaction = self.connection.wire.status() != Status::Idle;
         let reply = self.connection.wire.query(&guard::recovery(in_transaction, LOCK), ALL_ROWS).await;
         let reply = reply?;

@@ -3,6 +3,8 @@
 
 use std::time::Instant;
 
+use super::change::There;
+use super::own::Commit;
 use super::session::{Neo4jSession, Of};
 use crate::engine::ScriptFailure;
 use crate::script::cypher::{Does, Step, steps};
@@ -24,15 +26,14 @@ impl Neo4jSession {
         }
         let of = Of { rank: self.admit(history, kept)?, ..of };
         self.preconditions(&script).await?;
-        self.begin_held().await?;
-        self.open(of).await?;
+        self.begin_held(vec![self.open(of, None)]).await?;
         for step in &steps {
             self.still_wanted().await?;
             self.theirs(&kept.file, &script.body, &step.statement).await?;
         }
-        self.close(of).await?;
         self.still_wanted().await?;
-        self.commit(&kept.file, &kept.file).await?;
+        let close = self.close(of, steps.len());
+        self.finish(close, Commit { what: &kept.file, file: &kept.file }).await?;
         Ok(self.settled(of))
     }
 
@@ -64,41 +65,53 @@ impl Neo4jSession {
     }
 
     async fn apply_in_steps(&mut self, of: Of<'_>, steps: &[Step]) -> Result<HistoryRow, ScriptFailure> {
-        let of = Of { rank: self.begin(of).await?, ..of };
-        if let Err(failure) = self.walk(of, steps).await {
+        let (rank, mut told) = self.begin(of, steps).await?;
+        let of = Of { rank, ..of };
+        if let Err(failure) = self.walk(of, steps, &mut told).await {
             return Err(self.stopped(of, failure).await);
         }
         Ok(self.settled(of))
     }
 
-    /// The rank of a script that this run has begun, now or before.
-    async fn begin(&mut self, of: Of<'_>) -> Result<u64, ScriptFailure> {
+    /// The rank of a script that this run has begun, now or before. Begun now with a change of the schema, the journal is told
+    /// of that too; then also what was there before it.
+    async fn begin(&mut self, of: Of<'_>, steps: &[Step]) -> Result<(u64, Option<There>), ScriptFailure> {
         if let Some(rank) = self.record.known.resume(of.history, of.kept, &self.fence.run_uid)? {
-            return Ok(rank);
+            return Ok((rank, None));
         }
         let of = Of { rank: self.admit(of.history, of.kept)?, ..of };
         self.preconditions(of.script).await?;
-        self.begin_held().await?;
-        self.open(of).await?;
-        self.commit(&format!("{}: journal", of.kept.file), &of.kept.file).await?;
+        let mut told = None;
+        if let Some(Step { statement, does: Does::Schema(change) }) = steps.first() {
+            told = Some((statement.number, self.before(&of.kept.file, &steps[0], change).await?));
+        }
+        let open = vec![self.open(of, told.map(|(number, there)| (number, there.word())))];
+        let what = format!("{}: journal", of.kept.file);
+        self.alone(open, Commit { what: &what, file: &of.kept.file }).await?;
         self.noted(of);
-        Ok(of.rank)
+        let told = told.map(|(_, there)| there);
+        self.record.known.moved(of.history, &of.kept.key, 0, told.map(|there| there.word().to_owned()));
+        Ok((of.rank, told))
     }
 
-    async fn walk(&mut self, of: Of<'_>, steps: &[Step]) -> Result<(), ScriptFailure> {
-        for step in
-            steps.iter().filter(|step| step.statement.number > self.done(of)).cloned().collect::<Vec<_>>()
-        {
+    async fn walk(
+        &mut self,
+        of: Of<'_>,
+        steps: &[Step],
+        told: &mut Option<There>,
+    ) -> Result<(), ScriptFailure> {
+        let all = steps.last().map_or(0, |step| step.statement.number);
+        let done = self.done(of);
+        for step in steps.iter().filter(|step| step.statement.number > done) {
             match &step.does {
-                Does::Data => self.inside(of, &step).await?,
-                Does::Schema(change) => self.change(of, &step, change).await?,
-                Does::Batches { restartable } => self.batches(of, &step, *restartable).await?,
+                Does::Data => self.inside(of, step).await?,
+                Does::Schema(change) => self.change(of, step, change, told.take(), all).await?,
+                Does::Batches { restartable } => self.batches(of, step, *restartable).await?,
             }
         }
         self.may_run()?;
-        self.begin_held().await?;
-        self.close(of).await?;
-        self.commit(&of.kept.file, &of.kept.file).await
+        let close = self.close(of, all);
+        self.alone(close, Commit { what: &of.kept.file, file: &of.kept.file }).await
     }
 
     /// How many statements are done.
@@ -115,12 +128,11 @@ impl Neo4jSession {
     async fn inside(&mut self, of: Of<'_>, step: &Step) -> Result<(), ScriptFailure> {
         self.may_run()?;
         let (done, next) = (self.done(of), step.statement.number);
-        self.begin_held().await?;
-        self.moves(of, done, next, None).await?;
+        self.begin_held(vec![self.moves(of, done, next, None)]).await?;
         self.theirs(&of.kept.file, &of.script.body, &step.statement).await?;
         // Deleted by the statement itself, it would be found deleted here and not after the commit.
-        self.moves(of, next, next, None).await?;
-        self.commit(&of.kept.file, &of.kept.file).await?;
+        let again = vec![self.moves(of, next, next, None)];
+        self.finish(again, Commit { what: &of.kept.file, file: &of.kept.file }).await?;
         self.record.known.moved(of.history, &of.kept.key, next, None);
         Ok(())
     }

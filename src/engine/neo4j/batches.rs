@@ -4,6 +4,7 @@
 //! statement itself shows or its author says; else nobody can tell, and the counts before and after are all there is.
 
 use super::connect::text;
+use super::own::Commit;
 use super::packstream::Value;
 use super::session::{Neo4jSession, Of};
 use super::wire::NO_ROWS;
@@ -30,9 +31,8 @@ impl Neo4jSession {
             before = Some(counted);
         }
         // The fence can't be held beside it: what can be done is to look once more, and to be found by our name.
-        self.begin_seeing().await?;
-        self.commit(&format!("{}: look", of.kept.file), &of.kept.file).await?;
         let (file, text) = (of.kept.file.as_str(), of.script.body.as_str());
+        self.alone_seeing(Vec::new(), Commit { what: &format!("{file}: look"), file }).await?;
         let begin = self.connection.writing(&self.settings, self.settings.statement_timeout);
         let what = format!("{file}: {next}");
         let answer = self.connection.wire.alone(&what, step.statement.text(text), &begin, NO_ROWS).await?;

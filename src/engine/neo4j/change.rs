@@ -8,15 +8,33 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::listed::{Listed, State};
+use super::own::{About, Commit, Own};
+use super::packstream::Value;
 use super::session::{Neo4jSession, Of};
 use super::wire::ServerError;
 use crate::engine::{ScriptError, ScriptFailure};
 use crate::script::Script;
 use crate::script::cypher::{Change, Object, Step};
 
-/// What was there before a CREATE or a DROP, for the journal.
-const THERE: &str = "there";
-const ABSENT: &str = "absent";
+/// Whether what a CREATE makes, or a DROP takes away, was there before it; for the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum There {
+    Yes,
+    No,
+}
+
+impl There {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Yes => "there",
+            Self::No => "absent",
+        }
+    }
+
+    fn of(there: bool) -> Self {
+        if there { Self::Yes } else { Self::No }
+    }
+}
 
 /// An index that fills up is looked at soon, since most are empty, and less and less often.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
@@ -31,30 +49,37 @@ enum Seen {
 }
 
 impl Neo4jSession {
-    /// One schema statement of a script that is begun.
+    /// One schema statement of a script that is begun, of `all` that it has. `told`: the journal was told of it just now.
     pub(super) async fn change(
         &mut self,
         of: Of<'_>,
         step: &Step,
         change: &Change,
+        told: Option<There>,
+        all: usize,
     ) -> Result<(), ScriptFailure> {
         let (done, next) = (self.done(of), step.statement.number);
-        if let Some(before) = self.under_way(of) {
-            // Its answer is lost; everything that could still be working on it has ended.
-            match self.seen(change, before == THERE).await? {
-                Seen::Done => return self.move_alone(of, done, next, None).await,
-                Seen::NotDone(_) => self.move_alone(of, done, done, None).await?,
-                Seen::Unsure => return Err(unknown(of.kept, step)),
-            }
-        }
-        self.may_run()?;
         let (file, text) = (of.kept.file.as_str(), of.script.body.as_str());
-        let there = self.before(file, step, change).await?;
-        let before = if there { THERE } else { ABSENT };
-        self.move_alone(of, done, done, Some((next, before))).await?;
+        let there = match told {
+            Some(there) => there,
+            None => {
+                if let Some(before) = self.under_way(of) {
+                    // Its answer is lost; everything that could still be working on it has ended.
+                    match self.seen(change, There::of(before == There::Yes.word())).await? {
+                        Seen::Done => return self.changed(of, done, next, all).await,
+                        Seen::NotDone(_) => self.move_alone(of, done, done, None).await?,
+                        Seen::Unsure => return Err(unknown(of.kept, step)),
+                    }
+                }
+                self.may_run()?;
+                let there = self.before(file, step, change).await?;
+                self.move_alone(of, done, done, Some((next, there.word()))).await?;
+                there
+            }
+        };
         let answer = self.make(file, text, step).await?;
         match (self.seen(change, there).await?, answer) {
-            (Seen::Done, _) => self.move_alone(of, done, next, None).await,
+            (Seen::Done, _) => self.changed(of, done, next, all).await,
             // The server said yes, and there is nothing to compare with.
             (Seen::Unsure, Ok(())) => self.move_alone(of, done, next, None).await,
             (Seen::Unsure | Seen::NotDone(_), Err(failure)) => {
@@ -66,6 +91,22 @@ impl Neo4jSession {
                 Err(refused(file, step, "NotDone", why))
             }
         }
+    }
+
+    /// Moves the cursor behind a change that the list shows. Behind the last statement the script's end does so: whoever
+    /// finds that unsaid looks at the list again.
+    async fn changed(
+        &mut self,
+        of: Of<'_>,
+        done: usize,
+        next: usize,
+        all: usize,
+    ) -> Result<(), ScriptFailure> {
+        if next < all {
+            return self.move_alone(of, done, next, None).await;
+        }
+        self.record.known.moved(of.history, &of.kept.key, next, None);
+        Ok(())
     }
 
     /// As [`Neo4jSession::change`] for the undo of a script: there a second time does the same, so no journal is needed.
@@ -93,13 +134,18 @@ impl Neo4jSession {
     }
 
     /// Whether it is there, and everything that the server would refuse late or not at all.
-    async fn before(&mut self, file: &str, step: &Step, change: &Change) -> Result<bool, ScriptFailure> {
+    pub(super) async fn before(
+        &mut self,
+        file: &str,
+        step: &Step,
+        change: &Change,
+    ) -> Result<There, ScriptFailure> {
         let object = match change {
             Change::Create { object, .. } => object,
             Change::Drop { constraint, name, .. } => {
-                return Ok(self.named(*constraint, name).await?.is_some());
+                return Ok(There::of(self.named(*constraint, name).await?.is_some()));
             }
-            Change::Other => return Ok(false),
+            Change::Other => return Ok(There::No),
         };
         if !self.connection.server.enterprise && needs_enterprise(object) {
             let why = format!(
@@ -108,8 +154,9 @@ impl Neo4jSession {
             );
             return Err(refused(file, step, "EnterpriseOnly", why));
         }
+        let listed = self.listed().await?;
         if let Some(name) = &object.name
-            && let Some(other) = self.bearing(name).await?
+            && let Some(other) = listed.iter().find(|one| one.name == *name)
             && !other.is(object)
         {
             let why = format!("{name} is {other} already, and the script wants {}", Listed::of(object));
@@ -118,11 +165,11 @@ impl Neo4jSession {
                 ..error(file, step, "OtherDefinition", why)
             }));
         }
-        let there = self.alike(object).await?.is_some();
+        let there = listed.iter().any(|one| one.is_wanted(object));
         if !there && object.constraint && is_unique(object) && !object.relationships {
             self.duplicates(file, step, object).await?;
         }
-        Ok(there)
+        Ok(There::of(there))
     }
 
     /// Sends the statement in a transaction that makes sure of the fence. The inner error is the server's refusal.
@@ -148,7 +195,7 @@ impl Neo4jSession {
     }
 
     /// What the list says, once an index that fills up has done so.
-    async fn seen(&mut self, change: &Change, was_there: bool) -> Result<Seen, ScriptFailure> {
+    async fn seen(&mut self, change: &Change, before: There) -> Result<Seen, ScriptFailure> {
         let object = match change {
             Change::Other => return Ok(Seen::Unsure),
             Change::Drop { constraint, name, .. } => {
@@ -161,14 +208,15 @@ impl Neo4jSession {
         };
         let (since, mut pause) = (Instant::now(), FIRST_LOOK);
         loop {
-            let Some(found) = self.alike(object).await? else {
-                let same = self.same_under_another_name(object).await?;
-                let other = same.map_or_else(String::new, |name| {
-                    format!("; {name} does the same, so the server made none")
+            let listed = self.listed().await?;
+            let Some(found) = listed.iter().find(|one| one.is_wanted(object)) else {
+                let same = listed.iter().find(|one| one.is(object));
+                let other = same.map_or_else(String::new, |same| {
+                    format!("; {} does the same, so the server made none", same.name)
                 });
                 return Ok(Seen::NotDone(format!("the server lists no {}{other}", Listed::of(object))));
             };
-            let why = match found.state {
+            let why = match &found.state {
                 State::Online => return Ok(Seen::Done),
                 State::Failed(why) => format!("its population failed: {why}"),
                 State::Populating(_) if self.cancelled.asked() => {
@@ -186,7 +234,7 @@ impl Neo4jSession {
             };
             // What we made and what will not be used is not left behind; what was there before is nobody's to drop.
             let name = found.name.clone();
-            let left = if was_there {
+            let left = if before == There::Yes {
                 " and was there before".to_owned()
             } else {
                 self.drop_made(object, &name).await?
@@ -200,11 +248,10 @@ impl Neo4jSession {
     }
 
     async fn drop_made(&mut self, object: &Object, name: &str) -> Result<String, ScriptFailure> {
-        self.begin_seeing().await?;
         let kind = if object.constraint { "CONSTRAINT" } else { "INDEX" };
         let drop = format!("DROP {kind} `{}` IF EXISTS", name.replace('`', "``"));
-        self.ours(&drop, super::packstream::Value::map([])).await?;
-        self.commit(&format!("drop {name}"), "").await?;
+        let own = Own { query: &drop, parameters: Value::map([]), about: About::Nothing };
+        self.alone_seeing(vec![own], Commit { what: &format!("drop {name}"), file: "" }).await?;
         Ok("; it was dropped again".to_owned())
     }
 }

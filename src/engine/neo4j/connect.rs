@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::packstream::Value;
 use super::settings::Settings;
-use super::wire::{Answer, Begin, Greeting, ServerError, Set, Wire};
+use super::wire::{Answer, Begin, Greeting, Message, ServerError, Set, Wire};
 use crate::engine::lineage::{Lineage, expect_identity};
 use crate::engine::lost::Lost;
 use crate::engine::name::{Purpose, session_name};
@@ -199,6 +199,25 @@ impl Connection {
     ) -> Result<Set, EngineError> {
         let begin = Begin { name: self.name.clone(), ..reading(&settings.database) };
         said(settings, read(&mut self.wire, &begin, query, parameters).await)
+    }
+
+    /// Runs two queries that read, each in a transaction of its own, and waits once.
+    pub(super) async fn read_both(
+        &mut self,
+        settings: &Settings,
+        queries: [&str; 2],
+    ) -> Result<[Set; 2], EngineError> {
+        let begin = Begin { name: self.name.clone(), ..reading(&settings.database) };
+        let both = queries.map(|query| Message::Alone(query, &begin)).into();
+        let answer = self.wire.together(None, both).await.map_err(|lost| lost.at(settings.at()))?;
+        match answer.map(<[Set; 2]>::try_from) {
+            Ok(Ok(both)) => Ok(both),
+            Ok(Err(_)) => Err(Lost::new("the server answered another number of times").at(settings.at())),
+            Err((_, error)) => {
+                self.wire.reset().await.map_err(|lost| lost.at(settings.at()))?;
+                Err(server_said(settings, error))
+            }
+        }
     }
 }
 

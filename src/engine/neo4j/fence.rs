@@ -5,6 +5,7 @@
 //! still on its way finds another one.
 
 use super::connect::{Connection, said, server_said, text};
+use super::own::exactly_one;
 use super::packstream::Value;
 use super::schema::check_format;
 use super::settings::Settings;
@@ -36,10 +37,16 @@ const COLUMNS: &str = "f.format, f.token, f.claimed, f.runUid, f.run, f.plan, f.
 pub(super) const HOLD: &str = "MATCH (f:__WhimbrelFence {id: 1}) SET f.beat = randomUUID() WITH f \
     RETURN f.format, f.token, f.claimed, f.runUid, f.run, f.plan, f.cluster, f.entry, f.peerLock";
 
-/// Reads the node in a transaction that may write nothing, since it changes the schema. Whoever raises the token ends such
-/// transactions before it believes anything.
-pub(super) const SEE: &str = "MATCH (f:__WhimbrelFence {id: 1}) \
-    RETURN f.format, f.token, f.claimed, f.runUid, f.run, f.plan, f.cluster, f.entry, f.peerLock";
+/// Takes the node for this transaction. What stands there is another statement's business: it sees what is there once the
+/// node is held.
+pub(super) const TAKE: &str = "MATCH (f:__WhimbrelFence {id: 1}) SET f.beat = randomUUID()";
+
+/// Refused where the fence is not as a session has raised it. Alone in a transaction that may write nothing, since it changes
+/// the schema: whoever raises the token ends such transactions before it believes anything.
+pub(super) const CHECK: &str = concat!(
+    "MATCH (f:__WhimbrelFence {id: 1}) WHERE f.token = $token AND f.entry = $entry ",
+    exactly_one!("f")
+);
 
 /// Reads the node without holding anything; `None` where there is none.
 pub(super) async fn peek(

@@ -1,5 +1,6 @@
 //! The journal: what is written before, with and after the statements of a script.
 
+use super::own::{About, Commit, Own, exactly_one};
 use super::packstream::Value;
 use super::peer;
 use super::session::{Neo4jSession, Of};
@@ -10,21 +11,33 @@ use crate::script::{HistoryRow, Kind, Script};
 /// Begins a script. `live` is unique, so a second beginning of a versioned script is refused by the server itself.
 const OPEN: &str = "CREATE (s:__WhimbrelScript {history: $history, rank: $rank, key: $key, kind: $kind, version: $version, \
     description: $description, file: $file, checksum: $checksum, body: $body, state: 'Started', run: $run, statement: 0, \
-    outside: 0, before: '', startedAt: timestamp(), at: 0, live: $live})";
+    outside: $outside, before: $before, startedAt: timestamp(), at: 0, live: $live})";
 
 /// The one entry that a session is about; `live` finds it, and the rank says that it is the same one.
-const MOVE: &str = "MATCH (s:__WhimbrelScript {live: $live}) WHERE s.rank = $rank AND s.state = 'Started' \
-    AND s.statement = $from SET s.statement = $to, s.outside = $outside, s.before = $before RETURN count(s)";
+const MOVE: &str = concat!(
+    "MATCH (s:__WhimbrelScript {live: $live}) WHERE s.rank = $rank AND s.state = 'Started' \
+    AND s.statement = $from SET s.statement = $to, s.outside = $outside, s.before = $before ",
+    exactly_one!("s")
+);
 
-const CLOSE: &str = "MATCH (s:__WhimbrelScript {live: $live}) WHERE s.rank = $rank AND s.state = 'Started' \
-    SET s.state = 'Applied', s.at = timestamp(), s.outside = 0, s.before = '' RETURN count(s)";
+const CLOSE: &str = concat!(
+    "MATCH (s:__WhimbrelScript {live: $live}) WHERE s.rank = $rank AND s.state = 'Started' \
+    SET s.state = 'Applied', s.at = timestamp(), s.statement = $statement, s.outside = 0, s.before = '' ",
+    exactly_one!("s")
+);
 
-const FORGET: &str = "MATCH (s:__WhimbrelScript {live: $live}) WHERE s.rank = $rank AND s.state = 'Started' \
-    AND s.statement = 0 DELETE s RETURN count(s)";
+const FORGET: &str = concat!(
+    "MATCH (s:__WhimbrelScript {live: $live}) WHERE s.rank = $rank AND s.state = 'Started' \
+    AND s.statement = 0 DELETE s ",
+    exactly_one!("s")
+);
 
 /// An undone entry stays, for people; without `live` the script may be begun again.
-const UNDONE: &str = "MATCH (s:__WhimbrelScript {live: $live}) WHERE s.rank = $rank AND s.state IN ['Started', 'Applied'] \
-    SET s.state = 'Undone', s.at = timestamp(), s.outside = 0, s.before = '' REMOVE s.live RETURN count(s)";
+const UNDONE: &str = concat!(
+    "MATCH (s:__WhimbrelScript {live: $live}) WHERE s.rank = $rank AND s.state IN ['Started', 'Applied'] \
+    SET s.state = 'Undone', s.at = timestamp(), s.outside = 0, s.before = '' REMOVE s.live ",
+    exactly_one!("s")
+);
 
 /// What makes an entry the only one: a repeatable script has one for each of its runs.
 fn live(history: &str, script: &Script, rank: u64) -> String {
@@ -35,11 +48,12 @@ fn live(history: &str, script: &Script, rank: u64) -> String {
 }
 
 impl Neo4jSession {
-    /// Writes the beginning of a script into the transaction that is open.
-    pub(super) async fn open(&mut self, of: Of<'_>) -> Result<(), ScriptFailure> {
+    /// Says that a script begins; `outside` as in [`Self::moves`].
+    pub(super) fn open<'a>(&self, of: Of<'a>, outside: Option<(usize, &str)>) -> Own<'a> {
         let text = |text: &str| Value::text(text);
         let version =
             of.kept.version.as_ref().map_or(Value::Null, |version| Value::text(version.to_string()));
+        let (at, before) = outside.unwrap_or_default();
         let parameters = Value::map([
             ("history", text(of.history)),
             ("rank", Value::number(of.rank)),
@@ -52,26 +66,22 @@ impl Neo4jSession {
             ("body", if of.kept.kind == Kind::Repeatable { text(&of.kept.body) } else { Value::Null }),
             ("run", text(&self.fence.run_uid)),
             ("live", Value::text(live(of.history, of.kept, of.rank))),
+            ("outside", Value::number(at as u64)),
+            ("before", text(before)),
         ]);
-        match self.ours(OPEN, parameters).await {
-            Ok(_) => Ok(()),
-            Err(ScriptFailure::Failed(error)) if error.code.contains("ConstraintValidation") => {
-                Err(ScriptFailure::drift(of.kept, "it was begun before by another run"))
-            }
-            Err(other) => Err(other),
-        }
+        Own { query: OPEN, parameters, about: About::NewEntry(of.kept) }
     }
 
-    /// Moves the cursor in the transaction that is open; `outside` is the statement that is about to run elsewhere.
-    pub(super) async fn moves(
-        &mut self,
-        of: Of<'_>,
+    /// Moves the cursor; `outside` is the statement that is about to run elsewhere, and what was there before it.
+    pub(super) fn moves<'a>(
+        &self,
+        of: Of<'a>,
         from: usize,
         to: usize,
         outside: Option<(usize, &str)>,
-    ) -> Result<(), ScriptFailure> {
+    ) -> Own<'a> {
         let number = |n: usize| Value::number(n as u64);
-        let (at, before) = outside.unwrap_or((0, ""));
+        let (at, before) = outside.unwrap_or_default();
         let parameters = Value::map([
             ("live", Value::text(live(of.history, of.kept, of.rank))),
             ("rank", Value::number(of.rank)),
@@ -80,7 +90,7 @@ impl Neo4jSession {
             ("outside", number(at)),
             ("before", Value::text(before)),
         ]);
-        self.one(of, MOVE, parameters).await
+        Own { query: MOVE, parameters, about: About::Entry(of.kept) }
     }
 
     /// Moves the cursor in a transaction of its own.
@@ -91,53 +101,43 @@ impl Neo4jSession {
         to: usize,
         outside: Option<(usize, &str)>,
     ) -> Result<(), ScriptFailure> {
-        self.begin_held().await?;
-        self.moves(of, from, to, outside).await?;
-        self.commit(&format!("{}: journal", of.kept.file), &of.kept.file).await?;
+        let moves = vec![self.moves(of, from, to, outside)];
+        self.alone(moves, journal(of, &format!("{}: journal", of.kept.file))).await?;
         let outside = outside.map(|(_, before)| before.to_owned());
         self.record.known.moved(of.history, &of.kept.key, to, outside);
         Ok(())
     }
 
-    /// Writes the end of a script, and its row in the history, into the transaction that is open.
-    pub(super) async fn close(&mut self, of: Of<'_>) -> Result<(), ScriptFailure> {
-        let parameters = self.entry(of);
-        self.one(of, CLOSE, parameters).await?;
-        if !self.is_peers(of.history) {
-            return Ok(());
+    /// Says that all `statements` of a script are done, in the journal and in its history.
+    pub(super) fn close<'a>(&self, of: Of<'a>, statements: usize) -> Vec<Own<'a>> {
+        let parameters = Value::map([
+            ("live", Value::text(live(of.history, of.kept, of.rank))),
+            ("rank", Value::number(of.rank)),
+            ("statement", Value::number(statements as u64)),
+        ]);
+        let mut all = vec![Own { query: CLOSE, parameters, about: About::Entry(of.kept) }];
+        if self.is_peers(of.history) {
+            let took = u64::try_from(of.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let user = &self.connection.server.user;
+            let writes = peer::record(&self.record.chain, of.kept, user, took).unwrap_or_default();
+            all.extend(writes.into_iter().map(|write| chained(of, write)));
         }
-        let took = u64::try_from(of.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let user = self.connection.server.user.clone();
-        let writes = peer::record(&self.record.chain, of.kept, &user, took).unwrap_or_default();
-        let last = writes.len().saturating_sub(1);
-        for (at, write) in writes.into_iter().enumerate() {
-            let set = self.ours(write.query, write.parameters).await?;
-            if at == last && set.rows.first().and_then(|row| row.first()) != Some(&Value::Int(1)) {
-                self.reset().await?;
-                let message = "the chain of neo4j-migrations is not what it was when it was read";
-                return Err(ScriptFailure::drift(of.kept, message));
-            }
-        }
-        Ok(())
+        all
     }
 
-    /// Writes into the open transaction that a script is taken back.
-    pub(super) async fn undone(&mut self, of: Of<'_>, was_applied: bool) -> Result<(), ScriptFailure> {
-        let parameters = self.entry(of);
-        self.one(of, UNDONE, parameters).await?;
-        let Some(write) = peer::remove(of.kept).filter(|_| was_applied && self.is_peers(of.history)) else {
-            return Ok(());
-        };
-        let parameters = write.parameters;
-        self.one(of, write.query, parameters).await
+    /// Says that a script is taken back.
+    pub(super) fn undone<'a>(&self, of: Of<'a>, was_applied: bool) -> Vec<Own<'a>> {
+        let mut all = vec![Own { query: UNDONE, parameters: entry(of), about: About::Entry(of.kept) }];
+        if was_applied && self.is_peers(of.history) {
+            all.extend(peer::remove(of.kept).map(|write| chained(of, write)));
+        }
+        all
     }
 
     /// Forgets a script of which nothing has happened.
     pub(super) async fn forget(&mut self, of: Of<'_>) -> Result<(), ScriptFailure> {
-        self.begin_held().await?;
-        let parameters = self.entry(of);
-        self.one(of, FORGET, parameters).await?;
-        self.commit(&format!("{}: journal", of.kept.file), &of.kept.file).await?;
+        let forget = vec![Own { query: FORGET, parameters: entry(of), about: About::Entry(of.kept) }];
+        self.alone(forget, journal(of, &format!("{}: journal", of.kept.file))).await?;
         self.record.forget(of.history, of.rank);
         Ok(())
     }
@@ -168,29 +168,17 @@ impl Neo4jSession {
             record.known.histories.insert(history.name.clone(), rows.clone());
         }
     }
+}
 
-    fn entry(&self, of: Of<'_>) -> Value {
-        Value::map([
-            ("live", Value::text(live(of.history, of.kept, of.rank))),
-            ("rank", Value::number(of.rank)),
-        ])
-    }
+/// What finds a journal entry.
+fn entry(of: Of<'_>) -> Value {
+    Value::map([("live", Value::text(live(of.history, of.kept, of.rank))), ("rank", Value::number(of.rank))])
+}
 
-    /// Runs one of our own statements, which must find exactly one. A script that deletes everything deletes our nodes too,
-    /// and must not count as applied.
-    async fn one(&mut self, of: Of<'_>, query: &str, parameters: Value) -> Result<(), ScriptFailure> {
-        let set = self.ours(query, parameters).await?;
-        if set.rows.first().and_then(|row| row.first()) == Some(&Value::Int(1)) {
-            return Ok(());
-        }
-        self.reset().await?;
-        Err(ScriptFailure::of_file(
-            &of.script.file,
-            "JournalGone",
-            "after its statements the journal's node of this script is gone or another",
-            Some(
-                "It matches every node: leave out those whose labels begin with __Whimbrel or __Neo4jMigration.",
-            ),
-        ))
-    }
+fn chained<'a>(of: Of<'a>, write: peer::Write) -> Own<'a> {
+    Own { query: write.query, parameters: write.parameters, about: About::Chain(of.kept) }
+}
+
+fn journal<'a>(of: Of<'a>, what: &'a str) -> Commit<'a> {
+    Commit { what, file: &of.kept.file }
 }

@@ -60,6 +60,11 @@ impl Listed {
             && self.labels == object.labels
             && self.properties == object.properties
     }
+
+    /// Whether this is exactly what the script wants, name and all where it gives one.
+    pub(super) fn is_wanted(&self, object: &Object) -> bool {
+        self.is(object) && object.name.as_ref().is_none_or(|name| self.name == *name)
+    }
 }
 
 /// `the UNIQUENESS constraint on (:User {id})`
@@ -107,17 +112,11 @@ pub(super) fn listed(indexes: &[Vec<Value>], constraints: &[Vec<Value>]) -> Vec<
 }
 
 impl Neo4jSession {
-    async fn listed(&mut self) -> Result<Vec<Listed>, ScriptFailure> {
-        let lost = |error: crate::engine::EngineError| ScriptFailure::Lost { reason: error.to_string() };
-        let indexes = self.connection.read(&self.settings, INDEXES, Value::map([])).await.map_err(lost)?;
-        let constraints =
-            self.connection.read(&self.settings, CONSTRAINTS, Value::map([])).await.map_err(lost)?;
+    pub(super) async fn listed(&mut self) -> Result<Vec<Listed>, ScriptFailure> {
+        let both = self.connection.read_both(&self.settings, [INDEXES, CONSTRAINTS]).await;
+        let [indexes, constraints] =
+            both.map_err(|error| ScriptFailure::Lost { reason: error.to_string() })?;
         Ok(listed(&indexes.rows, &constraints.rows))
-    }
-
-    /// Whatever has this name: constraints and indexes share their names.
-    pub(super) async fn bearing(&mut self, name: &str) -> Result<Option<Listed>, ScriptFailure> {
-        Ok(self.listed().await?.into_iter().find(|one| one.name == name))
     }
 
     /// The constraint, or the index, of this name.
@@ -126,21 +125,8 @@ impl Neo4jSession {
         constraint: bool,
         name: &str,
     ) -> Result<Option<Listed>, ScriptFailure> {
-        Ok(self.bearing(name).await?.filter(|one| one.constraint == constraint))
-    }
-
-    /// What is exactly as the script wants it, name and all where it gives one.
-    pub(super) async fn alike(&mut self, object: &Object) -> Result<Option<Listed>, ScriptFailure> {
-        let wanted =
-            |one: &Listed| object.name.as_ref().is_none_or(|name| one.name == *name) && one.is(object);
-        Ok(self.listed().await?.into_iter().find(wanted))
-    }
-
-    pub(super) async fn same_under_another_name(
-        &mut self,
-        object: &Object,
-    ) -> Result<Option<String>, ScriptFailure> {
-        Ok(self.listed().await?.into_iter().find(|one| one.is(object)).map(|one| one.name))
+        let mut listed = self.listed().await?.into_iter();
+        Ok(listed.find(|one| one.name == name && one.constraint == constraint))
     }
 
     /// Refuses a constraint that the data violate, with how many nodes do and which, before the server is asked: it would

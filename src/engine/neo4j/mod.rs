@@ -29,6 +29,7 @@ mod journal;
 mod listed;
 mod look;
 mod mark;
+mod own;
 mod packstream;
 mod peer;
 mod proof;

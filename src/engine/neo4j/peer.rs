@@ -3,6 +3,7 @@
 
 use super::connect::text;
 use super::history::number;
+use super::own::exactly_one;
 use super::packstream::Value;
 use crate::script::cypher::{peer_checksum, raw_version};
 use crate::script::{HistoryRow, Kind, Script, Version};
@@ -146,26 +147,34 @@ const BEGIN: &str = "OPTIONAL MATCH (b:__Neo4jMigration {version: 'BASELINE'}) W
     WITH b LIMIT 1 FOREACH (_ IN CASE WHEN b IS NULL THEN [1] ELSE [] END | CREATE (:__Neo4jMigration {version: 'BASELINE'}))";
 
 /// A new node behind `$previous`; what stood behind that stands behind the new one. Fails, and takes everything back, where
-/// the node is there already: `RETURN` of another count than one is checked.
-const INSERT: &str = "MATCH (p:__Neo4jMigration {version: $previous}) WHERE p.migrationTarget IS NULL \
+/// the node is there already.
+const INSERT: &str = concat!(
+    "MATCH (p:__Neo4jMigration {version: $previous}) WHERE p.migrationTarget IS NULL \
     AND NOT EXISTS { (n:__Neo4jMigration {version: $properties.version}) WHERE n.migrationTarget IS NULL } \
     OPTIONAL MATCH (p)-[old:MIGRATED_TO]->(next) \
     CREATE (c:__Neo4jMigration) SET c = $properties \
     CREATE (p)-[:MIGRATED_TO {at: datetime({timezone: 'UTC'}), in: duration({milliseconds: $took}), by: 'whimbrel', connectedAs: $user}]->(c) \
     FOREACH (o IN CASE WHEN old IS NULL THEN [] ELSE [old] END | CREATE (c)-[r:MIGRATED_TO]->(next) SET r = properties(o) DELETE o) \
-    RETURN count(c)";
+    ",
+    exactly_one!("c")
+);
 
-const REPEAT: &str = "MATCH (l:__Neo4jMigration {version: $version}) WHERE l.migrationTarget IS NULL \
-    CREATE (l)-[r:REPEATED {checksum: $checksum, at: datetime({timezone: 'UTC'}), in: duration({milliseconds: $took}), by: 'whimbrel', connectedAs: $user}]->(l) \
-    RETURN count(r)";
+const REPEAT: &str = concat!(
+    "MATCH (l:__Neo4jMigration {version: $version}) WHERE l.migrationTarget IS NULL \
+    CREATE (l)-[r:REPEATED {checksum: $checksum, at: datetime({timezone: 'UTC'}), in: duration({milliseconds: $took}), by: 'whimbrel', connectedAs: $user}]->(l) ",
+    exactly_one!("r")
+);
 
 /// Takes a node out of the chain and closes it again.
-const REMOVE: &str = "MATCH (p:__Neo4jMigration)-[:MIGRATED_TO]->(c:__Neo4jMigration {version: $version}) WHERE c.migrationTarget IS NULL \
+const REMOVE: &str = concat!(
+    "MATCH (p:__Neo4jMigration)-[:MIGRATED_TO]->(c:__Neo4jMigration {version: $version}) WHERE c.migrationTarget IS NULL \
     OPTIONAL MATCH (c)-[after:MIGRATED_TO]->(next) \
     FOREACH (a IN CASE WHEN after IS NULL THEN [] ELSE [after] END | CREATE (p)-[r:MIGRATED_TO]->(next) SET r = properties(a)) \
-    DETACH DELETE c RETURN count(*)";
+    DETACH DELETE c ",
+    exactly_one!("*")
+);
 
-/// What records that `script` ran, in `took` milliseconds, as `user`; the last of them returns one.
+/// What records that `script` ran, in `took` milliseconds, as `user`.
 pub(super) fn record(chain: &Chain, script: &Script, user: &str, took: u64) -> Option<Vec<Write>> {
     let version = raw_version(&script.file)?;
     let checksum = peer_checksum(&script.body);
@@ -188,7 +197,7 @@ pub(super) fn record(chain: &Chain, script: &Script, user: &str, took: u64) -> O
     Some(begins.into_iter().chain([Write { query: INSERT, parameters: map(parameters) }]).collect())
 }
 
-/// What takes `script` out of the chain; it returns one.
+/// What takes `script` out of the chain.
 pub(super) fn remove(script: &Script) -> Option<Write> {
     let version = raw_version(&script.file)?;
     Some(Write { query: REMOVE, parameters: Value::map([("version", Value::text(version))]) })

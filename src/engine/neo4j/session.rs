@@ -9,11 +9,11 @@ use tokio::time::timeout;
 use super::blockers;
 use super::cancel::canceller;
 use super::connect::Connection;
-use super::fence::{self, HOLD, Pass, SEE};
+use super::fence::{self, Pass};
 use super::history::Record;
 use super::packstream::Value;
 use super::settings::{Format, Settings};
-use super::wire::{ALL_ROWS, NO_ROWS, ServerError, Set};
+use super::wire::{NO_ROWS, ServerError};
 use crate::engine::canceller::Cancelled;
 use crate::engine::{
     BlockedBy, Canceller, Claim, EngineError, Fence, Partial, ScriptError, ScriptFailure, Session,
@@ -67,51 +67,6 @@ impl Neo4jSession {
         }
     }
 
-    /// Begins a transaction that holds the fence to its end, and makes sure that the fence is ours.
-    pub(super) async fn begin_held(&mut self) -> Result<(), ScriptFailure> {
-        self.begin_with(HOLD).await
-    }
-
-    /// Begins a transaction that may change the schema, and with it write nothing else: it only reads the fence.
-    pub(super) async fn begin_seeing(&mut self) -> Result<(), ScriptFailure> {
-        self.begin_with(SEE).await
-    }
-
-    async fn begin_with(&mut self, query: &str) -> Result<(), ScriptFailure> {
-        if let Some(broken) = &self.broken {
-            return Err(broken.clone());
-        }
-        let begin = self.connection.writing(&self.settings, self.settings.statement_timeout);
-        let seen = match self.connection.wire.begin_with(&begin, query).await? {
-            Ok(set) => set,
-            Err(error) => return Err(self.took_back("", None, error).await),
-        };
-        let verdict = match fence::row(&self.settings, &seen) {
-            Err(error) => Err(ScriptFailure::Lost { reason: error.to_string() }),
-            Ok(row) if row.seen.token > self.pass.token => {
-                Err(ScriptFailure::Overtaken { token: row.seen.token })
-            }
-            Ok(row) if row.seen.token != self.pass.token || row.entry != self.pass.entry => {
-                Err(ScriptFailure::LockLost)
-            }
-            Ok(_) => Ok(()),
-        };
-        if let Err(failure) = verdict {
-            self.broken = Some(failure.clone());
-            self.reset().await?;
-            return Err(failure);
-        }
-        Ok(())
-    }
-
-    /// Runs one of our own statements in the transaction that is open.
-    pub(super) async fn ours(&mut self, query: &str, parameters: Value) -> Result<Set, ScriptFailure> {
-        match self.connection.wire.run(query, parameters, ALL_ROWS).await? {
-            Ok(set) => Ok(set),
-            Err(error) => Err(self.took_back("", None, error).await),
-        }
-    }
-
     /// Runs a statement of a script in the transaction that is open; a refusal takes all of it back.
     pub(super) async fn theirs(
         &mut self,
@@ -154,19 +109,6 @@ impl Neo4jSession {
         match (self.took_back(file, Some(at), error).await, blocker) {
             (ScriptFailure::Failed(_) | ScriptFailure::Blocked(_), Some(by)) => ScriptFailure::Blocked(by),
             (failure, _) => failure,
-        }
-    }
-
-    /// Ends the transaction. Whoever gets no answer, or one that leaves it open, must read what came of it.
-    pub(super) async fn commit(&mut self, what: &str, file: &str) -> Result<(), ScriptFailure> {
-        match self.connection.wire.commit(what).await? {
-            Ok(_) => Ok(()),
-            Err(error) if error.code.contains("TransactionCommitFailed") => {
-                let reason = format!("{} ({})", error.words(false), error.code);
-                self.broken = Some(ScriptFailure::Lost { reason: reason.clone() });
-                Err(ScriptFailure::Lost { reason })
-            }
-            Err(error) => Err(self.took_back(file, None, error).await),
         }
     }
 

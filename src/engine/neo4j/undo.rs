@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::own::Commit;
 use super::session::{Neo4jSession, Of};
 use crate::engine::ScriptFailure;
 use crate::engine::error::DRIFT;
@@ -42,12 +43,12 @@ impl Neo4jSession {
         let was_applied = self.record.known.half(history, &kept.key).is_none();
         let of = Of { history, script: &script, kept, rank, began: Instant::now() };
         self.may_run()?;
-        self.begin_held().await?;
+        self.begin_held(Vec::new()).await?;
         for step in steps.iter().filter(|step| step.does == Does::Data) {
             self.theirs(&undo.file, &undo.body, &step.statement).await?;
         }
-        self.undone(of, was_applied).await?;
-        self.commit(&undo.file, &undo.file).await?;
+        let undone = self.undone(of, was_applied);
+        self.finish(undone, Commit { what: &undo.file, file: &undo.file }).await?;
         self.record.forget(history, rank);
         if self.is_peers(history) {
             self.record.chain.removed(&kept.key);

@@ -59,6 +59,35 @@ impl Begin {
     }
 }
 
+/// One of several messages that are sent in one go.
+pub(super) enum Message<'a> {
+    Begin(&'a Begin),
+    /// A statement inside the transaction that was begun, and what fills it.
+    Run(&'a str, Value),
+    /// A statement in a transaction of its own.
+    Alone(&'a str, &'a Begin),
+    Commit,
+}
+
+impl Message<'_> {
+    /// Whether rows are answered.
+    fn frame(self, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Begin(begin) => frame(&Value::Struct(BEGIN, vec![begin.extra()]), out),
+            Self::Commit => frame(&Value::Struct(COMMIT, Vec::new()), out),
+            Self::Run(query, parameters) => {
+                frame_statement(query, parameters, Value::map([]), out);
+                return true;
+            }
+            Self::Alone(query, begin) => {
+                frame_statement(query, Value::map([]), begin.extra(), out);
+                return true;
+            }
+        }
+        false
+    }
+}
+
 /// What a script's own statements return is of no interest.
 pub(super) const NO_ROWS: usize = 0;
 /// More than any query of ours returns; only a bound against a server gone mad.
@@ -146,16 +175,46 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.ask(BEGIN, vec![begin.extra()]).await
     }
 
-    /// Begins a transaction with a statement, in one go: where the first is refused, the second is ignored.
-    pub(super) async fn begin_with(&mut self, begin: &Begin, query: &str) -> Answer<Set> {
+    /// Sends messages in one go and reads all that is answered. Where one is refused, the server ignores those behind it; the
+    /// refusal is told with the place of its message. With a name, one of them commits: if the process may die around it or
+    /// without its answer, it does so here.
+    pub(super) async fn together(
+        &mut self,
+        what: Option<&str>,
+        messages: Vec<Message<'_>>,
+    ) -> Result<Result<Vec<Set>, (usize, ServerError)>, Lost> {
+        let exchange = self.exchange(messages);
+        let Some(what) = what else { return exchange.await };
+        let done = Point::of_message(what).around(exchange, Lost::new).await;
+        self.busy |= done.is_err();
+        done
+    }
+
+    async fn exchange(
+        &mut self,
+        messages: Vec<Message<'_>>,
+    ) -> Result<Result<Vec<Set>, (usize, ServerError)>, Lost> {
         self.start()?;
-        let mut message = Vec::with_capacity(query.len() + 256);
-        frame(&Value::Struct(BEGIN, vec![begin.extra()]), &mut message);
-        frame_statement(query, Value::map([]), Value::map([]), &mut message);
-        self.send(&message).await?;
-        let begun = self.summary().await?;
-        let set = self.rows(ALL_ROWS).await?;
-        Ok(begun.and(set))
+        let (mut out, mut answers) = (Vec::new(), Vec::new());
+        for message in messages {
+            answers.push(message.frame(&mut out));
+        }
+        self.send(&out).await?;
+        let mut sets = Ok(Vec::with_capacity(answers.len()));
+        for (at, rows) in answers.into_iter().enumerate() {
+            let answer =
+                if rows { self.rows(ALL_ROWS).await? } else { self.summary().await?.map(|_| Set::default()) };
+            sets = match (sets, answer) {
+                (Ok(mut sets), Ok(set)) => {
+                    sets.push(set);
+                    Ok(sets)
+                }
+                (Ok(_), Err(error)) => Err((at, error)),
+                (refused, _) => refused,
+            };
+        }
+        self.busy = false;
+        Ok(sets)
     }
 
     /// Runs one statement that only reads in a transaction of its own, which the server begins and ends.
@@ -223,7 +282,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let mut message = Vec::with_capacity(query.len() + 64);
         frame_statement(query, parameters, extra, &mut message);
         self.send(&message).await?;
-        self.rows(keep).await
+        let answer = self.rows(keep).await?;
+        self.busy = false;
+        Ok(answer)
     }
 
     /// The answers to RUN and PULL.
@@ -242,7 +303,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 (tag, fields) => break summary(tag, fields)?,
             }
         };
-        self.busy = false;
         Ok(begun.and(ended).map(|summary| {
             set.bookmark = summary.entry("bookmark").and_then(Value::as_text).map(str::to_owned);
             set
@@ -372,6 +432,34 @@ mod tests {
         let error = wire.run("x", Value::map([]), NO_ROWS).await.unwrap().unwrap_err();
         assert_eq!(error.code, "Neo.X");
         wire.reset().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn of_messages_sent_together_the_first_refusal_is_told_with_its_place() {
+        let (ok, ignored) = (|| success(Value::map([])), || Value::Struct(IGNORED, Vec::new()));
+        let answers = [ok(), ok(), record(7), ok(), failure("Neo.X"), ignored(), ignored(), ok()];
+        let mut wire = with(&answers).await;
+        let begin = Begin::default();
+        let run = |query| Message::Run(query, Value::map([]));
+        let messages = vec![Message::Begin(&begin), run("a"), run("b"), Message::Commit];
+        let (at, error) = wire.together(None, messages).await.unwrap().unwrap_err();
+        assert_eq!((at, error.code.as_str()), (2, "Neo.X"));
+        wire.reset().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn of_messages_sent_together_every_answer_is_awaited() {
+        let ok = || success(Value::map([]));
+        let mut wire = with(&[ok(), ok(), record(7), ok()]).await;
+        let begin = Begin::default();
+        {
+            let messages = vec![Message::Begin(&begin), Message::Run("a", Value::map([])), Message::Commit];
+            let both = wire.together(None, messages);
+            tokio::pin!(both);
+            assert!(futures::poll!(&mut both).is_pending(), "the commit is not answered");
+        }
+        let lost = wire.rollback().await.unwrap_err();
+        assert_eq!(lost.reason, "an earlier message was abandoned before its answer was read");
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::Client;
 use super::store::{Version, Wrote};
@@ -118,9 +118,20 @@ impl Client {
         Ok(())
     }
 
-    /// Whether the lock still is ours, and ours alone.
+    /// Whether the lock still is ours, and ours alone. One search says both: whoever takes or frees this lock refreshes, the
+    /// library as we do, so what it changed is seen.
     pub(super) async fn holds_peer(&self, index: &str, owner: &str) -> Result<bool, EngineError> {
-        Ok(self.own_lock(index, owner).await?.is_some() && !self.locked_by_others(index).await?)
+        let path = format!("/{index}/_search?allow_partial_search_results=false");
+        let query = json!({"size": 2, "query": {"term": {"locked": true}}});
+        let answer = self.ask(&path, query.to_string()).await.map_err(|missed| self.error(missed))?;
+        if answer.status == 404 {
+            return Ok(false);
+        }
+        let answer = self.expect(Ok(answer))?;
+        let locks = answer.at("/hits/hits").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let [lock] = locks else { return Ok(false) };
+        let name = lock["_source"]["scriptName"].as_str().unwrap_or_default();
+        Ok(lock["_id"] == LOCK && name.strip_prefix(OURS) == Some(owner))
     }
 
     /// Gives the lock up if it still is ours.

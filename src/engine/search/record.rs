@@ -75,6 +75,9 @@ pub(super) const SCRIPT: &str = "script";
 pub(super) struct Record {
     pub(super) histories: BTreeMap<String, Vec<HistoryRow>>,
     pub(super) entries: BTreeMap<(String, String), (Version, Entry)>,
+    /// An entry as the next write will have it: a script whose first request says that it is begun, or whose end says that
+    /// its last request is done.
+    pub(super) ahead: Option<Entry>,
     pub(super) partial: Vec<Partial>,
     /// What another tool recorded as failed, by history and key.
     pub(super) failed: BTreeMap<(String, String), Protocol>,
@@ -83,6 +86,10 @@ pub(super) struct Record {
 impl Entry {
     pub(super) fn id(history: &str, key: &str) -> String {
         format!("{SCRIPT}:{history}:{key}")
+    }
+
+    fn place(&self) -> (String, String) {
+        (self.history.clone(), self.key.clone())
     }
 }
 
@@ -95,8 +102,22 @@ impl Record {
         of.chain(rows).max().unwrap_or(0) + 1
     }
 
-    pub(super) fn entry(&self, history: &str, key: &str) -> Option<&(Version, Entry)> {
-        self.entries.get(&(history.to_owned(), key.to_owned()))
+    /// As it is in the target, or will be with the next write.
+    pub(super) fn entry(&self, history: &str, key: &str) -> Option<&Entry> {
+        let ahead = self.ahead.as_ref().filter(|entry| entry.history == history && entry.key == key);
+        ahead.or_else(|| Some(&self.entries.get(&(history.to_owned(), key.to_owned()))?.1))
+    }
+
+    /// The version over which the entry is written.
+    pub(super) fn version(&self, entry: &Entry) -> Option<Version> {
+        self.entries.get(&entry.place()).map(|(version, _)| *version)
+    }
+
+    /// Notes what was written.
+    pub(super) fn wrote(&mut self, version: Version, entry: Entry, run_uid: &str) {
+        self.ahead = None;
+        self.entries.insert(entry.place(), (version, entry));
+        self.look_for_partial(run_uid);
     }
 
     /// Takes what is half done out of the entries again, after one of them changed.
@@ -142,7 +163,7 @@ impl Client {
             false => Vec::new(),
         };
         for (version, _, entry) in entries {
-            record.entries.insert((entry.history.clone(), entry.key.clone()), (version, entry));
+            record.entries.insert(entry.place(), (version, entry));
         }
         for history in &self.settings.histories {
             let rows = match &history.kept {
@@ -190,7 +211,7 @@ fn own_rows(record: &Record, history: &str) -> Vec<HistoryRow> {
 
 /// A row of the other tool that we wrote has our checksum too, and 32 bits are no proof.
 fn with_our_checksum(mut row: HistoryRow, record: &Record, history: &str) -> HistoryRow {
-    if let Some((_, entry)) = record.entry(history, &row.key)
+    if let Some(entry) = record.entry(history, &row.key)
         && entry.state != State::Undone
         && format!("{JAVA}{}", entry.java) == row.checksum
     {
@@ -227,7 +248,7 @@ mod tests {
     fn record(entry: Entry) -> Record {
         let version = Version { seq_no: 1, term: 1 };
         let mut record = Record::default();
-        record.entries.insert((entry.history.clone(), entry.key.clone()), (version, entry));
+        record.entries.insert(entry.place(), (version, entry));
         let rows = own_rows(&record, "default");
         record.histories.insert("default".to_owned(), rows);
         record.look_for_partial("ours");

@@ -11,7 +11,7 @@ use super::lease::Held;
 use super::record::{Entry, Record, SCRIPT, State};
 use super::settings::Kept;
 use super::store::{INDEX, Wrote};
-use super::walk::{Of, blocked};
+use super::walk::{Of, blocked, filled};
 use crate::engine::canceller::Cancelled;
 use crate::engine::record::Begun;
 use crate::engine::{BlockedBy, Canceller, Claim, EngineError, Fence, Partial, ScriptFailure, Session};
@@ -57,13 +57,11 @@ impl SearchSession {
 
     /// Writes an entry over the version that was read. Whoever else wrote it has the target.
     pub(super) async fn write(&mut self, what: &str, entry: Entry) -> Result<(), ScriptFailure> {
-        let key = (entry.history.clone(), entry.key.clone());
-        let over = self.record.entries.get(&key).map(|(version, _)| *version);
+        let over = self.record.version(&entry);
         let id = Entry::id(&entry.history, &entry.key);
         match self.client.put(what, INDEX, &id, over, &entry).await.map_err(as_failure)? {
             Wrote::Done(version) => {
-                self.record.entries.insert(key, (version, entry));
-                self.record.look_for_partial(&self.fence.run_uid);
+                self.record.wrote(version, entry, &self.fence.run_uid);
                 Ok(())
             }
             // Also what an earlier try has written whose answer was lost: entering again reads it.
@@ -90,24 +88,24 @@ impl SearchSession {
         self.record.histories.get(history)?.iter().rev().find(|row| row.key == key)
     }
 
-    /// The script as begun by this run, now or before.
-    async fn begin(&mut self, history: &str, script: &Script) -> Result<(), ScriptFailure> {
+    /// The script as begun by this run, now or before. What says so is written with the first request that changes
+    /// something: until then nothing is to be known of it.
+    fn begin(&mut self, history: &str, script: &Script) -> Result<(), ScriptFailure> {
         if script.dialect != Dialect::Http || script.kind != Kind::Versioned {
             return Err(ScriptFailure::drift(script, "it is no versioned script of requests"));
         }
         if self.row(history, &script.key).is_some() {
             return Err(ScriptFailure::drift(script, "it is in the history already"));
         }
-        let over = self.record.entry(history, &script.key).map(|(_, entry)| entry.clone());
+        let over = self.record.entry(history, &script.key);
         if let Some(entry) = over.filter(|entry| entry.state != State::Undone) {
             let Entry { run_uid, checksum, state, .. } = &entry;
             return Begun { run_uid, checksum, undoing: *state != State::Started }
                 .goes_on(script, &self.fence.run_uid);
         }
-        self.may_go_on().await?;
         self.failed_elsewhere(history, script)?;
-        let entry = self.new_entry(history, script, State::Started);
-        self.write("begin a script", entry).await
+        self.record.ahead = Some(self.new_entry(history, script, State::Started));
+        Ok(())
     }
 
     /// The other tool tries again what it recorded as failed, also where the answer was only late. That is safe for what may
@@ -158,7 +156,7 @@ impl SearchSession {
     /// What is to be undone, as begun by this run, now or before.
     async fn begin_undo(&mut self, history: &str, script: &Script) -> Result<(), ScriptFailure> {
         let row = self.row(history, &script.key).cloned();
-        let entry = self.record.entry(history, &script.key).map(|(_, entry)| entry.clone());
+        let entry = self.record.entry(history, &script.key).cloned();
         let entry = match (entry, &row) {
             (Some(entry), _) if entry.state == State::Undoing => {
                 if entry.run_uid != self.fence.run_uid {
@@ -213,9 +211,7 @@ impl SearchSession {
 
     /// The entry in its last state, its history first: the history is the truth.
     async fn finish(&mut self, of: &Of<'_>, state: State) -> Result<(), ScriptFailure> {
-        let Some((_, entry)) = self.record.entry(of.history, &of.script.key).cloned() else {
-            return Err(ScriptFailure::drift(of.script, "its journal is gone"));
-        };
+        let entry = self.entry(of)?;
         if let Some(Kept::Evolution { index }) = self.kept(of.history).cloned() {
             let client = self.client.clone();
             let written = match state {
@@ -245,12 +241,12 @@ impl Session for SearchSession {
     }
 
     async fn apply(&mut self, history: &str, script: &Script) -> Result<HistoryRow, ScriptFailure> {
-        self.begin(history, script).await?;
-        let filled = script.values.filled(&script.body);
-        let of = Of { history, script, file: &script.file, text: &filled, undo: false };
+        self.begin(history, script)?;
+        let requests = filled(&script.file, &script.values.filled(&script.body))?;
+        let of = Of { history, script, file: &script.file, requests: &requests, undo: false };
         self.walk(&of).await?;
         self.finish(&of, State::Applied).await?;
-        let rank = self.record.entry(history, &script.key).map_or(0, |(_, entry)| entry.rank);
+        let rank = self.entry(&of)?.rank;
         let row = HistoryRow::of(script, rank);
         self.record.histories.entry(history.to_owned()).or_default().push(row.clone());
         self.record.look_for_partial(&self.fence.run_uid);
@@ -261,9 +257,9 @@ impl Session for SearchSession {
         let Some(undo) = &script.undo else {
             return Err(ScriptFailure::no_undo(script, "it has no undo file"));
         };
+        let requests = filled(&undo.file, &script.values.filled(&undo.body))?;
         self.begin_undo(history, script).await?;
-        let filled = script.values.filled(&undo.body);
-        let of = Of { history, script, file: &undo.file, text: &filled, undo: true };
+        let of = Of { history, script, file: &undo.file, requests: &requests, undo: true };
         self.walk(&of).await?;
         self.finish(&of, State::Undone).await?;
         if let Some(rows) = self.record.histories.get_mut(history) {

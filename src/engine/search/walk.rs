@@ -24,55 +24,37 @@ pub(super) struct Of<'a> {
     pub(super) script: &'a Script,
     /// The user's file in which the text is.
     pub(super) file: &'a str,
-    /// Filled.
-    pub(super) text: &'a str,
+    /// All of them, filled.
+    pub(super) requests: &'a [Request],
     pub(super) undo: bool,
 }
 
 impl SearchSession {
     /// Sends what is left of the text.
     pub(super) async fn walk(&mut self, of: &Of<'_>) -> Result<(), ScriptFailure> {
-        let all = requests(of.text).map_err(|faults| {
-            let (line, why) =
-                faults.into_iter().map(|(line, fault)| (line, fault.to_string())).next().unwrap_or_default();
-            failure(
-                of,
-                None,
-                "BadRequest",
-                format!("with its variables filled in, line {line} can't be read: {why}"),
-                None,
-            )
-        })?;
         let done = self.entry(of)?.done;
-        for request in all.iter().skip(done) {
+        for request in of.requests.iter().skip(done) {
             self.step(of, request).await?;
         }
-        self.may_finish().await
+        // What is written last belongs to the run that holds the target. Who has the other tool's lock no longer matters:
+        // everything is done, and to say so is all that is left.
+        self.held.check(&self.client).await
     }
 
-    /// What is written last belongs to the run that holds the target.
-    async fn may_finish(&self) -> Result<(), ScriptFailure> {
-        match self.may_go_on().await {
-            // Everything is done: to say so is all that is left.
-            Err(ScriptFailure::Cancelled) | Ok(()) => Ok(()),
-            refused => refused,
-        }
-    }
-
-    fn entry(&self, of: &Of<'_>) -> Result<Entry, ScriptFailure> {
-        let entry = self.record.entry(of.history, &of.script.key).map(|(_, entry)| entry.clone());
+    pub(super) fn entry(&self, of: &Of<'_>) -> Result<Entry, ScriptFailure> {
+        let entry = self.record.entry(of.history, &of.script.key).cloned();
         entry.ok_or_else(|| ScriptFailure::drift(of.script, "its journal is gone"))
     }
 
     async fn step(&mut self, of: &Of<'_>, request: &Request) -> Result<(), ScriptFailure> {
-        if let Err(failure) = self.may_go_on().await {
+        let earlier = self.entry(of)?.sent.filter(|sent| sent.number == request.number);
+        let (may, before) = tokio::join!(self.may_go_on(), self.before(request, earlier.as_ref()));
+        if let Err(failure) = may {
             return Err(match failure {
                 ScriptFailure::Cancelled => self.stop(of).await?,
                 other => other,
             });
         }
-        let entry = self.entry(of)?;
-        let earlier = entry.sent.filter(|sent| sent.number == request.number);
         let mut again = false;
         if let Some(sent) = &earlier {
             match self.client.fate(request, sent).await? {
@@ -90,7 +72,8 @@ impl SearchSession {
             }
         }
         let class = request.class();
-        let sent = self.intent(of, request, class, earlier).await?;
+        let tries = earlier.map_or(0, |sent| sent.tries) + 1;
+        let sent = self.intent(of, request, before?, tries).await?;
         let answer = self.send(of, request, &sent).await?;
         let known = Known {
             before: sent.before,
@@ -99,12 +82,20 @@ impl SearchSession {
         };
         match (class, judge(request, &answer, known)) {
             (Class::Task { .. }, Verdict::Done) => match answer.text_at("/task") {
-                "" => {
-                    Err(failure(of, Some(request), "NoTask", "the server started no task".to_owned(), None))
-                }
+                "" => Err(failure(of, request, "NoTask", "the server started no task".to_owned(), None)),
                 id => self.follow(of, request, &sent, id).await,
             },
             (_, verdict) => self.settle(of, request, verdict).await,
+        }
+    }
+
+    /// Whether what the request does was so before it was first sent.
+    async fn before(&self, request: &Request, earlier: Option<&Sent>) -> Result<Option<bool>, ScriptFailure> {
+        match (earlier, request.class()) {
+            (Some(earlier), _) => Ok(earlier.before),
+            (None, Class::Aliases) => Ok(Some(aliases::hold(&self.client, &request.body).await?)),
+            (None, Class::Idempotent) => self.is_there(request).await,
+            (None, _) => Ok(None),
         }
     }
 
@@ -113,31 +104,22 @@ impl SearchSession {
         &mut self,
         of: &Of<'_>,
         request: &Request,
-        class: Class,
-        earlier: Option<Sent>,
+        before: Option<bool>,
+        tries: u32,
     ) -> Result<Sent, ScriptFailure> {
         let part = if of.undo { "undo/" } else { "" };
         let run = run_part(&self.fence.run_uid);
-        let tries = earlier.as_ref().map_or(0, |sent| sent.tries) + 1;
-        let mut sent = Sent {
+        let sent = Sent {
             number: request.number,
             opaque: format!("wb/{run}/{}/{part}{}/{}", self.fence.token, of.script.key, request.number),
             task: None,
-            before: earlier.as_ref().and_then(|sent| sent.before),
+            before,
             tries,
         };
-        if class == Class::Free {
-            return Ok(sent);
+        if request.class() != Class::Free {
+            let entry = Entry { sent: Some(sent.clone()), ..self.entry(of)? };
+            self.write("say what is sent", entry).await?;
         }
-        if earlier.is_none() {
-            sent.before = match class {
-                Class::Aliases => Some(aliases::hold(&self.client, &request.body).await?),
-                Class::Idempotent => self.is_there(request).await?,
-                _ => None,
-            };
-        }
-        let entry = Entry { sent: Some(sent.clone()), ..self.entry(of)? };
-        self.write("say what is sent", entry).await?;
         Ok(sent)
     }
 
@@ -313,9 +295,16 @@ impl SearchSession {
         }
     }
 
+    /// Moves the cursor. Behind the last request the script's end does, where the request could be asked about, or sent
+    /// again, if that is never written.
     async fn done(&mut self, of: &Of<'_>, request: &Request) -> Result<(), ScriptFailure> {
-        let entry = self.entry(of)?;
-        self.write("move the cursor", Entry { done: request.number, sent: None, ..entry }).await
+        let entry = Entry { done: request.number, sent: None, ..self.entry(of)? };
+        let last = request.number == of.requests.len();
+        if last && matches!(request.class(), Class::Free | Class::Idempotent | Class::Aliases) {
+            self.record.ahead = Some(entry);
+            return Ok(());
+        }
+        self.write("move the cursor", entry).await
     }
 
     /// A refused request leaves the cursor in front of it. Where nothing at all is done, the script is as if it had never
@@ -342,7 +331,7 @@ impl SearchSession {
             _ => Some(format!("The requests before it are done ({}).", request.number - 1)),
         };
         let hint = [refused.hint, stays].into_iter().flatten().collect::<Vec<_>>().join(" ");
-        Err(failure(of, Some(request), &refused.code, refused.message, (!hint.is_empty()).then_some(hint)))
+        Err(failure(of, request, &refused.code, refused.message, (!hint.is_empty()).then_some(hint)))
     }
 
     /// Ends on request between two of the script's own.
@@ -352,7 +341,12 @@ impl SearchSession {
             let reason = format!("it was cancelled after {} of its requests", entry.done);
             return Ok(ScriptFailure::Lost { reason });
         }
-        self.write("note that nothing is done", Entry { state: State::Undone, ..entry }).await?;
+        // Of a script that was only about to begin nothing is written.
+        if self.record.ahead.as_ref() == Some(&entry) {
+            self.record.ahead = None;
+        } else {
+            self.write("note that nothing is done", Entry { state: State::Undone, ..entry }).await?;
+        }
         Ok(ScriptFailure::Cancelled)
     }
 }
@@ -367,9 +361,23 @@ pub(super) fn blocked(what: String) -> ScriptFailure {
     ScriptFailure::Blocked(BlockedBy::unnamed(what))
 }
 
+/// The requests of a text whose variables are filled in.
+pub(super) fn filled(file: &str, text: &str) -> Result<Vec<Request>, ScriptFailure> {
+    requests(text).map_err(|faults| {
+        let (line, why) =
+            faults.into_iter().map(|(line, fault)| (line, fault.to_string())).next().unwrap_or_default();
+        ScriptFailure::of_file(
+            file,
+            "BadRequest",
+            format!("with its variables filled in, line {line} can't be read: {why}"),
+            None,
+        )
+    })
+}
+
 fn failure(
     of: &Of<'_>,
-    request: Option<&Request>,
+    request: &Request,
     code: &str,
     message: String,
     hint: Option<String>,
@@ -378,8 +386,8 @@ fn failure(
         code: code.to_owned(),
         message,
         file: of.file.to_owned(),
-        statement: request.map(|request| request.number),
-        line: request.map(|request| u32::try_from(request.line).unwrap_or(u32::MAX)),
+        statement: Some(request.number),
+        line: u32::try_from(request.line).ok(),
         column: None,
         hint,
     })

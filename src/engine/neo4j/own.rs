@@ -1,0 +1,189 @@
+//! Statements of our own around those of a script. What belongs together travels together and is waited for once; each that
+//! must find something is refused by the server where it does not, so that nothing behind it is done.
+
+use super::fence::{self, CHECK, TAKE};
+use super::packstream::Value;
+use super::session::Neo4jSession;
+use super::wire::{Message, ServerError};
+use crate::engine::ScriptFailure;
+use crate::script::Script;
+
+/// Ends a query that must have found exactly one: of any other count the server says that it can't divide by zero.
+macro_rules! exactly_one {
+    ($what:literal) => {
+        concat!("RETURN 1 / CASE count(", $what, ") WHEN 1 THEN 1 ELSE 0 END")
+    };
+}
+pub(super) use exactly_one;
+
+/// What the server says to [`exactly_one`] where it is not so.
+const NOT_ONE: &str = "Neo.ClientError.Statement.ArithmeticError";
+
+/// A statement of ours.
+pub(super) struct Own<'a> {
+    pub(super) query: &'a str,
+    pub(super) parameters: Value,
+    pub(super) about: About<'a>,
+}
+
+/// What a statement of ours is about: what it means when the server refuses it.
+#[derive(Clone, Copy)]
+pub(super) enum About<'a> {
+    /// Nothing that could be missing.
+    Nothing,
+    /// The fence, as this session has raised it.
+    Fence,
+    /// A journal entry that must not be there yet.
+    NewEntry(&'a Script),
+    /// The journal's entry of a script. A script that deletes everything deletes our nodes too, and must not count as
+    /// applied.
+    Entry(&'a Script),
+    /// The chain of neo4j-migrations.
+    Chain(&'a Script),
+}
+
+/// How a transaction is begun.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    /// It holds the fence to its end.
+    Holding,
+    /// It only reads the fence: what changes the schema may write nothing else.
+    Seeing,
+}
+
+/// What a commit is called where it is counted, and the file that it is about.
+#[derive(Clone, Copy)]
+pub(super) struct Commit<'a> {
+    pub(super) what: &'a str,
+    pub(super) file: &'a str,
+}
+
+impl Neo4jSession {
+    /// Begins a transaction that holds the fence to its end, makes sure that the fence is ours, and says `own`.
+    pub(super) async fn begin_held(&mut self, own: Vec<Own<'_>>) -> Result<(), ScriptFailure> {
+        self.together(Some(Opening::Holding), own, None).await
+    }
+
+    /// Begins a transaction that may change the schema, and with it write nothing else: it only reads the fence.
+    pub(super) async fn begin_seeing(&mut self) -> Result<(), ScriptFailure> {
+        self.together(Some(Opening::Seeing), Vec::new(), None).await
+    }
+
+    /// Says `own` in a transaction of its own that holds the fence.
+    pub(super) async fn alone(&mut self, own: Vec<Own<'_>>, commit: Commit<'_>) -> Result<(), ScriptFailure> {
+        self.together(Some(Opening::Holding), own, Some(commit)).await
+    }
+
+    /// As [`Self::alone`], for what changes the schema.
+    pub(super) async fn alone_seeing(
+        &mut self,
+        own: Vec<Own<'_>>,
+        commit: Commit<'_>,
+    ) -> Result<(), ScriptFailure> {
+        self.together(Some(Opening::Seeing), own, Some(commit)).await
+    }
+
+    /// Says `own` in the transaction that is open, and commits it. Whoever gets no answer must read what came of it.
+    pub(super) async fn finish(
+        &mut self,
+        own: Vec<Own<'_>>,
+        commit: Commit<'_>,
+    ) -> Result<(), ScriptFailure> {
+        self.together(None, own, Some(commit)).await
+    }
+
+    async fn together(
+        &mut self,
+        opening: Option<Opening>,
+        own: Vec<Own<'_>>,
+        commit: Option<Commit<'_>>,
+    ) -> Result<(), ScriptFailure> {
+        let begin = self.connection.writing(&self.settings, self.settings.statement_timeout);
+        let (mut messages, mut about) = (Vec::new(), Vec::new());
+        if let Some(opening) = opening {
+            if let Some(broken) = &self.broken {
+                return Err(broken.clone());
+            }
+            let pass = Value::map([
+                ("token", Value::number(self.pass.token)),
+                ("entry", Value::text(self.pass.entry.as_str())),
+            ]);
+            messages.push(Message::Begin(&begin));
+            about.push(About::Nothing);
+            if opening == Opening::Holding {
+                messages.push(Message::Run(TAKE, Value::map([])));
+                about.push(About::Nothing);
+            }
+            messages.push(Message::Run(CHECK, pass));
+            about.push(About::Fence);
+        }
+        for own in own {
+            messages.push(Message::Run(own.query, own.parameters));
+            about.push(own.about);
+        }
+        if commit.is_some() {
+            messages.push(Message::Commit);
+        }
+        let wire = &mut self.connection.wire;
+        match wire.together(commit.map(|commit| commit.what), messages).await? {
+            Ok(_) => Ok(()),
+            Err((at, error)) => {
+                let file = commit.map_or("", |commit| commit.file);
+                Err(self.refused_at(about.get(at).copied(), file, error).await)
+            }
+        }
+    }
+
+    /// `about`: of the statement that was refused; `None` of the commit.
+    async fn refused_at(
+        &mut self,
+        about: Option<About<'_>>,
+        file: &str,
+        error: ServerError,
+    ) -> ScriptFailure {
+        if about.is_none() && error.code.contains("TransactionCommitFailed") {
+            let lost = ScriptFailure::Lost { reason: format!("{} ({})", error.words(false), error.code) };
+            self.broken = Some(lost.clone());
+            return lost;
+        }
+        let not_one = error.code == NOT_ONE;
+        let code = error.code.clone();
+        let failure = self.took_back(file, None, error).await;
+        if self.broken.is_some() {
+            return failure;
+        }
+        match about {
+            Some(About::Fence) if not_one => self.passed_over().await,
+            Some(About::Entry(script)) if not_one => ScriptFailure::of_file(
+                &script.file,
+                "JournalGone",
+                "after its statements the journal's node of this script is gone or another",
+                Some(
+                    "It matches every node: leave out those whose labels begin with __Whimbrel or __Neo4jMigration.",
+                ),
+            ),
+            Some(About::Chain(script)) if not_one => ScriptFailure::drift(
+                script,
+                "the chain of neo4j-migrations is not what it was when it was read",
+            ),
+            Some(About::NewEntry(script)) if code.contains("ConstraintValidation") => {
+                ScriptFailure::drift(script, "it was begun before by another run")
+            }
+            _ => failure,
+        }
+    }
+
+    /// The fence is not as this session has raised it: nothing more may be done here.
+    async fn passed_over(&mut self) -> ScriptFailure {
+        let failure = match fence::peek(&mut self.connection, &self.settings).await {
+            Ok(Some(row)) if row.seen.token > self.pass.token => {
+                ScriptFailure::Overtaken { token: row.seen.token }
+            }
+            Ok(Some(_)) => ScriptFailure::LockLost,
+            Ok(None) => ScriptFailure::Lost { reason: "the fence node is gone".to_owned() },
+            Err(error) => ScriptFailure::Lost { reason: error.to_string() },
+        };
+        self.broken = Some(failure.clone());
+        failure
+    }
+}

@@ -32,7 +32,7 @@ impl Neo4jSession {
             self.theirs(&kept.file, &script.body, &step.statement).await?;
         }
         self.still_wanted().await?;
-        let close = self.close(of, steps.len());
+        let close = self.close(of, last(&steps));
         self.finish(close, Commit { what: &kept.file, file: &kept.file }).await?;
         Ok(self.settled(of))
     }
@@ -65,9 +65,9 @@ impl Neo4jSession {
     }
 
     async fn apply_in_steps(&mut self, of: Of<'_>, steps: &[Step]) -> Result<HistoryRow, ScriptFailure> {
-        let (rank, mut told) = self.begin(of, steps).await?;
+        let (rank, told) = self.begin(of, steps).await?;
         let of = Of { rank, ..of };
-        if let Err(failure) = self.walk(of, steps, &mut told).await {
+        if let Err(failure) = self.walk(of, steps, told).await {
             return Err(self.stopped(of, failure).await);
         }
         Ok(self.settled(of))
@@ -82,8 +82,8 @@ impl Neo4jSession {
         let of = Of { rank: self.admit(of.history, of.kept)?, ..of };
         self.preconditions(of.script).await?;
         let mut told = None;
-        if let Some(Step { statement, does: Does::Schema(change) }) = steps.first() {
-            told = Some((statement.number, self.before(&of.kept.file, &steps[0], change).await?));
+        if let Some(step @ Step { does: Does::Schema(change), .. }) = steps.first() {
+            told = Some((step.statement.number, self.before(&of.kept.file, step, change).await?));
         }
         let open = vec![self.open(of, told.map(|(number, there)| (number, there.word())))];
         let what = format!("{}: journal", of.kept.file);
@@ -98,19 +98,19 @@ impl Neo4jSession {
         &mut self,
         of: Of<'_>,
         steps: &[Step],
-        told: &mut Option<There>,
+        mut told: Option<There>,
     ) -> Result<(), ScriptFailure> {
-        let all = steps.last().map_or(0, |step| step.statement.number);
+        let last = last(steps);
         let done = self.done(of);
         for step in steps.iter().filter(|step| step.statement.number > done) {
             match &step.does {
                 Does::Data => self.inside(of, step).await?,
-                Does::Schema(change) => self.change(of, step, change, told.take(), all).await?,
+                Does::Schema(change) => self.change(of, step, change, told.take(), last).await?,
                 Does::Batches { restartable } => self.batches(of, step, *restartable).await?,
             }
         }
         self.may_run()?;
-        let close = self.close(of, all);
+        let close = self.close(of, last);
         self.alone(close, Commit { what: &of.kept.file, file: &of.kept.file }).await
     }
 
@@ -152,4 +152,9 @@ impl Neo4jSession {
         }
         failure.stays(done)
     }
+}
+
+/// The number of the last statement.
+fn last(steps: &[Step]) -> usize {
+    steps.last().map_or(0, |step| step.statement.number)
 }

@@ -49,14 +49,15 @@ enum Seen {
 }
 
 impl Neo4jSession {
-    /// One schema statement of a script that is begun, of `all` that it has. `told`: the journal was told of it just now.
+    /// One schema statement of a script that is begun; `last` is the number of the script's last one. `told`: the journal was
+    /// told of it just now.
     pub(super) async fn change(
         &mut self,
         of: Of<'_>,
         step: &Step,
         change: &Change,
         told: Option<There>,
-        all: usize,
+        last: usize,
     ) -> Result<(), ScriptFailure> {
         let (done, next) = (self.done(of), step.statement.number);
         let (file, text) = (of.kept.file.as_str(), of.script.body.as_str());
@@ -66,7 +67,7 @@ impl Neo4jSession {
                 if let Some(before) = self.under_way(of) {
                     // Its answer is lost; everything that could still be working on it has ended.
                     match self.seen(change, There::of(before == There::Yes.word())).await? {
-                        Seen::Done => return self.changed(of, done, next, all).await,
+                        Seen::Done => return self.changed(of, done, next, last).await,
                         Seen::NotDone(_) => self.move_alone(of, done, done, None).await?,
                         Seen::Unsure => return Err(unknown(of.kept, step)),
                     }
@@ -79,7 +80,7 @@ impl Neo4jSession {
         };
         let answer = self.make(file, text, step).await?;
         match (self.seen(change, there).await?, answer) {
-            (Seen::Done, _) => self.changed(of, done, next, all).await,
+            (Seen::Done, _) => self.changed(of, done, next, last).await,
             // The server said yes, and there is nothing to compare with.
             (Seen::Unsure, Ok(())) => self.move_alone(of, done, next, None).await,
             (Seen::Unsure | Seen::NotDone(_), Err(failure)) => {
@@ -100,9 +101,9 @@ impl Neo4jSession {
         of: Of<'_>,
         done: usize,
         next: usize,
-        all: usize,
+        last: usize,
     ) -> Result<(), ScriptFailure> {
-        if next < all {
+        if next < last {
             return self.move_alone(of, done, next, None).await;
         }
         self.record.known.moved(of.history, &of.kept.key, next, None);

@@ -108,12 +108,12 @@ impl Neo4jSession {
         Ok(())
     }
 
-    /// Says that all `statements` of a script are done, in the journal and in its history.
-    pub(super) fn close<'a>(&self, of: Of<'a>, statements: usize) -> Vec<Own<'a>> {
+    /// Says in the journal and in its history that a script is done, up to its statement `last`.
+    pub(super) fn close<'a>(&self, of: Of<'a>, last: usize) -> Vec<Own<'a>> {
         let parameters = Value::map([
             ("live", Value::text(live(of.history, of.kept, of.rank))),
             ("rank", Value::number(of.rank)),
-            ("statement", Value::number(statements as u64)),
+            ("statement", Value::number(last as u64)),
         ]);
         let mut all = vec![Own { query: CLOSE, parameters, about: About::Entry(of.kept) }];
         if self.is_peers(of.history) {

@@ -180,7 +180,10 @@ impl Neo4jSession {
                 ScriptFailure::Overtaken { token: row.seen.token }
             }
             Ok(Some(_)) => ScriptFailure::LockLost,
-            Ok(None) => ScriptFailure::Lost { reason: "the fence node is gone".to_owned() },
+            Ok(None) => ScriptFailure::Lost {
+                reason: "the node __WhimbrelFence is gone: somebody deleted it while this session ran"
+                    .to_owned(),
+            },
             Err(error) => ScriptFailure::Lost { reason: error.to_string() },
         };
         self.broken = Some(failure.clone());

@@ -275,6 +275,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_ahead_is_seen_and_not_half_done() {
+        let mut record = Record { ahead: Some(entry(State::Started, "ours", None)), ..Record::default() };
+        record.look_for_partial("ours");
+        let begun = record.entry("default", "1").cloned().unwrap();
+        assert_eq!((record.partial.len(), record.version(&begun)), (0, None));
+        assert_eq!(record.entry("default", "2"), None);
+
+        let version = Version { seq_no: 7, term: 1 };
+        record.wrote(version, Entry { done: 1, ..begun.clone() }, "ours");
+        assert_eq!(record.entry("default", "1").map(|entry| entry.done), Some(1));
+        assert_eq!((record.partial.len(), record.version(&begun), &record.ahead), (1, Some(version), &None));
+    }
+
+    #[test]
     fn a_row_of_the_other_tool_that_we_wrote_has_our_checksum() {
         let row = |checksum: &str| HistoryRow {
             key: "1".to_owned(),

@@ -84,7 +84,7 @@ impl Search {
         let client = self.client().await?;
         client.not_overtaken(epoch).await?;
         client.healthy().await?;
-        client.save_aliases(name).await?;
+        client.save_for_snapshot(name).await?;
         let noted = client.noted(of, epoch).await?;
         let indices = format!("{}{},{INDEX}{}", self.settings.indices(), others(&client), peers(&client));
         let body = json!({

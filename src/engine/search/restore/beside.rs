@@ -84,9 +84,7 @@ impl Search {
                 beside.path
             )));
         };
-        let mut note = client.prove_copies(beside, &before, &noted, saved).await?;
-        let taken = found.at("/snapshots/0/start_time_in_millis").and_then(Value::as_i64);
-        note.taken = taken.unwrap_or(i64::MAX);
+        let note = client.prove_copies(beside, &before, &noted, saved).await?;
         client.finish_copies(over, &note).await?;
         Ok(counted(&note))
     }

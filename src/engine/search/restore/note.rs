@@ -3,7 +3,7 @@
 //! The Job makes it when its copies are complete, with the uuid of each; [`super::swap`] writes every step into it before
 //! the step's first effect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -45,8 +45,6 @@ pub(super) struct Note {
     /// `<repository>/<snapshot>` and what identifies it.
     pub(super) path: String,
     pub(super) sha256: String,
-    /// When the snapshot was begun, in milliseconds since 1970 of the server's clock.
-    pub(super) taken: i64,
     pub(super) step: Step,
     /// By the name of the index in the snapshot.
     pub(super) copies: BTreeMap<String, Copied>,
@@ -83,6 +81,9 @@ pub(in crate::engine::search) struct Saved {
     kind: String,
     /// By index.
     pub(super) aliases: BTreeMap<String, Map<String, Value>>,
+    /// The uuids of all indices that the cluster had, whoever's they were. No two clocks say which came first: a server dates
+    /// a snapshot by a time that it reads a few times in a second, and an index by another.
+    pub(super) uuids: BTreeSet<String>,
 }
 
 impl Note {
@@ -98,13 +99,17 @@ impl Note {
             token,
             path: path.to_owned(),
             sha256: sha256.to_owned(),
-            taken: i64::MAX,
             step: Step::Copied,
             copies: BTreeMap::new(),
             histories: BTreeMap::new(),
             aside: BTreeMap::new(),
             operations: String::new(),
         }
+    }
+
+    /// The name of the snapshot in its repository.
+    pub(super) fn snapshot(&self) -> &str {
+        self.path.split_once('/').map_or(&self.path, |(_, name)| name)
     }
 
     /// Between the first change of the target and the proof that it is whole.
@@ -158,7 +163,7 @@ impl Client {
     }
 
     /// Writes what the snapshot `name` can't hold, before it is taken.
-    pub(in crate::engine::search) async fn save_aliases(&self, name: &str) -> Result<(), EngineError> {
+    pub(in crate::engine::search) async fn save_for_snapshot(&self, name: &str) -> Result<(), EngineError> {
         self.make_index().await?;
         let path =
             format!("/{}/_alias?expand_wildcards=all&ignore_unavailable=true", self.settings.indices());
@@ -168,10 +173,10 @@ impl Client {
             (index.clone(), found["aliases"].as_object().cloned().unwrap_or_default())
         };
         let aliases = all.as_object().into_iter().flatten().map(of).collect();
-        let saved = Saved { kind: BACKUP.to_owned(), aliases };
+        let saved = Saved { kind: BACKUP.to_owned(), aliases, uuids: self.uuids().await? };
         let id = format!("{BACKUP}:{name}");
         let over = self.get::<Saved>(INDEX, &id).await?.map(|(version, _)| version);
-        match self.put("save the aliases", INDEX, &id, over, &saved).await? {
+        match self.put("save the aliases of a snapshot", INDEX, &id, over, &saved).await? {
             Wrote::Done(_) => Ok(()),
             Wrote::Stale => {
                 let what = "another Job takes the same snapshot".to_owned();

@@ -1,6 +1,6 @@
 //! The indices of a target as the cluster's state has them, and what keeps one from being put back by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -13,8 +13,6 @@ pub(in crate::engine::search) struct Seen {
     pub(super) uuid: String,
     pub(super) is_open: bool,
     pub(super) is_system: bool,
-    /// When it was made, in milliseconds since 1970 of the server's clock.
-    pub(super) made: i64,
     pub(super) aliases: Vec<String>,
     /// What is below `index` of its settings.
     pub(super) settings: Value,
@@ -98,6 +96,14 @@ impl Client {
         Ok(indices.into_iter().flatten().map(|(name, found)| (name.clone(), seen(found))).collect())
     }
 
+    /// The uuids of all indices of the cluster.
+    pub(super) async fn uuids(&self) -> Result<BTreeSet<String>, EngineError> {
+        let path = "/_cluster/state/metadata?filter_path=metadata.indices.*.settings.index.uuid";
+        let answer = self.expect(self.read(path).await)?;
+        let indices = answer.at("/metadata/indices").and_then(Value::as_object);
+        Ok(indices.into_iter().flatten().map(|(_, found)| seen(found).uuid).collect())
+    }
+
     /// Those that belong to the target.
     pub(super) async fn of_target(&self) -> Result<All, EngineError> {
         let mut all = self.seen(&self.settings.indices()).await?;
@@ -111,7 +117,6 @@ fn seen(found: &Value) -> Seen {
     let aliases = found["aliases"].as_array().into_iter().flatten();
     Seen {
         uuid: settings["uuid"].as_str().unwrap_or_default().to_owned(),
-        made: settings["creation_date"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default(),
         is_open: found["state"] == "open",
         is_system: found["system"] == true,
         aliases: aliases.filter_map(Value::as_str).map(str::to_owned).collect(),

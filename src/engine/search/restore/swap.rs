@@ -17,7 +17,7 @@ use crate::engine::search::enter::enter;
 use crate::engine::search::fence::Watched;
 use crate::engine::search::session::SearchSession;
 use crate::engine::search::settings::Settings;
-use crate::engine::search::store::Version;
+use crate::engine::search::store::{INDEX, Version};
 use crate::engine::{BlockedBy, Claim, EngineError, Fence, PutBack, ScriptFailure, Session as _, Stamp};
 
 /// Puts the run's copies in the place of the target's indices, from wherever an earlier attempt has ended.
@@ -200,17 +200,7 @@ impl<'a> Swap<'a> {
         if let Some(obstacle) = there.iter().find_map(|(name, seen)| seen.obstacle(name)) {
             return self.refuse(obstacle);
         }
-        // It was there before, and no snapshot of ours has it: what is exchanged for nothing would be somebody else's.
-        let strange = |(name, seen): &(&String, &Seen)| {
-            !self.note.copies.contains_key(*name)
-                && !self.client.settings.covers(name)
-                && seen.made <= self.note.taken
-        };
-        if let Some((name, _)) = there.iter().find(strange) {
-            return self.refuse(format!(
-                "index {name} belongs to it only by an alias that came after its snapshot: take the alias off, then retry"
-            ));
-        }
+        self.refuse_strange(&there).await?;
         if let Some(taken) = self.taken(&there).await? {
             return self.refuse(taken);
         }
@@ -220,6 +210,30 @@ impl<'a> Swap<'a> {
             .map(|(index, seen)| (index, Aside { blocked: seen.is_blocked(), uuid: seen.uuid }))
             .collect();
         self.note_step(Step::Keeping).await
+    }
+
+    /// Refuses an index that was there before and that no snapshot of ours has: what is exchanged for nothing would be
+    /// somebody else's.
+    async fn refuse_strange(&self, there: &All) -> Result<(), EngineError> {
+        let by_alias = |(name, _): &(&String, &Seen)| {
+            !self.note.copies.contains_key(*name) && !self.client.settings.covers(name)
+        };
+        let by_alias: Vec<_> = there.iter().filter(by_alias).collect();
+        if by_alias.is_empty() {
+            return Ok(());
+        }
+        let Some(saved) = self.client.saved(&copy(self.note.run, INDEX), self.note.snapshot()).await? else {
+            return self.refuse(format!(
+                "the copy of {INDEX} no longer says which indices there were before {}: restore by hand",
+                self.note.path
+            ));
+        };
+        match by_alias.into_iter().find(|(_, seen)| saved.uuids.contains(&seen.uuid)) {
+            None => Ok(()),
+            Some((name, _)) => self.refuse(format!(
+                "index {name} belongs to it only by an alias that came after its snapshot: take the alias off, then retry"
+            )),
+        }
     }
 
     /// Closes to writes what is there, clones it, and counts both.

@@ -6,6 +6,8 @@
 //! - [`looking`]: what compile is shown; [`targets`]: a target opened; [`snapshots`]: Jobs for one that backs itself up;
 //! - [`retention`], [`aside`]: what nothing keeps any more goes;
 //! - [`sweep`]: what runs leave behind that are over; [`terminating`]: a namespace that goes;
+//! - [`ending`]: how a run has ended, where its driver could not tell;
+//! - [`frozen`]: the program that a run was frozen with;
 //! - [`drivers`], [`world`], [`answers`], [`known`], [`signals`], [`telling`], [`waking`]: the drivers, what they act on, what
 //!   answers mean to them, what they need not ask twice, what they hear, what they tell, and what wakes them.
 
@@ -14,6 +16,8 @@ mod aside;
 mod aside_files;
 mod drivers;
 mod dumps;
+mod ending;
+mod frozen;
 mod histories;
 mod known;
 mod looking;

@@ -1,6 +1,7 @@
 //! The plan's controller: which run there must be, and which driver. Thin: compile and the driver do the work.
 
 use super::drivers::Drivers;
+use super::ending;
 use super::looking::{self, Refused, open};
 use super::operator::{FINALIZER, Operator};
 use super::signals::{For, retry, rollback_of, signals};
@@ -17,7 +18,6 @@ use crate::api::{DatabaseTarget, EventReason, MigrationPlan, MigrationRun, Outco
 use crate::cluster::events::{Severity, Transition};
 use crate::cluster::{ReadError, SwapError, WriteError, list_all, record};
 use crate::program::{Compiled, parse};
-use crate::run::Report;
 use crate::words::{self, PlanFacts, RunFacts, is_live};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -105,7 +105,7 @@ pub(super) async fn reconcile(plan: Arc<MigrationPlan>, context: Arc<Context>) -
     }
     match newest.filter(|run| latched(&plan, run)) {
         Some(run) => {
-            if !project(&context.operator, &plan, run).await {
+            if !ending::tell(&context.operator, &plan, run).await? {
                 source_changed(&context.operator, &plan, run).await;
             }
             Ok(Action::requeue(if more_to_prune { PRUNE_AGAIN } else { SOURCES_EVERY }))
@@ -298,7 +298,7 @@ async fn leave(
             && run.status.as_ref().is_some_and(|s| s.outcome == Some(Outcome::Held))
             && is_live(run)
     }) {
-        project(&context.operator, plan, run).await;
+        ending::tell(&context.operator, plan, run).await?;
         tell_blocked(&context.operator, plan, run).await;
         return Ok(Action::await_change());
     }
@@ -476,26 +476,6 @@ async fn say(
     if words::differs(&old, &new) || old.message != new.message {
         write_status(&context.operator, plan, &old, &new).await;
     }
-}
-
-/// The status of a plan whose newest run has ended, made again from the record. False: it is there already.
-async fn project(operator: &Operator, plan: &MigrationPlan, run: &MigrationRun) -> bool {
-    let record = run.status.clone().unwrap_or_default();
-    let report =
-        Report { record, program: None, doing: Default::default(), waiting: None, over_budget: false };
-    let old = plan.status.clone().unwrap_or_default();
-    if old.run.as_ref().is_some_and(|shown| shown.number == run.spec.number)
-        && Some(old.observed_generation) == plan.metadata.generation
-        && old.phase != crate::api::Phase::Pending
-    {
-        return false;
-    }
-    let new = words::plan_status(&old, &PlanFacts::of(plan), &RunFacts::of(run), &report, Timestamp::now());
-    let differs = words::differs(&old, &new);
-    if differs {
-        write_status(operator, plan, &old, &new).await;
-    }
-    differs
 }
 
 /// Says whether a source was edited after the run of this generation had ended. Nothing else is done about it: what is

@@ -5,7 +5,7 @@ use super::notifying;
 use super::operator::Operator;
 use crate::api::plan::{BlockerKind, WorkloadState, WorkloadStatus};
 use crate::api::run::MigrationRunStatus;
-use crate::api::{Engine, MigrationPlan, Outcome, Phase};
+use crate::api::{Engine, MigrationPlan, MigrationRun, Outcome, Phase};
 use crate::cluster::events::{Published, Severity, Transition};
 use crate::cluster::{FIELD_MANAGER, ReadError, get_if_there, list_all};
 use crate::program::Program;
@@ -60,6 +60,22 @@ impl Teller {
             program: Mutex::default(),
             engines,
         }
+    }
+
+    /// Tells of the end of a run, of which everything before was told.
+    pub(super) fn at_the_end(
+        operator: &Operator,
+        plan: &MigrationPlan,
+        run: &MigrationRun,
+        report: &Report,
+    ) -> Self {
+        let mut before = report.clone();
+        before.record.outcome = None;
+        let (_, seen) = watch::channel(plan.clone());
+        let facts = (PlanFacts::of(plan), RunFacts::of(run));
+        let teller = Self::new(operator.clone(), facts.0, facts.1, BTreeMap::new(), seen);
+        *lock(&teller.told) = Told::of(&before);
+        teller
     }
 
     /// The record with all that people read in it.
@@ -307,16 +323,16 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::cluster::events::Recorder;
     use crate::cluster::fake::FakeApiServer;
     use crate::run::Doing;
     use crate::serve::Metrics;
 
-    fn teller(fake: &FakeApiServer) -> Teller {
+    pub(in crate::controller) fn operator(fake: &FakeApiServer) -> Operator {
         let server = fake.api_server();
-        let operator = Operator {
+        Operator {
             namespace: "whimbrel".into(),
             default_account: None,
             namespaces: Vec::new(),
@@ -329,7 +345,10 @@ mod tests {
             told_verbs: Arc::default(),
             notifier: Arc::default(),
             server,
-        };
+        }
+    }
+
+    fn teller(fake: &FakeApiServer) -> Teller {
         let plan = PlanFacts {
             namespace: "aether".into(),
             name: "shop".into(),
@@ -338,7 +357,7 @@ mod tests {
         };
         let run = RunFacts { number: 1, plan_generation: 1, ..RunFacts::default() };
         let (_, seen) = watch::channel(serde_json::from_value(plan_object()).unwrap());
-        Teller::new(operator, plan, run, BTreeMap::from([("tas".to_owned(), Engine::Postgresql)]), seen)
+        Teller::new(operator(fake), plan, run, BTreeMap::from([("tas".to_owned(), Engine::Postgresql)]), seen)
     }
 
     fn plan_object() -> serde_json::Value {

@@ -2,6 +2,7 @@
 
 use super::answers::{part, read, swap, workload, write};
 use super::dumps;
+use super::frozen::thaw;
 use super::known::Known;
 use super::looking::{self, key, seen};
 use super::merge::merge_patch;
@@ -16,7 +17,7 @@ use crate::api::run::{BackupRecord, FrozenPart, FrozenProgram, MigrationRun, Mig
 use crate::api::target::VerificationLevel;
 use crate::backup::{self, BackupJob, BackupSource, BackupToRestore, Kept, Level};
 use crate::cluster::lease::{self, TargetKey};
-use crate::cluster::secret::{self, Part, PartError, Shelf};
+use crate::cluster::secret::{self, Shelf};
 use crate::cluster::{Acting, Holder, WriteError, get, get_if_there, record};
 use crate::engine::postgresql::tool_name;
 use crate::engine::{AnyEngine, Fence};
@@ -228,24 +229,8 @@ impl RealCluster {
         Ok((target.acting.clone(), job))
     }
 
-    /// The program that a run was frozen with.
     async fn thawed(&self, frozen: FrozenProgram) -> Answer<Thawed> {
-        let format = i64::from(frozen.format);
-        let parts: Vec<Part> =
-            frozen.parts.into_iter().map(|part| Part { secret: part.secret, sha256: part.sha256 }).collect();
-        let bytes = match secret::read_parts(&self.acting, &self.run.namespace, &parts).await {
-            Ok(bytes) => bytes,
-            Err(PartError::Read(error)) => return Err(read(error)),
-            Err(broken) => return Ok(Thawed::Broken { why: broken.to_string() }),
-        };
-        // The digests are right: these are the bytes that were frozen, and what can't read them is another version.
-        match serde_json::from_slice(&bytes) {
-            Ok(program) if walks(format) => Ok(Thawed::Program(Box::new(program))),
-            Ok(_) | Err(_) => Ok(Thawed::OfAnotherVersion(format!(
-                "the run was frozen in format {format} by another version of the operator, and this one walks format {}: deploy the version that froze it",
-                program::FORMAT
-            ))),
-        }
+        thaw(&self.acting, &self.run.namespace, frozen).await.map_err(read)
     }
 
     /// The program that takes another run back: from what that one was frozen with and what it has recorded.
@@ -581,10 +566,4 @@ fn outcome(target: &str, result: Value) -> Answer<Value> {
         bytes: i64::try_from(taken.bytes).unwrap_or(i64::MAX),
         sha256: taken.sha256,
     }))
-}
-
-/// Whether this build walks programs of a format: its own and the one before.
-fn walks(format: i64) -> bool {
-    let ours = i64::from(program::FORMAT);
-    (ours - 1..=ours).contains(&format)
 }

@@ -45,6 +45,7 @@ pub use events::{Related, Told, Transition, transitions};
 pub use facts::{PlanFacts, RunFacts};
 pub use measures::{Measure, Person, measures};
 pub use notice::{is_old, notice};
+pub use phase::phase_of;
 pub use retained::{gone, what};
 pub use run_status::run_status;
 pub use status::{differs, plan_status};

@@ -7,14 +7,7 @@ use crate::run::Waiting;
 
 pub(super) fn phase(view: &View<'_>) -> Phase {
     if let Some(outcome) = view.outcome() {
-        return match outcome {
-            Outcome::Succeeded => Phase::Succeeded,
-            Outcome::RolledBack => Phase::RolledBack,
-            Outcome::Aborted => Phase::Aborted,
-            Outcome::Held => Phase::Held,
-            // The next generation's run takes over from here.
-            Outcome::Superseded => Phase::Pending,
-        };
+        return phase_of(outcome);
     }
     match &view.report.waiting {
         Some(Waiting::Paused) => return Phase::Paused,
@@ -29,6 +22,18 @@ pub(super) fn phase(view: &View<'_>) -> Phase {
         return Phase::RollingBack;
     }
     view.at_hand().first().map_or(Phase::Pending, |op| of_kind(&op.kind))
+}
+
+/// Of a run that has ended.
+pub fn phase_of(outcome: Outcome) -> Phase {
+    match outcome {
+        Outcome::Succeeded => Phase::Succeeded,
+        Outcome::RolledBack => Phase::RolledBack,
+        Outcome::Aborted => Phase::Aborted,
+        Outcome::Held => Phase::Held,
+        // The next generation's run takes over from here.
+        Outcome::Superseded => Phase::Pending,
+    }
 }
 
 fn of_kind(kind: &Kind) -> Phase {

@@ -1,0 +1,119 @@
+//! How a run has ended, told by the controller: its driver may have died between writing that down and telling it, and no
+//! other driver takes up a run that has ended.
+
+use super::frozen::thaw;
+use super::operator::Operator;
+use super::telling::Teller;
+use crate::api::{MigrationPlan, MigrationRun, Outcome};
+use crate::cluster::ReadError;
+use crate::program::Program;
+use crate::run::Report;
+use crate::run::seam::Thawed;
+use crate::words;
+use std::sync::Arc;
+
+/// Makes sure that a plan tells how its newest run has ended. False: it does already.
+///
+/// # Errors
+/// No answer: what the run was frozen with, or that it can't be had, is not known.
+pub(super) async fn tell(
+    operator: &Operator,
+    plan: &MigrationPlan,
+    run: &MigrationRun,
+) -> Result<bool, ReadError> {
+    let Some(record) = run.status.clone() else { return Ok(false) };
+    if record.outcome.is_none_or(|outcome| is_told(plan, run, outcome)) {
+        return Ok(false);
+    }
+    let program = program(operator, plan, run).await?;
+    let report = Report { record, program, doing: Default::default(), waiting: None, over_budget: false };
+    Teller::at_the_end(operator, plan, run, &report).tell(&report).await;
+    Ok(true)
+}
+
+fn is_told(plan: &MigrationPlan, run: &MigrationRun, outcome: Outcome) -> bool {
+    plan.status.as_ref().is_some_and(|status| {
+        status.run.as_ref().is_some_and(|shown| shown.number == run.spec.number)
+            && Some(status.observed_generation) == plan.metadata.generation
+            && status.phase == words::phase_of(outcome)
+    })
+}
+
+/// What the run was frozen with; without it less is told.
+async fn program(
+    operator: &Operator,
+    plan: &MigrationPlan,
+    run: &MigrationRun,
+) -> Result<Option<Arc<Program>>, ReadError> {
+    let Some(frozen) = run.spec.program.clone() else { return Ok(None) };
+    let namespace = plan.metadata.namespace.as_deref().unwrap_or_default();
+    match thaw(&operator.for_plan(plan), namespace, frozen).await {
+        Ok(Thawed::Program(program)) => Ok(Some(Arc::new(*program))),
+        Ok(_) | Err(ReadError::Forbidden(_) | ReadError::NotFound { .. }) => Ok(None),
+        Err(error @ ReadError::Unavailable(_)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fake::FakeApiServer;
+    use crate::controller::telling::tests::operator;
+    use serde_json::{Value, json};
+
+    fn plan(phase: &str) -> MigrationPlan {
+        serde_json::from_value(json!({
+            "metadata": {"name": "shop", "namespace": "aether", "uid": "p", "generation": 1},
+            "spec": {"stages": []},
+            "status": {"phase": phase, "observedGeneration": 1, "run": {"number": 1, "name": "shop-1", "generation": 1}}
+        }))
+        .unwrap()
+    }
+
+    fn run(outcome: &str) -> MigrationRun {
+        let direction = if outcome == "RolledBack" { "Back" } else { "Forward" };
+        serde_json::from_value(json!({
+            "metadata": {"name": "shop-1", "namespace": "aether", "uid": "r1"},
+            "spec": {"plan": {"name": "shop", "uid": "p", "generation": 1}, "number": 1, "intentHash": "i"},
+            "status": {"outcome": outcome, "direction": direction, "finishedAt": "2026-11-20T02:01:00Z", "epoch": 1}
+        }))
+        .unwrap()
+    }
+
+    /// What is asked when the plan shows `phase` of a run that has ended so.
+    async fn asked(phase: &str, outcome: &str) -> (Vec<String>, Vec<Value>) {
+        let fake = FakeApiServer::new();
+        fake.answer_always(200, json!(plan(phase)));
+        let told = tell(&operator(&fake), &plan(phase), &run(outcome)).await.unwrap();
+        assert_eq!(told, !fake.requests().is_empty(), "{phase}, {outcome}");
+        let lines = fake.requests().iter().map(|line| line.split('?').next().unwrap().to_owned()).collect();
+        (lines, fake.bodies())
+    }
+
+    #[tokio::test]
+    async fn the_end_that_a_driver_could_not_tell_is_told() {
+        let back = &["RollbackComplete", "RunFailed"][..];
+        for (phase, outcome, events) in [
+            ("Verifying", "Succeeded", &["RunSucceeded"][..]),
+            ("RollingBack", "RolledBack", back),
+            ("Held", "RolledBack", back),
+        ] {
+            let (lines, bodies) = asked(phase, outcome).await;
+            let plan = "/apis/whimbrel.dev/v1alpha1/namespaces/aether/migrationplans/shop";
+            assert_eq!(lines[..2], [format!("GET {plan}"), format!("PATCH {plan}/status")]);
+            assert_eq!(bodies[1]["status"]["phase"], outcome);
+            let conditions = bodies[1]["status"]["conditions"].as_array().unwrap();
+            let finished = conditions.iter().find(|it| it["type"] == "Finished").unwrap();
+            assert_eq!(finished["status"], "True");
+            let told: Vec<_> = bodies[2..].iter().map(|event| event["reason"].as_str().unwrap()).collect();
+            assert_eq!(told, events, "those of the end, and of nothing before it");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_told_already_costs_nothing() {
+        for outcome in ["Succeeded", "RolledBack", "Held", "Aborted"] {
+            assert_eq!(asked(outcome, outcome).await.0, [""; 0], "{outcome}");
+        }
+    }
+}

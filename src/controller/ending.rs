@@ -2,7 +2,7 @@
 //! other driver takes up a run that has ended.
 
 use super::frozen::thaw;
-use super::operator::Operator;
+use super::operator::{FINALIZER, Operator};
 use super::telling::Teller;
 use crate::api::{MigrationPlan, MigrationRun, Outcome};
 use crate::cluster::ReadError;
@@ -10,6 +10,7 @@ use crate::program::Program;
 use crate::run::Report;
 use crate::run::seam::Thawed;
 use crate::words;
+use kube::ResourceExt as _;
 use std::sync::Arc;
 
 /// Makes sure that a plan tells how its newest run has ended. False: it does already.
@@ -32,6 +33,10 @@ pub(super) async fn tell(
 }
 
 fn is_told(plan: &MigrationPlan, run: &MigrationRun, outcome: Outcome) -> bool {
+    // That a person has ended a run that was Held changes no phase; it is told before the finalizer goes.
+    if outcome == Outcome::Held && !words::is_live(run) && run.finalizers().iter().any(|it| it == FINALIZER) {
+        return false;
+    }
     plan.status.as_ref().is_some_and(|status| {
         status.run.as_ref().is_some_and(|shown| shown.number == run.spec.number)
             && Some(status.observed_generation) == plan.metadata.generation
@@ -71,21 +76,29 @@ mod tests {
     }
 
     fn run(outcome: &str) -> MigrationRun {
+        run_with(outcome, json!({}), &[])
+    }
+
+    fn run_with(outcome: &str, ops: Value, finalizers: &[&str]) -> MigrationRun {
         let direction = if outcome == "RolledBack" { "Back" } else { "Forward" };
         serde_json::from_value(json!({
-            "metadata": {"name": "shop-1", "namespace": "aether", "uid": "r1"},
+            "metadata": {"name": "shop-1", "namespace": "aether", "uid": "r1", "finalizers": finalizers},
             "spec": {"plan": {"name": "shop", "uid": "p", "generation": 1}, "number": 1, "intentHash": "i"},
-            "status": {"outcome": outcome, "direction": direction, "finishedAt": "2026-11-20T02:01:00Z", "epoch": 1}
+            "status": {"outcome": outcome, "direction": direction, "ops": ops, "finishedAt": "2026-11-20T02:01:00Z", "epoch": 1}
         }))
         .unwrap()
     }
 
     /// What is asked when the plan shows `phase` of a run that has ended so.
     async fn asked(phase: &str, outcome: &str) -> (Vec<String>, Vec<Value>) {
+        asked_of(phase, &run(outcome)).await
+    }
+
+    async fn asked_of(phase: &str, run: &MigrationRun) -> (Vec<String>, Vec<Value>) {
         let fake = FakeApiServer::new();
         fake.answer_always(200, json!(plan(phase)));
-        let told = tell(&operator(&fake), &plan(phase), &run(outcome)).await.unwrap();
-        assert_eq!(told, !fake.requests().is_empty(), "{phase}, {outcome}");
+        let told = tell(&operator(&fake), &plan(phase), run).await.unwrap();
+        assert_eq!(told, !fake.requests().is_empty());
         let lines = fake.requests().iter().map(|line| line.split('?').next().unwrap().to_owned()).collect();
         (lines, fake.bodies())
     }
@@ -107,6 +120,17 @@ mod tests {
             assert_eq!(finished["status"], "True");
             let told: Vec<_> = bodies[2..].iter().map(|event| event["reason"].as_str().unwrap()).collect();
             assert_eq!(told, events, "those of the end, and of nothing before it");
+        }
+    }
+
+    #[tokio::test]
+    async fn that_a_held_run_was_ended_is_told_before_its_finalizer_goes() {
+        let release = |state: &str| json!({"resolve/release": {"state": state, "epoch": 1, "attempt": 1}});
+        for (state, finalizers, told) in
+            [("Done", &[FINALIZER][..], true), ("Done", &[], false), ("Failed", &[FINALIZER], false)]
+        {
+            let (lines, _) = asked_of("Held", &run_with("Held", release(state), finalizers)).await;
+            assert_eq!(!lines.is_empty(), told, "{state} {finalizers:?}");
         }
     }
 

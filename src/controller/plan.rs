@@ -90,6 +90,12 @@ pub(super) async fn reconcile(plan: Arc<MigrationPlan>, context: Arc<Context>) -
     if let Some(run) = newest.filter(|run| wants_driver(&plan, run)) {
         return drive(&context, &plan, run, &runs).await;
     }
+    let latched = newest.filter(|run| latched(&plan, run));
+    // Before the run lets go of its finalizer, which says that nobody has looked at its end yet.
+    let told = match latched {
+        Some(run) => ending::tell(&context.operator, &plan, run).await?,
+        None => false,
+    };
     for run in &runs {
         settle(&context.operator, run).await?;
     }
@@ -103,9 +109,9 @@ pub(super) async fn reconcile(plan: Arc<MigrationPlan>, context: Arc<Context>) -
         let run = make_run(&context, &plan, meant).await?;
         return drive(&context, &plan, &run, &runs).await;
     }
-    match newest.filter(|run| latched(&plan, run)) {
+    match latched {
         Some(run) => {
-            if !ending::tell(&context.operator, &plan, run).await? {
+            if !told {
                 source_changed(&context.operator, &plan, run).await;
             }
             Ok(Action::requeue(if more_to_prune { PRUNE_AGAIN } else { SOURCES_EVERY }))
@@ -298,7 +304,6 @@ async fn leave(
             && run.status.as_ref().is_some_and(|s| s.outcome == Some(Outcome::Held))
             && is_live(run)
     }) {
-        ending::tell(&context.operator, plan, run).await?;
         tell_blocked(&context.operator, plan, run).await;
         return Ok(Action::await_change());
     }

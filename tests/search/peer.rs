@@ -125,6 +125,36 @@ async fn its_history_is_not_taken_for_an_empty_one() {
 }
 
 #[tokio::test]
+async fn its_row_is_the_truth_whether_or_not_we_came_to_say_the_same() {
+    let bed = Bed::new().await;
+    let engine = bed.beside_peer(bed.settings());
+    let all =
+        scripts(&[("V1__a.http", "PUT /a\n"), ("U1__a.http", "DELETE /a\n"), ("V2__b.http", "PUT /b\n")]);
+    let ours =
+        |key: &str| bed.get(&format!("/.whimbrel/_doc/script:{HISTORY}:{key}"))["_source"]["state"].clone();
+    let mut session = enter(&engine, &bed.fence(1)).await;
+    session.apply(HISTORY, &all[0]).await.expect("applies");
+    drop(session);
+    assert_eq!(ours("1"), "Started", "it died before it said so");
+
+    let mut session = enter(&engine, &bed.fence(2)).await;
+    let rows = &session.histories()[HISTORY];
+    assert!(rows.len() == 1 && rows[0].checksum.starts_with("sha256:"), "{rows:?}");
+    assert!(session.partial().is_empty(), "{:?}", session.partial());
+    session.undo(HISTORY, &all[0]).await.expect("undone");
+    assert!(!bed.has("/a") && !bed.has(&format!("/{PEER}/_doc/1")));
+    session.apply(HISTORY, &all[0]).await.expect("applies again");
+    session.apply(HISTORY, &all[1]).await.expect("applies");
+    assert_eq!(
+        (ours("1"), ours("2")),
+        ("Applied".into(), "Started".into()),
+        "the one before is said with the next"
+    );
+    session.leave(Claim::GiveUp).await.expect("leaves");
+    assert_eq!(ours("2"), "Applied");
+}
+
+#[tokio::test]
 async fn taken_back_its_row_is_gone_too() {
     let bed = Bed::new().await;
     let engine = bed.beside_peer(bed.settings());

@@ -94,7 +94,7 @@ impl Wire {
         state.passed.iter().filter(|line| line.starts_with(beginning)).count()
     }
 
-    /// One request per connection, as our client makes them.
+    /// One request per connection, whatever the client would like: what is cut is cut between two of them.
     async fn serve(self, mut client: TcpStream, server: u16) {
         let Some(request) = whole(&mut client).await else { return };
         let line = String::from_utf8_lossy(&request[..request.iter().position(|b| *b == b'\r').unwrap_or(0)])
@@ -105,10 +105,10 @@ impl Wire {
         }
         self.state.lock().expect("whole").passed.push(line);
         let mut upstream = TcpStream::connect(("127.0.0.1", server)).await.expect("the server listens");
-        if upstream.write_all(&request).await.is_err() {
+        if upstream.write_all(&closing(request)).await.is_err() {
             return;
         }
-        let mut buffer = vec![0; 64 * 1024];
+        let (mut buffer, mut answered) = (vec![0; 64 * 1024], false);
         loop {
             let read = tokio::select! {
                 read = upstream.read(&mut buffer) => read.unwrap_or(0),
@@ -118,7 +118,13 @@ impl Wire {
                     _ => continue,
                 },
             };
-            if read == 0 || cut == Some(Cut::After) || client.write_all(&buffer[..read]).await.is_err() {
+            if read == 0 || cut == Some(Cut::After) {
+                return;
+            }
+            // Else the client would send its next request on a connection that is closed just then.
+            let read = buffer[..read].to_vec();
+            let read = if std::mem::replace(&mut answered, true) { read } else { closing(read) };
+            if client.write_all(&read).await.is_err() {
                 return;
             }
         }
@@ -155,6 +161,13 @@ fn kind(line: &str, request: &[u8]) -> String {
     let text = String::from_utf8_lossy(request);
     let step = text.split("\"step\":").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or_default();
     format!("{} {step}", line.split('?').next().unwrap_or(line))
+}
+
+/// A request or an answer, saying that its connection ends with the answer.
+fn closing(mut message: Vec<u8>) -> Vec<u8> {
+    let line = message.windows(2).position(|end| end == b"\r\n").map_or(message.len(), |at| at + 2);
+    message.splice(line..line, *b"connection: close\r\n");
+    message
 }
 
 /// All of a request; none when the client hangs up first.

@@ -1,5 +1,8 @@
-//! One request, one answer. Nothing here sends anything twice, follows a redirect or keeps a connection: a request that met
-//! a closed one would be sent again, and one whose answer is lost must be asked about first.
+//! One request, one answer. Nothing here follows a redirect, or sends again what may have arrived.
+//!
+//! A request of a script has a connection of its own: on a kept one, which the server may be closing just then, nobody could
+//! tell whether it arrived, and a person would be asked about what never happened. Our own requests share connections: each
+//! of them may be lost without harm.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -11,7 +14,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client as Hyper, Error as HyperError};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::answer::Answer;
 use super::settings::Settings;
@@ -21,6 +24,11 @@ use crate::fault::Point;
 
 /// More than any answer that we ask for: a thousand documents of a check.
 const MOST_BYTES: usize = 64 << 20;
+
+/// A kept connection is closed after this long: long before servers and what stands in front of them close theirs.
+const KEPT: Duration = Duration::from_secs(5);
+
+type Http = Hyper<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// One request as it is sent.
 pub(super) struct Call<'a> {
@@ -55,7 +63,10 @@ impl Missed {
 /// The way to one server.
 pub(super) struct Client {
     pub(super) settings: Arc<Settings>,
-    http: Hyper<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// Keeps connections.
+    shared: Http,
+    /// Makes a connection for each request.
+    fresh: Http,
     base: String,
     login: Mutex<Option<HeaderValue>>,
 }
@@ -78,11 +89,17 @@ impl Client {
             .https_or_http()
             .enable_http1()
             .wrap_connector(http);
-        let http = Hyper::builder(TokioExecutor::new())
+        let shared = Hyper::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(KEPT)
+            // Only of what was not written to its connection.
+            .retry_canceled_requests(true)
+            .build(connector.clone());
+        let fresh = Hyper::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .retry_canceled_requests(false)
             .build(connector);
-        let client = Self { settings: settings.clone(), http, base, login: Mutex::new(None) };
+        let client = Self { settings: settings.clone(), shared, fresh, base, login: Mutex::new(None) };
         client.log_in().await?;
         Ok(client)
     }
@@ -98,12 +115,12 @@ impl Client {
 
     /// Reads: no numbered point, no effect.
     pub(super) async fn read(&self, path: &str) -> Result<Answer, Missed> {
-        self.send(&self.plain(Method::GET, path, None)).await
+        self.send(&self.shared, &self.plain(Method::GET, path, None)).await
     }
 
     /// A search or count with a body.
     pub(super) async fn ask(&self, path: &str, body: String) -> Result<Answer, Missed> {
-        self.send(&self.plain(Method::POST, path, Some(body))).await
+        self.send(&self.shared, &self.plain(Method::POST, path, Some(body))).await
     }
 
     /// An effect of ours, under a name: if the process may die before it, after it, or without its answer, it does so here.
@@ -115,12 +132,12 @@ impl Client {
         body: Option<String>,
     ) -> Result<Answer, Missed> {
         let call = self.plain(method, path, body);
-        Point::of_message(what).around(self.send(&call), Missed::Lost).await
+        Point::of_message(what).around(self.send(&self.shared, &call), Missed::Lost).await
     }
 
     /// A request of a script.
     pub(super) async fn of_script(&self, what: &str, call: &Call<'_>) -> Result<Answer, Missed> {
-        Point::of_message(what).around(self.send(call), Missed::Lost).await
+        Point::of_message(what).around(self.send(&self.fresh, call), Missed::Lost).await
     }
 
     fn plain<'a>(&self, method: Method, path: &'a str, body: Option<String>) -> Call<'a> {
@@ -128,13 +145,13 @@ impl Client {
     }
 
     /// A login that was refused changed nothing: with one that was read anew the request is sent once more.
-    async fn send(&self, call: &Call<'_>) -> Result<Answer, Missed> {
-        let answer = self.once(call).await?;
+    async fn send(&self, http: &Http, call: &Call<'_>) -> Result<Answer, Missed> {
+        let answer = self.once(http, call).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
         self.log_in().await.map_err(Missed::NotSent)?;
-        let answer = self.once(call).await?;
+        let answer = self.once(http, call).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
             let reason = match self.settings.credentials {
                 Some(_) => answer.message(false),
@@ -145,10 +162,10 @@ impl Client {
         Ok(answer)
     }
 
-    async fn once(&self, call: &Call<'_>) -> Result<Answer, Missed> {
+    async fn once(&self, http: &Http, call: &Call<'_>) -> Result<Answer, Missed> {
         let request = self.request(call).map_err(Missed::NotSent)?;
         let exchange = async {
-            let answer = self.http.request(request).await.map_err(|error| self.missed(&error))?;
+            let answer = http.request(request).await.map_err(|error| self.missed(&error))?;
             let status = answer.status().as_u16();
             let body = Limited::new(answer.into_body(), MOST_BYTES).collect().await;
             let body = body.map_err(|error| Missed::Lost(format!("its answer broke off: {error}")))?;
@@ -254,7 +271,84 @@ fn base(url: &str, mode: TlsMode) -> Result<String, Result<TlsFault, String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::engine::Tls;
+    use crate::engine::search::settings::Names;
+
+    /// A server that answers everything, and closes each connection behind its `most`-th answer without a word. Says over how
+    /// many connections requests came.
+    async fn server(most: usize) -> (Client, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = connections.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
+                for _ in 0..most {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        match stream.read_u8().await {
+                            Ok(byte) => head.push(byte),
+                            Err(_) => break,
+                        }
+                    }
+                    let answer =
+                        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+                    if stream.write_all(answer).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        });
+        let settings = Settings {
+            target: "aether/search".to_owned(),
+            url,
+            tls: Tls { mode: TlsMode::Disable, ca: None, client: None },
+            credentials: None,
+            indices: Vec::new(),
+            names: Names::Alias,
+            repository: None,
+            histories: Vec::new(),
+            identity_expect: None,
+            connect_timeout: Settings::CONNECT_TIMEOUT,
+            request_timeout: Settings::REQUEST_TIMEOUT,
+            lease: Settings::LEASE,
+            diagnostics_full: false,
+        };
+        (Client::new(&Arc::new(settings)).await.unwrap(), connections)
+    }
+
+    #[tokio::test]
+    async fn our_own_requests_share_a_connection_and_those_of_scripts_have_one_each() {
+        let (client, connections) = server(100).await;
+        for _ in 0..3 {
+            assert_eq!(client.read("/").await.unwrap().status, 200);
+            client.effect("an effect", Method::PUT, "/a", None).await.unwrap();
+        }
+        assert_eq!(connections.load(Ordering::Relaxed), 1);
+        for _ in 0..3 {
+            let call = client.plain(Method::POST, "/a/_doc", None);
+            client.of_script("a request", &call).await.unwrap();
+        }
+        assert_eq!(connections.load(Ordering::Relaxed), 4);
+    }
+
+    #[tokio::test]
+    async fn a_shared_connection_that_the_server_closed_is_no_fault() {
+        let (client, connections) = server(1).await;
+        for n in 1..=5 {
+            assert_eq!(client.read("/").await.unwrap().status, 200, "request {n}");
+            // What closed it has come by then.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(connections.load(Ordering::Relaxed), 5);
+    }
 
     #[test]
     fn address_and_tls_must_agree() {

@@ -78,6 +78,9 @@ pub(super) struct Record {
     /// An entry as the next write will have it: a script whose first request says that it is begun, or whose end says that
     /// its last request is done.
     pub(super) ahead: Option<Entry>,
+    /// The end of a script that is in another tool's history already, which is the truth. Nothing waits for ours: it is written
+    /// beside what the next script asks first, or when the session leaves.
+    pub(super) owed: Option<Entry>,
     pub(super) partial: Vec<Partial>,
     /// What another tool recorded as failed, by history and key.
     pub(super) failed: BTreeMap<(String, String), Protocol>,
@@ -104,8 +107,9 @@ impl Record {
 
     /// As it is in the target, or will be with the next write.
     pub(super) fn entry(&self, history: &str, key: &str) -> Option<&Entry> {
-        let ahead = self.ahead.as_ref().filter(|entry| entry.history == history && entry.key == key);
-        ahead.or_else(|| Some(&self.entries.get(&(history.to_owned(), key.to_owned()))?.1))
+        let unwritten = [&self.ahead, &self.owed].into_iter().flatten();
+        let unwritten = unwritten.into_iter().find(|entry| entry.history == history && entry.key == key);
+        unwritten.or_else(|| Some(&self.entries.get(&(history.to_owned(), key.to_owned()))?.1))
     }
 
     /// The version over which the entry is written.
@@ -115,7 +119,9 @@ impl Record {
 
     /// Notes what was written.
     pub(super) fn wrote(&mut self, version: Version, entry: Entry, run_uid: &str) {
-        self.ahead = None;
+        for unwritten in [&mut self.ahead, &mut self.owed] {
+            unwritten.take_if(|it| it.place() == entry.place());
+        }
         self.entries.insert(entry.place(), (version, entry));
         self.look_for_partial(run_uid);
     }
@@ -286,6 +292,24 @@ mod tests {
         record.wrote(version, Entry { done: 1, ..begun.clone() }, "ours");
         assert_eq!(record.entry("default", "1").map(|entry| entry.done), Some(1));
         assert_eq!((record.partial.len(), record.version(&begun), &record.ahead), (1, Some(version), &None));
+    }
+
+    #[test]
+    fn an_end_that_is_owed_is_seen_until_it_is_written() {
+        let begun = entry(State::Started, "ours", None);
+        let mut record = record(begun.clone());
+        record.owed = Some(Entry { state: State::Applied, ..begun.clone() });
+        let state = |record: &Record| record.entry("default", "1").map(|entry| entry.state);
+        assert_eq!(state(&record), Some(State::Applied));
+        let version = Version { seq_no: 7, term: 1 };
+        record.wrote(version, Entry { key: "2".to_owned(), ..begun.clone() }, "ours");
+        assert!(record.owed.is_some(), "another script's write is not it");
+        record.wrote(version, Entry { state: State::Undoing, ..begun }, "ours");
+        assert_eq!(
+            (record.owed.is_some(), state(&record)),
+            (false, Some(State::Undoing)),
+            "its own is, or overtakes it"
+        );
     }
 
     #[test]

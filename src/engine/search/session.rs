@@ -10,13 +10,18 @@ use super::fence::ID;
 use super::lease::Held;
 use super::record::{Entry, Record, SCRIPT, State};
 use super::settings::Kept;
-use super::store::{INDEX, Wrote};
+use super::store::{INDEX, Version, Wrote};
 use super::walk::{Of, blocked, filled};
 use crate::engine::canceller::Cancelled;
 use crate::engine::record::Begun;
 use crate::engine::{BlockedBy, Canceller, Claim, EngineError, Fence, Partial, ScriptFailure, Session};
 use crate::script::http::{Class, requests};
 use crate::script::{Dialect, HistoryRow, Kind, Script};
+
+/// An entry that was written, and its version; none where there was none to write.
+pub(super) type Put = Result<Option<(Version, Entry)>, ScriptFailure>;
+
+pub(super) const FINISH: &str = "finish a script";
 
 /// A session with a search cluster.
 pub struct SearchSession {
@@ -57,24 +62,45 @@ impl SearchSession {
 
     /// Writes an entry over the version that was read. Whoever else wrote it has the target.
     pub(super) async fn write(&mut self, what: &str, entry: Entry) -> Result<(), ScriptFailure> {
+        let put = self.put(what, Some(entry)).await;
+        self.wrote(put)
+    }
+
+    /// The request of [`Self::write`], which others may travel beside; what it came to is for [`Self::wrote`].
+    pub(super) async fn put(&self, what: &str, entry: Option<Entry>) -> Put {
+        let Some(entry) = entry else { return Ok(None) };
         let over = self.record.version(&entry);
         let id = Entry::id(&entry.history, &entry.key);
         match self.client.put(what, INDEX, &id, over, &entry).await.map_err(as_failure)? {
-            Wrote::Done(version) => {
-                self.record.wrote(version, entry, &self.fence.run_uid);
-                Ok(())
-            }
+            Wrote::Done(version) => Ok(Some((version, entry))),
             // Also what an earlier try has written whose answer was lost: entering again reads it.
             Wrote::Stale => Err(ScriptFailure::LockLost),
         }
     }
 
+    pub(super) fn wrote(&mut self, put: Put) -> Result<(), ScriptFailure> {
+        if let Some((version, entry)) = put? {
+            self.record.wrote(version, entry, &self.fence.run_uid);
+        }
+        Ok(())
+    }
+
     /// Whether an effect may begin: nobody has cancelled, the lease holds, and so does the other tool's lock.
     pub(super) async fn may_go_on(&self) -> Result<(), ScriptFailure> {
+        self.is_held().await?;
+        self.holds_lock().await
+    }
+
+    /// The part of it that costs no request as long as the heart beats in time.
+    pub(super) async fn is_held(&self) -> Result<(), ScriptFailure> {
         if self.cancelled.asked() {
             return Err(ScriptFailure::Cancelled);
         }
-        self.held.check(&self.client).await?;
+        self.held.check(&self.client).await
+    }
+
+    /// The other part of it: whether the other tool's lock is still ours.
+    pub(super) async fn holds_lock(&self) -> Result<(), ScriptFailure> {
         if let Some((_, index)) = self.client.settings.evolution() {
             let holds = self.client.holds_peer(index, &self.owner).await.map_err(as_failure)?;
             if !holds {
@@ -212,6 +238,7 @@ impl SearchSession {
     /// The entry in its last state, its history first: the history is the truth.
     async fn finish(&mut self, of: &Of<'_>, state: State) -> Result<(), ScriptFailure> {
         let entry = self.entry(of)?;
+        let ended = Entry { state, sent: None, ..entry.clone() };
         if let Some(Kept::Evolution { index }) = self.kept(of.history).cloned() {
             let client = self.client.clone();
             let written = match state {
@@ -222,8 +249,13 @@ impl SearchSession {
                 _ => client.forget_peer_row(&index, &of.script.key).await,
             };
             written.map_err(as_failure)?;
+            if state == State::Applied {
+                self.record.ahead = None;
+                self.record.owed = Some(ended);
+                return Ok(());
+            }
         }
-        self.write("finish a script", Entry { state, sent: None, ..entry }).await
+        self.write(FINISH, ended).await
     }
 }
 
@@ -284,6 +316,10 @@ impl Session for SearchSession {
     }
 
     async fn leave(self, claim: Claim) -> Result<(), EngineError> {
+        // Without it the script stands as begun and in its history, which is applied all the same.
+        if let Err(failure) = self.put(FINISH, self.record.owed.clone()).await {
+            tracing::debug!(%failure, "the end of a script was not written");
+        }
         let Self { client, held, owner, .. } = self;
         if let Some((_, index)) = client.settings.evolution() {
             client.unlock_peer(index, &owner).await?;

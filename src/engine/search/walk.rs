@@ -9,14 +9,16 @@ use super::answer::Answer;
 use super::client::{Call, Missed};
 use super::lost::Fate;
 use super::record::{Entry, Sent, State};
-use super::session::{SearchSession, as_failure};
+use super::session::{FINISH, SearchSession, as_failure};
 use super::task::{FIRST_LOOK, LAST_LOOK, Task};
 use super::verdict::{CANCELED, Known, Refused, Verdict, judge};
 use super::{aliases, task};
 use crate::engine::name::run_part;
 use crate::engine::{BlockedBy, ScriptError, ScriptFailure};
 use crate::script::Script;
-use crate::script::http::{Class, Path, Request, requests};
+use crate::script::http::{Class, Method, Path, Request, requests};
+
+const INTEND: &str = "say what is sent";
 
 /// Which text is walked.
 pub(super) struct Of<'a> {
@@ -47,40 +49,24 @@ impl SearchSession {
     }
 
     async fn step(&mut self, of: &Of<'_>, request: &Request) -> Result<(), ScriptFailure> {
-        let earlier = self.entry(of)?.sent.filter(|sent| sent.number == request.number);
-        let (may, before) = tokio::join!(self.may_go_on(), self.before(request, earlier.as_ref()));
-        if let Err(failure) = may {
+        if let Err(failure) = self.is_held().await {
             return Err(match failure {
                 ScriptFailure::Cancelled => self.stop(of).await?,
                 other => other,
             });
         }
-        let mut again = false;
-        if let Some(sent) = &earlier {
-            match self.client.fate(request, sent).await? {
-                Fate::Done => return self.done(of, request).await,
-                Fate::Again => again = true,
-                Fate::Running(Some(id)) => return self.follow(of, request, sent, &id).await,
-                Fate::Running(None) => {
-                    return Err(blocked(format!(
-                        "request {} ({request}) still runs at the server",
-                        request.number
-                    )));
-                }
-                Fate::Unknown(evidence) => return Err(ScriptFailure::Unknown { evidence }),
-                Fate::Ended(verdict) => return self.settle(of, request, *verdict).await,
-            }
-        }
-        let class = request.class();
-        let tries = earlier.map_or(0, |sent| sent.tries) + 1;
-        let sent = self.intent(of, request, before?, tries).await?;
-        let answer = self.send(of, request, &sent).await?;
-        let known = Known {
-            before: sent.before,
-            again: again || sent.tries > 1,
-            full: self.client.settings.diagnostics_full,
+        let earlier = self.entry(of)?.sent.filter(|sent| sent.number == request.number);
+        let sent = match earlier {
+            None => self.first(of, request).await?,
+            Some(earlier) => match self.again(of, request, &earlier).await? {
+                Some(sent) => sent,
+                None => return Ok(()),
+            },
         };
-        match (class, judge(request, &answer, known)) {
+        let answer = self.send(of, request, &sent).await?;
+        let full = self.client.settings.diagnostics_full;
+        let known = Known { before: sent.before, again: sent.tries > 1, full };
+        match (request.class(), judge(request, &answer, known)) {
             (Class::Task { .. }, Verdict::Done) => match answer.text_at("/task") {
                 "" => Err(failure(of, request, "NoTask", "the server started no task".to_owned(), None)),
                 id => self.follow(of, request, &sent, id).await,
@@ -89,38 +75,97 @@ impl SearchSession {
         }
     }
 
-    /// Whether what the request does was so before it was first sent.
-    async fn before(&self, request: &Request, earlier: Option<&Sent>) -> Result<Option<bool>, ScriptFailure> {
-        match (earlier, request.class()) {
-            (Some(earlier), _) => Ok(earlier.before),
-            (None, Class::Aliases) => Ok(Some(aliases::hold(&self.client, &request.body).await?)),
-            (None, Class::Idempotent) => self.is_there(request).await,
-            (None, _) => Ok(None),
+    /// Makes ready for a request that was never sent. What need not wait for another travels beside it: where nothing is to
+    /// be known first, the intent does.
+    async fn first(&mut self, of: &Of<'_>, request: &Request) -> Result<Sent, ScriptFailure> {
+        let asked = is_asked_before(request);
+        let sent = self.sent(of, request, None, 1);
+        let intent = if asked { None } else { self.intent(of, request, &sent)? };
+        let (lock, before, owed, intent) = tokio::join!(
+            self.holds_lock(),
+            self.before(request, asked),
+            self.put(FINISH, self.record.owed.clone()),
+            self.put(INTEND, intent),
+        );
+        let (owed, intent) = (self.wrote(owed), self.wrote(intent));
+        if let Err(failure) = lock.and(owed).and(intent) {
+            self.take_back(of).await;
+            return Err(failure);
         }
+        if !asked {
+            return Ok(sent);
+        }
+        let sent = Sent { before: before?, ..sent };
+        self.intend(of, request, &sent).await?;
+        Ok(sent)
     }
 
-    /// Says durably what is about to be sent. What changes nothing needs no intent.
-    async fn intent(
+    /// What became of a request that was sent before; as it is to be sent again, unless that settles it.
+    async fn again(
         &mut self,
         of: &Of<'_>,
         request: &Request,
-        before: Option<bool>,
-        tries: u32,
-    ) -> Result<Sent, ScriptFailure> {
+        earlier: &Sent,
+    ) -> Result<Option<Sent>, ScriptFailure> {
+        self.holds_lock().await?;
+        match self.client.fate(request, earlier).await? {
+            Fate::Again => {
+                let sent = self.sent(of, request, earlier.before, earlier.tries + 1);
+                self.intend(of, request, &sent).await?;
+                return Ok(Some(sent));
+            }
+            Fate::Done => self.done(of, request).await?,
+            Fate::Running(Some(id)) => self.follow(of, request, earlier, &id).await?,
+            Fate::Running(None) => {
+                let what = format!("request {} ({request}) still runs at the server", request.number);
+                return Err(blocked(what));
+            }
+            Fate::Unknown(evidence) => return Err(ScriptFailure::Unknown { evidence }),
+            Fate::Ended(verdict) => self.settle(of, request, *verdict).await?,
+        }
+        Ok(None)
+    }
+
+    /// Whether what the request does is so before it is sent, where that is asked.
+    async fn before(&self, request: &Request, asked: bool) -> Result<Option<bool>, ScriptFailure> {
+        match request.class() {
+            _ if !asked => Ok(None),
+            Class::Aliases => Ok(Some(aliases::hold(&self.client, &request.body).await?)),
+            _ => self.is_there(request).await,
+        }
+    }
+
+    fn sent(&self, of: &Of<'_>, request: &Request, before: Option<bool>, tries: u32) -> Sent {
         let part = if of.undo { "undo/" } else { "" };
         let run = run_part(&self.fence.run_uid);
-        let sent = Sent {
+        Sent {
             number: request.number,
             opaque: format!("wb/{run}/{}/{part}{}/{}", self.fence.token, of.script.key, request.number),
             task: None,
             before,
             tries,
-        };
-        if request.class() != Class::Free {
-            let entry = Entry { sent: Some(sent.clone()), ..self.entry(of)? };
-            self.write("say what is sent", entry).await?;
         }
-        Ok(sent)
+    }
+
+    /// What says durably that a request is about to be sent. One that changes nothing needs no intent.
+    fn intent(&self, of: &Of<'_>, request: &Request, sent: &Sent) -> Result<Option<Entry>, ScriptFailure> {
+        let entry = Entry { sent: Some(sent.clone()), ..self.entry(of)? };
+        Ok((request.class() != Class::Free).then_some(entry))
+    }
+
+    async fn intend(&mut self, of: &Of<'_>, request: &Request, sent: &Sent) -> Result<(), ScriptFailure> {
+        let put = self.put(INTEND, self.intent(of, request, sent)?).await;
+        self.wrote(put)
+    }
+
+    /// Takes an intent back whose request surely was not sent: nothing is to be asked about it.
+    async fn take_back(&mut self, of: &Of<'_>) {
+        let intended =
+            self.entry(of).ok().filter(|entry| entry.sent.as_ref().is_some_and(|sent| sent.tries == 1));
+        let Some(entry) = intended else { return };
+        if let Err(failure) = self.write("take back what was not sent", Entry { sent: None, ..entry }).await {
+            tracing::debug!(%failure, "an intent was not taken back");
+        }
     }
 
     /// Whether what a request makes or takes away is there; `None` where a GET can't tell.
@@ -162,12 +207,7 @@ impl SearchSession {
             }
             Err(Missed::NotSent(error)) => {
                 self.held.under_way.store(false, Ordering::Relaxed);
-                // It surely had no effect: nothing is to be asked about it.
-                let mut entry = self.entry(of)?;
-                if entry.sent.as_ref().is_some_and(|sent| sent.tries == 1) {
-                    entry.sent = None;
-                    self.write("take back what was not sent", entry).await?;
-                }
+                self.take_back(of).await;
                 Err(as_failure(error))
             }
             Err(Missed::Lost(reason)) => Err(ScriptFailure::Lost { reason }),
@@ -348,6 +388,17 @@ impl SearchSession {
             self.write("note that nothing is done", Entry { state: State::Undone, ..entry }).await?;
         }
         Ok(ScriptFailure::Cancelled)
+    }
+}
+
+/// Whether something of what a request does must be known before it is sent first, to judge its answer to a second sending.
+fn is_asked_before(request: &Request) -> bool {
+    let path = Path::of(&request.path);
+    match request.class() {
+        Class::Aliases => true,
+        Class::Idempotent if request.method == Method::Delete => path.thing().is_some(),
+        Class::Idempotent => path.thing().is_some() && !path.replaces(),
+        _ => false,
     }
 }
 

@@ -38,6 +38,23 @@ impl<'a> Path<'a> {
         })
     }
 
+    /// Whether a PUT here takes the place of what is there: it is not refused because something is, however often it comes.
+    pub fn replaces(&self) -> bool {
+        let only_if = ["op_type", "create", "version", "version_type", "if_seq_no", "if_primary_term"];
+        if only_if.iter().any(|name| self.parameter(name).is_some()) {
+            return false;
+        }
+        match (self.indices(), self.endpoint()) {
+            (Some(_), "_doc" | "_alias" | "_aliases")
+            | (None, "_template" | "_index_template" | "_component_template" | "_scripts" | "_ingest") => {
+                true
+            }
+            // A repository; a snapshot of a name that is taken is refused.
+            (None, "_snapshot") => self.behind(1).is_none(),
+            _ => false,
+        }
+    }
+
     /// Where a GET finds what a PUT here makes and a DELETE here takes away; `None` where that can't be told.
     pub fn thing(&self) -> Option<String> {
         let indices = self.indices();
@@ -117,6 +134,31 @@ mod tests {
         }
         for path in ["/users/_mapping", "/_aliases", "/users/_doc", "/_snapshot/r/s/_restore", "/"] {
             assert_eq!(Path::of(path).thing(), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_in_the_way_or_replaced() {
+        for path in [
+            "/users/_doc/1?refresh=true",
+            "/users/_alias/u",
+            "/_scripts/s",
+            "/_ingest/pipeline/p",
+            "/_snapshot/r",
+        ] {
+            assert!(Path::of(path).replaces(), "{path}");
+        }
+        for path in [
+            "/users",
+            "/users/_create/1",
+            "/users/_doc/1?op_type=create",
+            "/users/_doc/1?version=3&version_type=external",
+            "/users/_clone/users-2",
+            "/_index_template/t?create=true",
+            "/_snapshot/r/s",
+            "/_data_stream/d",
+        ] {
+            assert!(!Path::of(path).replaces(), "{path}");
         }
     }
 

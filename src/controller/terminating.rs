@@ -186,29 +186,9 @@ fn last_word(status: Option<&MigrationRunStatus>, now: Timestamp) -> serde_json:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::events::Recorder;
     use crate::cluster::fake::{FakeApiServer, status};
-    use crate::serve::Metrics;
+    use crate::controller::telling::tests::operator;
     use serde_json::Value;
-    use std::sync::Arc;
-
-    fn operator(fake: &FakeApiServer) -> Operator {
-        let server = fake.api_server();
-        Operator {
-            namespace: "whimbrel".into(),
-            default_account: None,
-            namespaces: Vec::new(),
-            image: "whimbrel:1".into(),
-            hmac_key_file: "/key".into(),
-            names_are_proven: true,
-            cluster: "c1".into(),
-            recorder: Recorder::new(server.own().clone(), "test"),
-            metrics: Arc::new(Metrics::new()),
-            told_verbs: Arc::default(),
-            notifier: Arc::default(),
-            server,
-        }
-    }
 
     #[tokio::test]
     async fn a_terminating_namespace_says_so_to_what_is_not_made() {

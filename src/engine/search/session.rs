@@ -316,8 +316,11 @@ impl Session for SearchSession {
     }
 
     async fn leave(self, claim: Claim) -> Result<(), EngineError> {
-        // Without it the script stands as begun and in its history, which is applied all the same.
-        if let Err(failure) = self.put(FINISH, self.record.owed.clone()).await {
+        // Without it the script stands as begun and in its history, which is applied all the same. Whoever has been overtaken
+        // writes nothing more.
+        if self.held.check(&self.client).await.is_ok()
+            && let Err(failure) = self.put(FINISH, self.record.owed.clone()).await
+        {
             tracing::debug!(%failure, "the end of a script was not written");
         }
         let Self { client, held, owner, .. } = self;

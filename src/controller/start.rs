@@ -12,7 +12,7 @@ use crate::cluster::events::Recorder;
 use crate::cluster::leader::{Election, Timing};
 use crate::cluster::{Answered, ApiServer, ConnectError};
 use crate::serve::{self, Gate, Gates, Metrics, PlanKey, Request, Seen, ServeError, TargetKey};
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::runtime::controller::{self, Action};
@@ -165,9 +165,9 @@ async fn plans(
         runs.saw(run);
         plan
     };
-    plans
+    let looks = plans
         .watches(scoped::<MigrationRun>(client, namespace), watcher::Config::default(), of_run)
-        .graceful_shutdown_on(stop.cancelled_owned())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(plan::reconcile, plan::again, context)
         .for_each(|result| {
             count(metrics, "MigrationPlan", &result);
@@ -178,8 +178,28 @@ async fn plans(
                     tracing::debug!(%error, "a look at a plan");
                 }
             }
-        })
-        .await;
+        });
+    until_stopped(looks, &there, &stop).await;
+}
+
+/// Polls a controller to its end. One that is told to stop before it has seen what is there would never come to it: the runner of
+/// kube-runtime (`Runner::poll_next`, as of 5.0) waits for a store that nothing fills any more. It has begun no look then, so
+/// nothing is dropped in the middle.
+async fn until_stopped<K>(looks: impl Future<Output = ()>, there: &Store<K>, stop: &CancellationToken)
+where
+    K: kube::Resource<DynamicType = ()> + Clone + 'static,
+{
+    let stopped_unfilled = async {
+        stop.cancelled().await;
+        if there.wait_until_ready().now_or_never().is_some() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = looks => {}
+        () = stopped_unfilled => {}
+    }
 }
 
 /// A run's changes are looked at through its plan.
@@ -199,9 +219,9 @@ async fn targets(operator: Operator, namespace: Option<String>, stop: Cancellati
     };
     let targets = Controller::new(api, watcher::Config::default());
     let (there, metrics) = (targets.store(), operator.metrics.clone());
-    targets
+    let looks = targets
         .watches(runs, watcher::Config::default(), of_run)
-        .graceful_shutdown_on(stop.cancelled_owned())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(target::reconcile, target::again, Arc::new(operator))
         .for_each(|result| {
             count(&metrics, "DatabaseTarget", &result);
@@ -212,8 +232,8 @@ async fn targets(operator: Operator, namespace: Option<String>, stop: Cancellati
                     tracing::debug!(%error, "a look at a target");
                 }
             }
-        })
-        .await;
+        });
+    until_stopped(looks, &there, &stop).await;
 }
 
 /// What a look at an object came to. One that is asked for again waits for something that does not wake us.
@@ -325,4 +345,27 @@ async fn cluster_uid(client: &Client) -> Result<String, OperatorError> {
     let system = Api::<Namespace>::all(client.clone()).get("kube-system").await;
     let system = system.map_err(|error| OperatorError::Cluster(Box::new(error)))?;
     Ok(system.metadata.uid.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fake::FakeApiServer;
+    use crate::controller::telling::tests::operator;
+
+    #[tokio::test]
+    async fn told_to_stop_before_it_has_seen_what_is_there_a_controller_ends() {
+        let fake = FakeApiServer::new();
+        let before = CancellationToken::new();
+        before.cancel();
+        let meanwhile = CancellationToken::new();
+        let stops = meanwhile.clone();
+        fake.hang_next();
+        let all = async {
+            targets(operator(&fake), None, before).await;
+            fake.hang_next();
+            tokio::join!(targets(operator(&fake), None, meanwhile), async { stops.cancel() });
+        };
+        tokio::time::timeout(Duration::from_secs(30), all).await.expect("it ends");
+    }
 }

@@ -115,8 +115,15 @@ impl Teller {
         }
         let named = self.named(&plan, &mut facts, report).await;
         let report = named.as_ref().unwrap_or(report);
-        self.write(&plan, &facts, report).await;
-        self.publish(&plan, &facts, report).await;
+        if report.record.outcome.is_some() {
+            // Whoever finds a status that says how the run has ended takes all of it for told.
+            self.publish(&plan, &facts, report).await;
+            self.write(&plan, &facts, report).await;
+        } else {
+            // The next driver publishes anew what this one could not; an event that is there is known by its name.
+            self.write(&plan, &facts, report).await;
+            self.publish(&plan, &facts, report).await;
+        }
     }
 
     /// The plan as it is. Its status is written by this teller alone while a run is live, and what people wrote comes with

@@ -25,7 +25,8 @@ WITH_CLUSTER = WHIMBREL_TEST_KUBECONFIG=$$($(CLUSTER_UP)); export WHIMBREL_TEST_
 LANES := $(shell echo "$(CURDIR) lanes" | sha256sum | cut -c1-8)
 WITH_LANES = export WHIMBREL_TESTBED_ID=$(LANES); $(WITH_CLUSTER); testbed/testbed image demo-app postgresql >/dev/null; \
   WHIMBREL_TEST_IMAGE=$$(testbed/testbed image whimbrel); export WHIMBREL_TEST_IMAGE
-CRASH = $(WITH_LANES); $(TEST) $(CRASH_PROFILE) --test crash -- --nocapture
+CRASH = testbed/neo4j up >/dev/null; eval "$$(testbed/neo4j env)"; $(WITH_LANES); testbed/testbed image opensearch >/dev/null; \
+  $(TEST) $(CRASH_PROFILE) --test crash -- --nocapture
 
 define say
 @printf '\n\033[1m== %s\033[0m\n' '$(1)'
@@ -66,13 +67,10 @@ down: ## Take the cluster and the database servers down, without a trace
 ##@ To check it
 
 .PHONY: test
-test: test-quick test-apiserver test-cluster test-contract test-controller test-e2e ## All that must pass; CI runs exactly this
+test: test-quick test-apiserver test-cluster test-contract test-controller test-crash test-e2e ## All that must pass; CI runs exactly this
 	@$(MAKE) --no-print-directory down
 	@.ci/warm-target keep
 	$(call say,test: all layers passed)
-
-.PHONY: test-all
-test-all: test test-crash ## The above, and 30 fault points, others for each commit
 
 .PHONY: test-quick
 test-quick: lint test-pure test-sim test-chart test-engine test-neo4j test-search ## What needs no cluster
@@ -143,13 +141,13 @@ test-controller: | target ## Bad input and people in the middle of runs: what th
 	  testbed/testbed image neo4j >/dev/null; $(TEST) --test controller
 
 .PHONY: test-crash
-test-crash: | target ## 30 fault points of the demo's acts, others for each commit
+test-crash: | target ## 30 fault points of the demo's acts and of each engine's, others for each commit
 	$(call say,test-crash: 30 fault points)
 	@export WHIMBREL_CRASH_SAMPLE=$${WHIMBREL_CRASH_SAMPLE:-30} WHIMBREL_CRASH_SEED=$$(git rev-parse HEAD); $(CRASH)
 
 .PHONY: crash
 crash: CRASH_PROFILE := --profile crash
-crash: | target ## Every fault point of the demo's acts but the fourth: hours, goes on where it was stopped; ONLY=act1,act2
+crash: | target ## Every fault point of the demo's acts but the fourth, and of each engine's: hours, goes on where it was stopped; ONLY=act1,graph
 	$(call say,crash: every fault point)
 	@if git diff --quiet HEAD; then export WHIMBREL_CRASH_DONE=$(CURDIR)/target/crash-$$(git rev-parse HEAD); fi; $(CRASH)
 

@@ -7,7 +7,7 @@
 mod http;
 mod rounds;
 
-use http::{env, rows};
+use http::{empty, env, rows};
 use rounds::{Outcome, Rounds, Side, number};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -77,19 +77,6 @@ fn script(n: usize) -> String {
         ),
         _ => {
             format!("MATCH (a:Thing{kind}), (b:Thing{kind}) WHERE b.id = a.id + 1 CREATE (a)-[:NEXT]->(b);\n")
-        }
-    }
-}
-
-/// An empty graph: what the run before wrote is not this run's work.
-fn empty() {
-    rows("MATCH (n) CALL { WITH n DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS");
-    for (what, all) in [
-        ("CONSTRAINT", "SHOW CONSTRAINTS YIELD name RETURN name"),
-        ("INDEX", "SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP' RETURN name"),
-    ] {
-        for row in rows(all) {
-            rows(&format!("DROP {what} `{}` IF EXISTS", row[0].as_str().unwrap_or_default()));
         }
     }
 }

@@ -3,8 +3,8 @@
 //! The operator is a process of this machine, and so is the server: `testbed/neo4j up` and `eval "$(testbed/neo4j env)"`.
 
 use crate::every_dependent;
-use crate::http::{env, rows};
-use crate::lane::Lane;
+use crate::http::{empty, env, rows};
+use crate::lane::Platform;
 use serde_json::{Value, json};
 
 const STATE: &str = "MATCH (n) WHERE NOT any(l IN labels(n) WHERE l STARTS WITH '__') RETURN labels(n), properties(n) ORDER BY n.id";
@@ -12,7 +12,7 @@ const CONSTRAINTS: &str = "SHOW CONSTRAINTS YIELD name WHERE NOT name STARTS WIT
 const CHAIN: &str =
     "MATCH (m:__Neo4jMigration) WHERE m.version <> 'BASELINE' RETURN m.version ORDER BY m.version";
 
-fn target(lane: &Lane, backup: Value) -> Value {
+fn target(lane: &Platform, backup: Value) -> Value {
     json!({
         "apiVersion": "whimbrel.dev/v1alpha1", "kind": "DatabaseTarget", "metadata": {"name": "graph", "namespace": lane.name},
         "spec": {
@@ -27,7 +27,7 @@ fn target(lane: &Lane, backup: Value) -> Value {
     })
 }
 
-fn plan(lane: &Lane, version: &str) -> Value {
+fn plan(lane: &Platform, version: &str) -> Value {
     let steps = json!([
         {"name": "users", "migrate": {"target": "graph", "scripts": {"configMap": {"name": "graph-cypher"}}}},
         {"name": "none-without", "verify": {"query": {
@@ -41,7 +41,7 @@ fn plan(lane: &Lane, version: &str) -> Value {
     })
 }
 
-fn surroundings(lane: &Lane) -> Value {
+fn surroundings(lane: &Platform) -> Value {
     let metadata = |name: &str| json!({"name": name, "namespace": lane.name});
     let ca = std::fs::read_to_string(env("CA")).expect("the CA is readable");
     let scripts = json!({
@@ -58,14 +58,14 @@ fn surroundings(lane: &Lane) -> Value {
     ]})
 }
 
-fn wait(lane: &Lane, path: &str, value: &str) {
+fn wait(lane: &Platform, path: &str, value: &str) {
     let condition = format!("--for=jsonpath={path}={value}");
     if let Err(said) = lane.try_kubectl(&["wait", &condition, "mplan/graph", "--timeout=120s"]) {
         panic!("{path} is not {value}: {said}; it says {}", lane.get("mplan/graph", "{.status}"));
     }
 }
 
-fn annotate(lane: &Lane, verb: &str, what: &str) {
+fn annotate(lane: &Platform, verb: &str, what: &str) {
     let me = lane.kubectl(&["auth", "whoami", "--output=jsonpath={.status.userInfo.username}"]);
     lane.kubectl(&["annotate", "mplan/graph", "--overwrite", &format!("whimbrel.dev/{verb}={what} by {me}")]);
 }
@@ -76,10 +76,7 @@ const READY: &str = r#"{.status.conditions[?(@.type=="Ready")].reason}"#;
 fn a_graph_is_migrated_and_taken_back() {
     let platform = crate::platform();
     let lane = &platform.0;
-    rows("MATCH (n) DETACH DELETE n");
-    for name in rows(CONSTRAINTS) {
-        rows(&format!("DROP CONSTRAINT `{}`", name[0].as_str().expect("a name")));
-    }
+    empty();
     rows("UNWIND range(1, 20) AS id CREATE (:User {id: id})");
     let before = rows(STATE);
     lane.apply(&surroundings(lane).to_string());

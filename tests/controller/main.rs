@@ -19,16 +19,16 @@ mod stopped;
 mod tools;
 mod while_running;
 
-use lane::{Lane, Operator};
+use lane::{Operator, Platform};
 use serde_json::{Value, json};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// One platform and one operator for all tests of this file, one test at a time.
-fn platform() -> MutexGuard<'static, (Lane, Operator)> {
-    static PLATFORM: OnceLock<Mutex<(Lane, Operator)>> = OnceLock::new();
+fn platform() -> MutexGuard<'static, (Platform, Operator)> {
+    static PLATFORM: OnceLock<Mutex<(Platform, Operator)>> = OnceLock::new();
     let platform = PLATFORM.get_or_init(|| {
         lane::prepare_cluster();
-        let lane = Lane::set_up("control");
+        let lane = Platform::set_up("control");
         let operator = Operator::start(&lane.settings, None);
         Mutex::new((lane, operator))
     });
@@ -36,7 +36,7 @@ fn platform() -> MutexGuard<'static, (Lane, Operator)> {
 }
 
 /// The workloads of the platform that keep sessions in the database.
-fn every_dependent(lane: &Lane) -> Value {
+fn every_dependent(lane: &Platform) -> Value {
     let (backend, back) = (format!("{}-backend", lane.name), format!("{}-be", lane.name));
     json!([{"kind": "Deployment", "name": "audimodal"}, {"kind": "Deployment", "name": backend, "namespace": back}])
 }

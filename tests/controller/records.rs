@@ -1,13 +1,13 @@
 //! What records say of a run while it is under way, when it has ended, and when it is gone.
 
 use crate::every_dependent;
-use crate::lane::Lane;
+use crate::lane::Platform;
 use serde_json::json;
 
 const PLAN: &str = "recorded";
 
 /// A target of its own, a script, and a plan that asks behind it; `version` makes it another intent.
-fn objects(lane: &Lane, version: u32) -> String {
+fn objects(lane: &Platform, version: u32) -> String {
     let metadata = |name: &str| json!({"name": name, "namespace": &lane.name});
     let target = json!({
         "apiVersion": "whimbrel.dev/v1alpha1", "kind": "DatabaseTarget", "metadata": metadata(PLAN),
@@ -46,7 +46,7 @@ fn objects(lane: &Lane, version: u32) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": [target, scripts, plan]}).to_string()
 }
 
-fn wait(lane: &Lane, what: &str, path: &str, value: &str) {
+fn wait(lane: &Platform, what: &str, path: &str, value: &str) {
     let until = format!("--for=jsonpath={path}={value}");
     let waited = lane.try_kubectl(&["wait", &until, what, "--timeout=120s"]);
     if let Err(said) = waited {
@@ -55,7 +55,7 @@ fn wait(lane: &Lane, what: &str, path: &str, value: &str) {
 }
 
 /// Runs a version up to its end; the name of who approved.
-fn run(lane: &Lane, version: u32) -> String {
+fn run(lane: &Platform, version: u32) -> String {
     lane.apply(&objects(lane, version));
     wait(lane, "mplan/recorded", r#"{.status.conditions[?(@.type=="Ready")].reason}"#, "AwaitingApproval");
     let number = lane.get("mplan/recorded", "{.status.run.number}");

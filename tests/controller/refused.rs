@@ -1,7 +1,7 @@
 //! Bad input, file by file.
 
 use crate::kubectl;
-use crate::lane::{CHECKOUT, Lane};
+use crate::lane::{CHECKOUT, Platform};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -53,12 +53,12 @@ fn bad_input_gets_a_clear_sentence_and_changes_nothing() {
 }
 
 /// Everything that a plan could have changed.
-fn changeable(lane: &Lane) -> String {
+fn changeable(lane: &Platform) -> String {
     let path = "{range .items[*]}{.metadata.name} {.metadata.annotations} {.spec}{\"\\n\"}{end}";
     [lane.get("deployments,cronjobs", path), lane.database.dump()].join("\n")
 }
 
-fn said_by_plan(lane: &Lane, text: &str, reason: &str) -> Expected {
+fn said_by_plan(lane: &Platform, text: &str, reason: &str) -> Expected {
     lane.apply(text);
     let ready = r#"{.status.conditions[?(@.type=="Ready")].reason}"#;
     // Too late is told by what it says instead.

@@ -1,7 +1,7 @@
 //! Retention on a real cluster: runs take backups, and what nothing keeps any more leaves the volume.
 
 use crate::every_dependent;
-use crate::lane::Lane;
+use crate::lane::Platform;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const DEADLINE: Duration = Duration::from_secs(180);
 
 /// The target, a plan with this many scripts, and the scripts.
-fn objects(lane: &Lane, scripts: u32) -> String {
+fn objects(lane: &Platform, scripts: u32) -> String {
     let metadata = json!({"name": "kept", "namespace": lane.name});
     let data: serde_json::Map<String, serde_json::Value> = (1..=scripts)
         .flat_map(|n| {
@@ -42,7 +42,7 @@ fn objects(lane: &Lane, scripts: u32) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": [target, bundle, plan]}).to_string()
 }
 
-fn wait(lane: &Lane, what: &str, path: &str, value: &str) {
+fn wait(lane: &Platform, what: &str, path: &str, value: &str) {
     let waits = format!("--for=jsonpath={path}={value}");
     if let Err(said) = lane.try_kubectl(&["wait", &waits, what, "--timeout=180s"]) {
         panic!("{what}: {path} is not {value}: {said}; {}", lane.get(what, "{.status}"));
@@ -50,7 +50,7 @@ fn wait(lane: &Lane, what: &str, path: &str, value: &str) {
 }
 
 /// Waits until a field of the target is this; `kubectl wait` can't wait for the length of a list.
-fn until(lane: &Lane, path: &str, value: &str) {
+fn until(lane: &Platform, path: &str, value: &str) {
     let begun = Instant::now();
     while lane.get("dbt/kept", path) != value {
         assert!(begun.elapsed() < DEADLINE, "{path} is not {value}: {}", lane.get("dbt/kept", "{.status}"));
@@ -59,7 +59,7 @@ fn until(lane: &Lane, path: &str, value: &str) {
 }
 
 /// The backups on the volume, as a pod sees them that mounts it.
-fn on_the_volume(lane: &Lane) -> String {
+fn on_the_volume(lane: &Platform) -> String {
     let look = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "look", "namespace": lane.name},
         "spec": {

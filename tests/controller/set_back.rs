@@ -1,7 +1,7 @@
 //! A database that is set back behind Whimbrel's back: what is gone is not pending, until a person says that it is.
 
 use crate::every_dependent;
-use crate::lane::Lane;
+use crate::lane::Platform;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ const PLAN: &str = "mplan/kept";
 const TARGET: &str = "dbt/watched";
 
 /// A target that is looked at as often as may be, and a plan of so many tables.
-fn objects(lane: &Lane, scripts: usize) -> String {
+fn objects(lane: &Platform, scripts: usize) -> String {
     let metadata = |name: &str| json!({"name": name, "namespace": lane.name});
     let each = (1..=scripts).flat_map(|n| {
         let (make, drop) = (format!("CREATE TABLE kept_{n} (id int);"), format!("DROP TABLE kept_{n};"));
@@ -45,7 +45,7 @@ fn objects(lane: &Lane, scripts: usize) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": [target, source, plan]}).to_string()
 }
 
-fn wait(lane: &Lane, what: &str, path: &str, value: &str) {
+fn wait(lane: &Platform, what: &str, path: &str, value: &str) {
     let waited =
         lane.try_kubectl(&["wait", &format!("--for=jsonpath={path}={value}"), what, "--timeout=120s"]);
     if let Err(said) = waited {
@@ -53,7 +53,7 @@ fn wait(lane: &Lane, what: &str, path: &str, value: &str) {
     }
 }
 
-fn applied(lane: &Lane) -> String {
+fn applied(lane: &Platform) -> String {
     let query = "SELECT string_agg(key, ' ' ORDER BY rank) FROM whimbrel.history WHERE history = 'kept' AND undone_at IS NULL";
     lane.database.sql("shop", &[query]).trim().to_owned()
 }

@@ -2,7 +2,7 @@
 
 use crate::every_dependent;
 use crate::http::Http;
-use crate::lane::Lane;
+use crate::lane::Platform;
 use serde_json::{Value, json};
 
 const PLAN: &str = "mplan/stopped";
@@ -10,7 +10,7 @@ const USERS: &str = "MATCH (u:User) RETURN u.id, u.tenant ORDER BY u.id";
 const OURS: &str = "MATCH (s:__WhimbrelScript) RETURN s.key ORDER BY s.key";
 
 /// A server of its own, on a volume of its own.
-fn server(lane: &Lane, password: &str) -> String {
+fn server(lane: &Platform, password: &str) -> String {
     let metadata = json!({"name": "graph-store", "namespace": lane.name});
     let labels = json!({"app": "graph-store"});
     let container = json!({
@@ -41,7 +41,7 @@ fn server(lane: &Lane, password: &str) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
-fn target(lane: &Lane, address: &str) -> Value {
+fn target(lane: &Platform, address: &str) -> Value {
     json!({
         "apiVersion": "whimbrel.dev/v1alpha1", "kind": "DatabaseTarget", "metadata": {"name": "stopped", "namespace": lane.name},
         "spec": {
@@ -57,7 +57,7 @@ fn target(lane: &Lane, address: &str) -> Value {
 }
 
 /// Two scripts of which one has no undo, and a check that holds or not.
-fn plan(lane: &Lane, version: &str, tenants: u32) -> String {
+fn plan(lane: &Platform, version: &str, tenants: u32) -> String {
     let metadata = json!({"name": "stopped", "namespace": lane.name});
     let scripts = json!({
         "V001__tenants.cypher": "MATCH (u:User) SET u.tenant = 'tenant ' + toString(u.id % 4);\n",
@@ -76,7 +76,7 @@ fn plan(lane: &Lane, version: &str, tenants: u32) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": [sources, plan]}).to_string()
 }
 
-fn wait(lane: &Lane, path: &str, value: &str) {
+fn wait(lane: &Platform, path: &str, value: &str) {
     let condition = format!("--for=jsonpath={path}={value}");
     if let Err(said) = lane.try_kubectl(&["wait", &condition, PLAN, "--timeout=300s"]) {
         panic!("{path} is not {value}: {said}; it says {}", lane.get(PLAN, "{.status}"));

@@ -3,7 +3,7 @@
 //! Every run here stops at an `approve` step behind its scripts: scripts applied, dependents down, claims held.
 
 use crate::every_dependent;
-use crate::lane::Lane;
+use crate::lane::Platform;
 use serde_json::{Value, json};
 
 /// A plan that creates one table, asks a person, and sets a flag.
@@ -15,7 +15,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn objects(&self, lane: &Lane) -> String {
+    fn objects(&self, lane: &Platform) -> String {
         let (name, namespace) = (self.name, &lane.name);
         let metadata = |name: &str| json!({"name": name, "namespace": namespace});
         let file = format!("V001__{}.sql", name.replace('-', "_"));
@@ -56,13 +56,13 @@ impl Plan {
     }
 
     /// Applies it and waits until it asks.
-    fn ask(&self, lane: &Lane) {
+    fn ask(&self, lane: &Platform) {
         lane.apply(&self.objects(lane));
         wait(lane, self.name, r#"{.status.conditions[?(@.type=="Ready")].reason}"#, "AwaitingApproval");
     }
 
     /// Lets it go on.
-    fn approve(&self, lane: &Lane) {
+    fn approve(&self, lane: &Platform) {
         let plan = format!("mplan/{}", self.name);
         let hash = lane.get(&plan, "{.status.run.planHash}");
         let me = lane.kubectl(&["auth", "whoami", "--output=jsonpath={.status.userInfo.username}"]);
@@ -74,12 +74,12 @@ impl Plan {
         ]);
     }
 
-    fn says(&self, lane: &Lane) -> String {
+    fn says(&self, lane: &Platform) -> String {
         lane.get(&format!("mplan/{}", self.name), "{.status.message}")
     }
 }
 
-fn wait(lane: &Lane, plan: &str, path: &str, value: &str) {
+fn wait(lane: &Platform, plan: &str, path: &str, value: &str) {
     let waited = lane.try_kubectl(&[
         "wait",
         &format!("--for=jsonpath={path}={value}"),
@@ -95,7 +95,7 @@ fn wait(lane: &Lane, plan: &str, path: &str, value: &str) {
 }
 
 /// The tables that plans of this file made.
-fn tables(lane: &Lane) -> String {
+fn tables(lane: &Platform) -> String {
     let found = "SELECT string_agg(tablename, ' ' ORDER BY tablename) FROM pg_tables WHERE tablename LIKE 'made_by_%'";
     lane.database.sql("shop", &[found]).trim().to_owned()
 }
@@ -137,7 +137,7 @@ fn a_plan_that_is_deleted_while_it_runs_brings_everything_back_first() {
     }
 }
 
-fn replicas(lane: &Lane) -> String {
+fn replicas(lane: &Platform) -> String {
     let path = "{range .items[*]}{.metadata.name} {.spec.replicas} {.spec.template.spec.containers[*].image}{\"\\n\"}{end}";
     let backend = format!("--namespace={}-be", lane.name);
     let shown = format!("--output=jsonpath={path}");

@@ -1,4 +1,6 @@
-//! The acts of the demo, as they are walked here.
+//! The acts: those of the demo, and for each other engine plans that succeed and that fail (`acts/`).
+
+use crate::scene::On;
 
 /// What the world is before an act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,12 +27,16 @@ pub(crate) enum Then {
 pub(crate) struct Act {
     /// As a visit names it.
     pub(crate) name: &'static str,
+    /// What it is walked on.
+    pub(crate) on: On,
     /// The file that people apply.
     pub(crate) file: &'static str,
     /// What must be there before.
     pub(crate) base: Base,
     /// What a person does then.
     pub(crate) then: Then,
+    /// How its run ends when nobody disturbs it.
+    pub(crate) ends: &'static str,
     /// How long its image that never gets ready is waited for; the demo's audience shall see it wait.
     pub(crate) never_ready: Option<&'static str>,
 }
@@ -42,30 +48,36 @@ impl Act {
     }
 }
 
-/// The acts that are visited.
+/// An act of the demo that starts from the platform after act 1.
+const UPGRADED: Act = Act {
+    name: "",
+    on: On::Platform,
+    file: "",
+    base: Base::Upgraded,
+    then: Then::Nothing,
+    ends: "RolledBack",
+    never_ready: None,
+};
+
+/// How long an image that never gets ready is waited for.
+const SHORT: Option<&str> = Some("readyWithin: 5s");
+
+/// An act of another engine.
+const fn of(on: On, name: &'static str, file: &'static str, ends: &'static str) -> Act {
+    Act { name, on, file, base: Base::New, ends, ..UPGRADED }
+}
+
+/// The acts that are visited. The first one leads to the base of those that need it.
 pub(crate) const ACTS: &[Act] = &[
-    Act { name: "act1", file: "act1.yaml", base: Base::New, then: Then::Nothing, never_ready: None },
-    Act { name: "act2", file: "act2.yaml", base: Base::Upgraded, then: Then::Nothing, never_ready: None },
-    Act {
-        name: "act3a",
-        file: "act3a.yaml",
-        base: Base::Upgraded,
-        then: Then::Nothing,
-        never_ready: Some("readyWithin: 5s"),
-    },
-    Act {
-        name: "act3b",
-        file: "act3b.yaml",
-        base: Base::Upgraded,
-        then: Then::AcceptsLoss,
-        never_ready: None,
-    },
-    Act {
-        name: "act5",
-        file: "act5.yaml",
-        base: Base::Upgraded,
-        then: Then::Nothing,
-        never_ready: Some("readyWithin: 5s"),
-    },
-    Act { name: "act6", file: "act6.yaml", base: Base::Upgraded, then: Then::RollsBack, never_ready: None },
+    of(On::Platform, "act1", "act1.yaml", "Succeeded"),
+    Act { name: "act2", file: "act2.yaml", ..UPGRADED },
+    Act { name: "act3a", file: "act3a.yaml", never_ready: SHORT, ..UPGRADED },
+    Act { name: "act3b", file: "act3b.yaml", then: Then::AcceptsLoss, ..UPGRADED },
+    Act { name: "act5", file: "act5.yaml", never_ready: SHORT, ..UPGRADED },
+    Act { name: "act6", file: "act6.yaml", then: Then::RollsBack, ..UPGRADED },
+    of(On::Graph, "graph", "graph.yaml", "Succeeded"),
+    of(On::Graph, "graph-undo", "graph-undo.yaml", "RolledBack"),
+    of(On::Search, "search", "search.yaml", "Succeeded"),
+    of(On::Search, "search-undo", "search-undo.yaml", "RolledBack"),
+    of(On::Search, "search-restore", "search-restore.yaml", "RolledBack"),
 ];

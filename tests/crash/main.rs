@@ -1,19 +1,27 @@
-//! Every fault point of the demo's acts, on a real cluster: the operator dies before an effect, dies after it, or
-//! never hears its answer, is started again, and the world must end as if nothing had happened.
+//! Every fault point of some acts, on a real cluster and real servers: the operator dies before an effect, dies after it,
+//! or never hears its answer, is started again, and the world must end as if nothing had happened.
 //!
-//! A learning run of each act counts its points; the visits follow, several lanes side by side. Each lane has namespaces,
-//! a platform, a database server and an operator of its own. `make crash` visits all points; `SHARD=2/5` the second fifth
+//! A learning run of each act counts its points; the visits follow, several lanes side by side. Each lane has namespaces and an
+//! operator of its own, and a scene: the demo's platform with its PostgreSQL, or one of the testbed's other servers. `make crash` visits all points; `SHARD=2/5` the second fifth
 //! of them; `WHIMBREL_CRASH_SAMPLE=30` that many, chosen by `WHIMBREL_CRASH_SEED`; `ONLY='act2 abort-after@17'` one,
 //! `ONLY=act1,act2` those of acts. What ended well on this commit is not visited again: `make crash` may be stopped and goes on.
-//! `WHIMBREL_CRASH_LANES` (4) says how many lanes: as many as keep the machine busy, and no more.
+//! `WHIMBREL_CRASH_LANES` (4) says how many lanes have a platform: as many as keep the machine busy, and no more.
 
 mod act;
 mod before;
 mod cluster;
+#[path = "../tools/curl.rs"]
+mod curl;
+mod graph;
+#[path = "../neo4j/http.rs"]
+mod http;
 #[path = "../tools/kubectl.rs"]
 mod kubectl;
 #[path = "../lane/mod.rs"]
 mod lane;
+mod platform;
+mod scene;
+mod search;
 mod spent;
 mod state;
 #[path = "../tools/mod.rs"]
@@ -21,7 +29,9 @@ mod tools;
 mod visit;
 mod walk;
 
+use act::Act;
 use before::Before;
+use scene::On;
 use spent::Spent;
 use state::State;
 use std::collections::BTreeMap;
@@ -48,8 +58,7 @@ struct Ended {
 fn every_fault_point_ends_as_the_undisturbed_run() {
     let lanes = visit::number_of("WHIMBREL_CRASH_LANES").unwrap_or(4);
     lane::prepare_cluster();
-    let mut first = Walker::set_up(1);
-    let learned = learn(&mut first);
+    let (firsts, learned) = learn();
     let counted: usize = learned.values().map(|it| it.points).sum();
     let before = Before::read();
     let visits = Visits::choose(|act| learned[act.name].points, &before);
@@ -61,10 +70,12 @@ fn every_fault_point_ends_as_the_undisturbed_run() {
     );
     let ended = Mutex::new(Ended::default());
     std::thread::scope(|scope| {
-        scope.spawn(|| walk(first, &visits, &learned, &before, &ended));
-        for number in 2..=lanes.min(total) {
+        for (on, first) in firsts {
             let (visits, learned, before, ended) = (&visits, &learned, &before, &ended);
-            scope.spawn(move || walk(Walker::set_up(number), visits, learned, before, ended));
+            for number in 2..=on.at_most(lanes).min(visits.on(on)) {
+                scope.spawn(move || walk(on, Walker::set_up(on, number), visits, learned, before, ended));
+            }
+            scope.spawn(move || walk(on, first, visits, learned, before, ended));
         }
     });
     let Ended { violations, not_reached, spent } = ended.into_inner().expect("no lane panicked");
@@ -77,21 +88,41 @@ fn every_fault_point_ends_as_the_undisturbed_run() {
     assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
-/// Walks each act undisturbed.
-fn learn(walker: &mut Walker) -> BTreeMap<&'static str, Learned> {
-    let mut learned = BTreeMap::new();
-    for act in Only::asked().acts() {
+/// Walks the acts that are asked for undisturbed, the scenes side by side. Gives the walkers too, for the visits.
+fn learn() -> (Vec<(On, Walker)>, BTreeMap<&'static str, Learned>) {
+    std::thread::scope(|scope| {
+        let scenes = [On::Platform, On::Graph, On::Search].into_iter().filter_map(|on| {
+            let acts: Vec<&'static Act> = Only::asked().acts().filter(|act| act.on == on).collect();
+            (!acts.is_empty()).then(|| (on, scope.spawn(move || learn_on(on, &acts))))
+        });
+        let scenes: Vec<_> = scenes.collect();
+        let (mut firsts, mut learned) = (Vec::new(), BTreeMap::new());
+        for (on, scene) in scenes {
+            let (walker, acts) = scene.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            firsts.push((on, walker));
+            learned.extend(acts);
+        }
+        (firsts, learned)
+    })
+}
+
+fn learn_on(on: On, acts: &[&'static Act]) -> (Walker, Vec<(&'static str, Learned)>) {
+    let mut walker = Walker::set_up(on, 1);
+    let learned = acts.iter().map(|act| {
         let end = walker.walk(act, None).unwrap_or_else(|why| panic!("{}, undisturbed: {why}", act.name));
         let points = walker.points();
         assert!(points.len() > 20, "{}: an act has more boundaries than {points:?}", act.name);
+        assert_eq!(end.reason, act.ends, "{}, undisturbed", act.name);
         println!("{}: {} points, ends {}", act.name, points.len(), end.reason);
-        learned.insert(act.name, Learned { points: points.len(), end });
-    }
-    learned
+        (act.name, Learned { points: points.len(), end })
+    });
+    let learned = learned.collect();
+    (walker, learned)
 }
 
 /// One lane's share of the visits.
 fn walk(
+    on: On,
     mut walker: Walker,
     visits: &Visits,
     learned: &BTreeMap<&'static str, Learned>,
@@ -99,7 +130,7 @@ fn walk(
     all: &Mutex<Ended>,
 ) {
     walker.spent = Spent::default();
-    while let Some((at, visit)) = visits.next() {
+    while let Some((at, visit)) = visits.next(on) {
         let ended = walker.walk(visit.act, Some(&visit));
         let struck = walker.struck();
         all.lock().expect("no lane panicked").not_reached += usize::from(struck.is_none());

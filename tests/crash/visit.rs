@@ -2,10 +2,11 @@
 
 use crate::act::{ACTS, Act};
 use crate::before::Before;
+use crate::scene::On;
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 /// What the operator does at a point.
 const MODES: [&str; 3] = ["abort-before", "abort-after", "lose-answer"];
@@ -94,11 +95,21 @@ impl Visits {
         self.before
     }
 
-    /// The next one, and which it is.
-    pub(crate) fn next(&self) -> Option<(usize, Visit)> {
-        let mut left = self.left.lock().expect("no lane panics while it holds this");
-        let visit = left.pop_front()?;
+    /// How many of them are on this scene.
+    pub(crate) fn on(&self, on: On) -> usize {
+        self.lock().iter().filter(|visit| visit.act.on == on).count()
+    }
+
+    /// The next one on this scene, and how many of all are taken with it.
+    pub(crate) fn next(&self, on: On) -> Option<(usize, Visit)> {
+        let mut left = self.lock();
+        let place = left.iter().position(|visit| visit.act.on == on)?;
+        let visit = left.remove(place)?;
         Some((self.total - left.len(), visit))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Visit>> {
+        self.left.lock().expect("no lane panics while it holds this")
     }
 }
 

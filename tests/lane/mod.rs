@@ -1,19 +1,19 @@
-//! A lane: namespaces, a platform, a database server and an operator of its own, in which one run follows another.
+//! A lane: namespaces and an operator of its own, in which one run follows another.
 //!
-//! The operator is a process of this machine with exactly the rights that the chart gives it; the rest is the demo's
-//! platform (`examples/demo`) under the lane's names.
+//! The operator is a process of this machine with exactly the rights that the chart gives it. What else is in a lane is
+//! the affair of whoever makes it, such as a [`Platform`].
 
 mod database;
 mod operator;
+mod platform;
 
 use crate::kubectl;
 use crate::tools::path_of;
-pub(crate) use database::Database;
 pub(crate) use operator::{Operator, Settings};
+pub(crate) use platform::Platform;
 use rand::distr::{Alphanumeric, SampleString as _};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 /// Where the project is.
@@ -41,21 +41,20 @@ pub(crate) struct Lane {
     pub(crate) name: String,
     /// What its operator is told.
     pub(crate) settings: Settings,
-    /// Its database server.
-    pub(crate) database: Database,
 }
 
 impl Lane {
-    /// Makes everything that a lane needs, up to a platform that runs.
-    pub(crate) fn set_up(name: &str) -> Self {
+    /// Makes its namespaces, called as the lane with these endings, and what its operator needs.
+    pub(crate) fn set_up(name: &str, endings: &[&str]) -> Self {
         let namespace = format!("wb-{name}");
         let folder = std::env::temp_dir().join(format!("whimbrel-{}-{name}", std::process::id()));
         let image = std::env::var("WHIMBREL_TEST_IMAGE")
             .expect("WHIMBREL_TEST_IMAGE names the image of backup Jobs: testbed/testbed image whimbrel");
-        let settings = Settings { folder, namespace, watched: format!("{name},{name}-be"), image };
+        let watched: Vec<String> = endings.iter().map(|ending| format!("{name}{ending}")).collect();
+        let settings = Settings { folder, namespace, watched: watched.join(","), image };
         fs::create_dir_all(settings.notes()).expect("a folder for the lane");
-        remove_lane(name);
-        for namespace in settings.watched.split(',') {
+        remove(&settings);
+        for namespace in &watched {
             let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
             kubectl::run_with(&["apply", "--filename=-"], &object.to_string());
         }
@@ -67,49 +66,14 @@ impl Lane {
             ),
         );
         write_kubeconfig(&settings);
-        let secret = |length| Alphanumeric.sample_string(&mut rand::rng(), length);
-        fs::write(settings.folder.join("hmac-key"), secret(32)).expect("a key for the lane");
-        let database = Database { address: String::new(), password: secret(24) };
-        let mut lane = Self { name: name.to_owned(), settings, database };
-        lane.platform();
-        lane
+        let key = Alphanumeric.sample_string(&mut rand::rng(), 32);
+        fs::write(settings.folder.join("hmac-key"), key).expect("a key for the lane");
+        Self { name: name.to_owned(), settings }
     }
 
-    fn platform(&mut self) {
-        let backend = format!("{}-be", self.name);
-        let password = &self.database.password;
-        let url = format!("postgres://admin:{password}@postgres.{}.svc/shop?sslmode=disable", self.name);
-        let secret = |namespace: &str, secret: &str, data: Value| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret, "namespace": namespace}, "stringData": data});
-        let items = [
-            secret(&self.name, "pg-admin", json!({"username": "admin", "password": password})),
-            secret(&self.name, "database", json!({"url": url})),
-            secret(&backend, "database", json!({"url": url})),
-        ];
-        self.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string());
-        self.apply(&self.demo("platform.yaml"));
-        self.kubectl(&["rollout", "status", "statefulset/postgres", "--timeout=180s"]);
-        self.database.address = self.get("service/postgres", "{.spec.clusterIP}");
-        self.database.sql(
-            "shop",
-            &[
-                "CREATE TABLE items (id bigint PRIMARY KEY, name text NOT NULL)",
-                "INSERT INTO items SELECT n, 'item ' || n FROM generate_series(1, 1000) n",
-            ],
-        );
-        self.wait_for_deployments();
-    }
-
-    /// A file of the demo in this lane's names.
-    pub(crate) fn demo(&self, file: &str) -> String {
-        self.renamed(&Path::new(CHECKOUT).join("examples/demo").join(file))
-    }
-
-    /// A file in this lane's names. The operator is a process of this machine, which has no DNS of the cluster: targets
-    /// name the server's address.
-    pub(crate) fn renamed(&self, path: &Path) -> String {
-        let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        text.replace("host: postgres.aether.svc", &format!("host: {}", self.database.address))
-            .replace("aether", &self.name)
+    /// An example in the lane's names.
+    pub(crate) fn in_names(&self, example: &str) -> String {
+        example.replace("aether", &self.name)
     }
 
     /// Applies objects; they must be admitted.
@@ -136,37 +100,21 @@ impl Lane {
     pub(crate) fn get(&self, what: &str, path: &str) -> String {
         self.kubectl(&["get", what, &format!("--output=jsonpath={path}")])
     }
-
-    /// The deployments of the platform, with their namespaces.
-    pub(crate) fn deployments(&self) -> [(String, String); 3] {
-        let name = &self.name;
-        [
-            (name.clone(), "audimodal".to_owned()),
-            (name.clone(), name.clone()),
-            (format!("{name}-be"), format!("{name}-backend")),
-        ]
-    }
-
-    /// Waits until every deployment of the platform is as its spec says.
-    pub(crate) fn wait_for_deployments(&self) {
-        for (namespace, name) in self.deployments() {
-            let deployment = format!("deployment/{name}");
-            kubectl::run(&["--namespace", &namespace, "rollout", "status", &deployment, "--timeout=180s"]);
-        }
-    }
 }
 
 /// Removes what an earlier run of the tests left. No operator is there to take its finalizers off.
-fn remove_lane(name: &str) {
-    let here = ["--namespace", name];
-    let left = kubectl::attempt(&[&here[..], &["get", "mplan,mrun,dbt", "--output=name"]].concat(), "");
-    for object in String::from_utf8_lossy(&left.stdout).lines() {
-        let free = ["patch", object, "--type=merge", r#"--patch={"metadata":{"finalizers":null}}"#];
-        kubectl::attempt(&[&here[..], &free].concat(), "");
+fn remove(settings: &Settings) {
+    let namespaces: Vec<&str> = settings.watched.split(',').collect();
+    for namespace in &namespaces {
+        let here = ["--namespace", namespace];
+        let left = kubectl::attempt(&[&here[..], &["get", "mplan,mrun,dbt", "--output=name"]].concat(), "");
+        for object in String::from_utf8_lossy(&left.stdout).lines() {
+            let free = ["patch", object, "--type=merge", r#"--patch={"metadata":{"finalizers":null}}"#];
+            kubectl::attempt(&[&here[..], &free].concat(), "");
+        }
     }
-    let (backend, own) = (format!("{name}-be"), format!("wb-{name}"));
-    let gone = ["delete", "namespace", name, &backend, &own, "--ignore-not-found", "--timeout=180s"];
-    kubectl::run(&gone);
+    let gone = ["delete", "namespace", &settings.namespace, "--ignore-not-found", "--timeout=180s"];
+    kubectl::run(&[&gone[..], &namespaces].concat());
 }
 
 /// The cluster's kubeconfig with the token of the operator's own account: its rights, and no others.

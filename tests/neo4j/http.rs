@@ -49,6 +49,20 @@ pub(crate) fn rows(statement: &str) -> Vec<Vec<Value>> {
     Http::of_testbed().rows(statement)
 }
 
+/// Takes every node, constraint and index out of it, ours too.
+pub(crate) fn empty() {
+    // In batches: a benchmark leaves more than one transaction may hold.
+    rows("MATCH (n) CALL { WITH n DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS");
+    for (what, all) in [
+        ("CONSTRAINT", "SHOW CONSTRAINTS YIELD name RETURN name"),
+        ("INDEX", "SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP' RETURN name"),
+    ] {
+        for row in rows(all) {
+            rows(&format!("DROP {what} `{}` IF EXISTS", row[0].as_str().expect("a name")));
+        }
+    }
+}
+
 fn send(stream: &mut TcpStream, path: &str, login: &str, body: &str) -> Value {
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {login}\r\nContent-Type: application/json\r\n\

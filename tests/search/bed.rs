@@ -1,7 +1,5 @@
 //! An empty cluster per test, and curl as the independent witness.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,6 +9,7 @@ use whimbrel::engine::{Fence, Tls, TlsMode, fixed_credentials};
 use whimbrel::script::{Dialect, Layout, Script};
 
 use crate::bundle;
+use crate::curl::{Curl, Secure};
 pub(crate) use crate::entering::enter;
 use crate::entering::fence;
 
@@ -49,11 +48,7 @@ impl Bed {
             bed.curl("DELETE", &format!("/_snapshot/{name}/*"), None);
             bed.curl("DELETE", &format!("/_snapshot/{name}"), None);
         }
-        let indices = bed.get("/_cat/indices?format=json&expand_wildcards=all&h=index");
-        let names = indices.as_array().cloned().unwrap_or_default();
-        let names = names.iter().filter_map(|index| index["index"].as_str());
-        // The server's own users and tasks stay.
-        for name in names.filter(|name| !name.starts_with(".security")) {
+        for name in bed.server().indices() {
             bed.curl("DELETE", &format!("/{name}"), None);
         }
         for (path, list) in
@@ -82,29 +77,16 @@ impl Bed {
 
     /// The status and body of a request, by another client than ours.
     pub(crate) fn curl(&self, method: &str, path: &str, body: Option<&str>) -> (u16, Value) {
-        let mut command = Command::new("curl");
-        command.args(["--silent", "--max-time", "60", "--write-out", "\n%{http_code}", "--config", "-"]);
-        command.args(if method == "HEAD" { vec!["--head"] } else { vec!["--request", method] });
-        if let Some(body) = body {
-            let kind = if path.contains("_bulk") { "application/x-ndjson" } else { "application/json" };
-            command.args(["--header", &format!("content-type: {kind}"), "--data-binary", body]);
-        }
-        let mut config = String::new();
-        if self.product == Product::Elasticsearch {
-            config = format!("user = \"{}:{}\"\n", env("ELASTICSEARCH_USER"), env("ELASTICSEARCH_PASSWORD"));
-            command.args(["--cacert", &env("ELASTICSEARCH_CA")]);
-        }
-        let mut child = command
-            .arg(format!("{}{path}", self.url()))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("curl is there");
-        child.stdin.take().expect("piped").write_all(config.as_bytes()).expect("written");
-        let output = child.wait_with_output().expect("it ends");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let (text, status) = text.rsplit_once('\n').expect("a status");
-        (status.parse().expect("a status"), serde_json::from_str(text).unwrap_or(Value::Null))
+        self.server().request(method, path, body)
+    }
+
+    fn server(&self) -> Curl {
+        let secure = (self.product == Product::Elasticsearch).then(|| Secure {
+            ca: env("ELASTICSEARCH_CA"),
+            user: env("ELASTICSEARCH_USER"),
+            password: env("ELASTICSEARCH_PASSWORD"),
+        });
+        Curl { url: self.url(), secure }
     }
 
     /// What a GET finds.

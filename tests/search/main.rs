@@ -5,6 +5,8 @@ mod bed;
 #[path = "../tools/bundle.rs"]
 mod bundle;
 mod contract;
+#[path = "../tools/curl.rs"]
+mod curl;
 mod elasticsearch;
 #[path = "../tools/entering.rs"]
 mod entering;

@@ -67,10 +67,13 @@ down: ## Take the cluster and the database servers down, without a trace
 ##@ To check it
 
 .PHONY: test
-test: test-quick test-apiserver test-cluster test-contract test-controller test-crash test-e2e ## All that must pass; CI runs exactly this
+test: test-quick test-apiserver test-cluster test-contract test-controller test-e2e ## All that must pass; CI runs exactly this
 	@$(MAKE) --no-print-directory down
 	@.ci/warm-target keep
 	$(call say,test: all layers passed)
+
+.PHONY: test-all
+test-all: test test-crash ## The above, and 30 fault points, others for each commit
 
 .PHONY: test-quick
 test-quick: lint test-pure test-sim test-chart test-engine test-neo4j test-search ## What needs no cluster

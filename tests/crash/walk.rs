@@ -11,7 +11,7 @@ use crate::visit::Visit;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A run that has not ended by then hangs.
 const ENDS_WITHIN: Duration = Duration::from_secs(300);
@@ -172,11 +172,18 @@ impl Walker {
         held.collect::<Vec<_>>().join(" ")
     }
 
-    /// Jobs of ours that still work.
+    /// Jobs of ours that go on working. One whose worker has ended says so a moment later.
     fn active_jobs(&self) -> String {
-        let jobs = self.objects("Job").list();
-        let active = jobs.iter().filter(|job| job["status"]["active"].as_i64().unwrap_or(0) > 0);
-        active.map(|job| job["metadata"]["name"].to_string()).collect::<Vec<_>>().join(" ")
+        let since = Instant::now();
+        loop {
+            let jobs = self.objects("Job").list();
+            let active = jobs.iter().filter(|job| job["status"]["active"].as_i64().unwrap_or(0) > 0);
+            let active = active.map(|job| job["metadata"]["name"].to_string()).collect::<Vec<_>>().join(" ");
+            if active.is_empty() || since.elapsed() > DONE_WITHIN {
+                return active;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Keeps what explains a violation, and makes the lane fit for the next visit; the folder's path.

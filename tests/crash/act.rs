@@ -62,7 +62,7 @@ const UPGRADED: Act = Act {
 /// How long an image that never gets ready is waited for.
 const SHORT: Option<&str> = Some("readyWithin: 5s");
 
-/// An act of another engine.
+/// An act that starts from its scene as it was set up.
 const fn of(on: On, name: &'static str, file: &'static str, ends: &'static str) -> Act {
     Act { name, on, file, base: Base::New, ends, ..UPGRADED }
 }

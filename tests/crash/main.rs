@@ -2,10 +2,12 @@
 //! or never hears its answer, is started again, and the world must end as if nothing had happened.
 //!
 //! A learning run of each act counts its points; the visits follow, several lanes side by side. Each lane has namespaces and an
-//! operator of its own, and a scene: the demo's platform with its PostgreSQL, or one of the testbed's other servers. `make crash` visits all points; `SHARD=2/5` the second fifth
-//! of them; `WHIMBREL_CRASH_SAMPLE=30` that many, chosen by `WHIMBREL_CRASH_SEED`; `ONLY='act2 abort-after@17'` one,
-//! `ONLY=act1,act2` those of acts. What ended well on this commit is not visited again: `make crash` may be stopped and goes on.
-//! `WHIMBREL_CRASH_LANES` (4) says how many lanes have a platform: as many as keep the machine busy, and no more.
+//! operator of its own, and a scene: the demo's platform with its PostgreSQL, the testbed's Neo4j, or an OpenSearch.
+//!
+//! `make crash` visits all points; `SHARD=2/5` the second fifth of them; `WHIMBREL_CRASH_SAMPLE=30` that many, chosen by
+//! `WHIMBREL_CRASH_SEED`; `ONLY='act2 abort-after@17'` one, `ONLY=act1,act2` those of acts. What ended well on this commit is
+//! not visited again: `make crash` may be stopped and goes on. `WHIMBREL_CRASH_LANES` (4) says how many lanes have a platform:
+//! as many as keep the machine busy, and no more.
 
 mod act;
 mod before;

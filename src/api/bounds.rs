@@ -27,6 +27,8 @@ pub const MESSAGE: u32 = 4 * 1024;
 pub const CONDITION_MESSAGE: u32 = 32 * 1024;
 /// The preview: 32 KiB, then "and n more".
 pub const PREVIEW: u32 = 32 * 1024;
+/// A script for a person: 64 KiB; what does not fit is left out whole.
+pub const SCRIPT: u32 = 64 * 1024;
 /// The digests of a target's histories: 50 of them by name.
 pub const HISTORIES: u32 = 8 * 1024;
 /// An image reference.

@@ -9,6 +9,7 @@ mod bucket;
 mod by_hand;
 mod connection;
 mod error;
+mod fetch;
 mod files;
 mod jobs;
 mod keep;
@@ -32,9 +33,10 @@ mod tree;
 mod verify;
 
 pub use bucket::{Bucket, BucketArgs};
-pub use by_hand::{ByHand, restore_by_hand};
+pub use by_hand::ByHand;
 pub use connection::{Connection, TlsMode};
 pub use error::{BackupError, EXIT_FAILED, EXIT_NEVER_AGAIN, EXIT_OVERTAKEN};
+pub use fetch::{Fetch, Fetched, fetch};
 pub use files::FileDigest;
 pub use jobs::{
     BackupJob, BackupSource, BackupToRestore, job_for_backup, job_for_prune, job_for_restore, job_for_verify,

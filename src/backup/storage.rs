@@ -82,16 +82,8 @@ impl Storage {
         match self {
             Self::Folder(backups) => Ok(Dump::Folder(backups.join(path).join(DATA))),
             Self::Bucket(bucket) => {
-                let folder = format!("{}/{DATA}", slashed(path));
-                let [file] = manifest.files.as_slice() else {
-                    let reason =
-                        format!("a backup in a bucket has one file, this one has {}", manifest.files.len());
-                    return Err(BackupError::Manifest {
-                        path: format!("{}/{FILE_NAME}", path.display()),
-                        reason,
-                    });
-                };
-                Ok(Dump::Object { bucket: bucket.clone(), folder, file: file.clone() })
+                let (folder, file) = object(path, manifest)?;
+                Ok(Dump::Object { bucket: bucket.clone(), folder, file })
             }
         }
     }
@@ -103,6 +95,15 @@ impl Storage {
             Self::Bucket(bucket) => summary(bucket).await.unwrap_or_default(),
         }
     }
+}
+
+/// The folder of the dump of a backup in a bucket, and the one file in it.
+pub(super) fn object(path: &Path, manifest: &Manifest) -> Result<(String, FileDigest), BackupError> {
+    let [file] = manifest.files.as_slice() else {
+        let reason = format!("a backup in a bucket has one file, this one has {}", manifest.files.len());
+        return Err(BackupError::Manifest { path: format!("{}/{FILE_NAME}", path.display()), reason });
+    };
+    Ok((format!("{}/{DATA}", slashed(path)), file.clone()))
 }
 
 async fn summary(bucket: &Bucket) -> Result<Summary, BackupError> {

@@ -6,7 +6,8 @@
 use super::worker_dump::{self, DropArgs, DumpArgs, ProveDumpArgs, RestoreDumpArgs};
 use super::worker_search::{self, ProveArgs, SnapshotArgs};
 use crate::backup::{
-    self, BackupError, Connection, EXIT_FAILED, Level, Of, Prune, Restore, StorageArgs, Take, Told, Verify,
+    self, BackupError, Connection, EXIT_FAILED, Fetch, Level, Of, Prune, Restore, Storage, StorageArgs, Take,
+    Told, Verify,
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -50,6 +51,8 @@ enum Work {
     PruneSnapshots(worker_search::PruneArgs),
     /// Restores a verified backup beside its database
     Restore(RestoreArgs),
+    /// Brings a backup of PostgreSQL out of its bucket, for a restore by hand
+    Fetch(FetchArgs),
     /// Dumps a database of a stopped Neo4j
     Dump(DumpArgs),
     /// Proves a dump of Neo4j
@@ -118,6 +121,21 @@ struct RestoreArgs {
 }
 
 #[derive(Debug, Args)]
+struct FetchArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Folder of the backup below the bucket's prefix
+    #[arg(long)]
+    path: PathBuf,
+    /// SHA-256 that the backup's manifest must have
+    #[arg(long)]
+    sha256: String,
+    /// Folder that gets the dump
+    #[arg(long)]
+    to: PathBuf,
+}
+
+#[derive(Debug, Args)]
 struct PruneArgs {
     #[command(flatten)]
     storage: StorageArgs,
@@ -182,6 +200,7 @@ pub(super) fn run(args: WorkerArgs) -> ExitCode {
         Work::RestoreDump(args) => finish(result, "restore", runtime().block_on(worker_dump::restore(args))),
         Work::Verify(args) => finish(result, "verify", block_on(verify(args))),
         Work::Restore(args) => finish(result, "restore", block_on(restore(args))),
+        Work::Fetch(args) => finish(result, "fetch", block_on(fetch(args))),
         Work::Prune(args) => finish(result, "prune", block_on(prune(args))),
         Work::Snapshot(args) => finish(result, "backup", block_on(worker_search::take(args))),
         Work::ProveSnapshot(args) => finish(result, "verify", block_on(worker_search::prove(args))),
@@ -241,6 +260,17 @@ async fn restore(args: RestoreArgs) -> Result<Value, BackupError> {
     };
     let restored = backup::restore(&restore, progress).await?;
     Ok(json!(restored))
+}
+
+async fn fetch(args: FetchArgs) -> Result<Value, BackupError> {
+    let of = args.place.of();
+    let Storage::Bucket(bucket) = args.place.storage.open()? else {
+        return Err(BackupError::Credentials(
+            "a backup on a volume is mounted, not fetched: name a --bucket".into(),
+        ));
+    };
+    let fetch = Fetch { bucket, of, path: args.path, sha256: args.sha256, to: args.to };
+    Ok(json!(backup::fetch(&fetch, progress).await?))
 }
 
 async fn prune(args: PruneArgs) -> Result<Value, BackupError> {

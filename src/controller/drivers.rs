@@ -1,5 +1,6 @@
 //! The drivers that run in this process: one task per run, beside the controllers.
 
+use super::by_hand::Scripts;
 use super::operator::Operator;
 use super::targets::OpenTarget;
 use super::telling::Teller;
@@ -79,13 +80,10 @@ impl Drivers {
             uid: uid(run),
             cluster: operator.cluster.clone(),
         };
-        let kinds = targets.iter().filter_map(|(name, target)| {
-            let engine = target.object.spec.engine().ok()?;
-            Some((name.clone(), engine.kind()))
-        });
-        let engines = kinds.collect();
+        let specs = targets.iter().map(|(name, target)| (name.clone(), target.object.spec.clone())).collect();
+        let scripts = Scripts::new(operator, run, specs);
         let teller =
-            Teller::new(operator.clone(), PlanFacts::of(plan), RunFacts::of(run), engines, plan_seen);
+            Teller::new(operator.clone(), PlanFacts::of(plan), RunFacts::of(run), scripts, plan_seen);
         let meant = Meant {
             run: reference.clone(),
             intent_hash: run.spec.intent_hash.clone(),

@@ -14,6 +14,7 @@
 mod answers;
 mod aside;
 mod aside_files;
+mod by_hand;
 mod drivers;
 mod dumps;
 mod ending;

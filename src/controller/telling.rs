@@ -1,11 +1,12 @@
 //! Telling people: the plan's status as a projection of the run, and an event per transition.
 
+use super::by_hand::Scripts;
 use super::looking::said_holder;
 use super::notifying;
 use super::operator::Operator;
 use crate::api::plan::{BlockerKind, WorkloadState, WorkloadStatus};
 use crate::api::run::MigrationRunStatus;
-use crate::api::{Engine, MigrationPlan, MigrationRun, Outcome, Phase};
+use crate::api::{MigrationPlan, MigrationRun, Outcome, Phase};
 use crate::cluster::events::{Published, Severity, Transition};
 use crate::cluster::{FIELD_MANAGER, ReadError, get_if_there, list_all};
 use crate::program::Program;
@@ -36,8 +37,8 @@ pub(super) struct Teller {
     /// The plan as its controller saw it last.
     seen: watch::Receiver<MigrationPlan>,
     program: Mutex<Option<Arc<Program>>>,
-    /// The engine of each target of the plan.
-    engines: BTreeMap<String, Engine>,
+    /// What a person runs where it is Held.
+    scripts: Scripts,
 }
 
 impl Teller {
@@ -46,7 +47,7 @@ impl Teller {
         operator: Operator,
         plan: PlanFacts,
         run: RunFacts,
-        engines: BTreeMap<String, Engine>,
+        scripts: Scripts,
         seen: watch::Receiver<MigrationPlan>,
     ) -> Self {
         Self {
@@ -58,7 +59,7 @@ impl Teller {
             known: Mutex::default(),
             seen,
             program: Mutex::default(),
-            engines,
+            scripts,
         }
     }
 
@@ -73,7 +74,8 @@ impl Teller {
         before.record.outcome = None;
         let (_, seen) = watch::channel(plan.clone());
         let facts = (PlanFacts::of(plan), RunFacts::of(run));
-        let teller = Self::new(operator.clone(), facts.0, facts.1, BTreeMap::new(), seen);
+        let scripts = Scripts::new(operator, run, BTreeMap::new());
+        let teller = Self::new(operator.clone(), facts.0, facts.1, scripts, seen);
         *lock(&teller.told) = Told::of(&before);
         teller
     }
@@ -82,7 +84,7 @@ impl Teller {
     pub(super) fn dressed(&self, status: &MigrationRunStatus) -> MigrationRunStatus {
         let program = lock(&self.program).clone();
         let report = Report {
-            record: status.clone(),
+            record: self.scripts.with(status.clone()),
             program,
             doing: Default::default(),
             waiting: None,
@@ -113,8 +115,9 @@ impl Teller {
             // take this for its end.
             facts.generation = self.run.plan_generation;
         }
-        let named = self.named(&plan, &mut facts, report).await;
-        let report = named.as_ref().unwrap_or(report);
+        let mut report = report.clone();
+        report.record = self.scripts.with(report.record);
+        let report = &self.named(&plan, &mut facts, report).await;
         if report.record.outcome.is_some() {
             // Whoever finds a status that says how the run has ended takes all of it for told.
             self.publish(&plan, &facts, report).await;
@@ -138,9 +141,9 @@ impl Teller {
     }
 
     /// For a queued run: the holder as people know it, and its place among the plans that wait for the same.
-    async fn named(&self, plan: &MigrationPlan, facts: &mut PlanFacts, report: &Report) -> Option<Report> {
-        let Some(Waiting::Queued(holder)) = &report.waiting else { return None };
-        let runs = self.operator.all_runs().await.ok()?;
+    async fn named(&self, plan: &MigrationPlan, facts: &mut PlanFacts, report: Report) -> Report {
+        let Some(Waiting::Queued(holder)) = &report.waiting else { return report };
+        let Ok(runs) = self.operator.all_runs().await else { return report };
         let holder = said_holder(holder, &runs);
         let since = report.record.ops.get("claim").and_then(|op| op.started_at.clone());
         let plans: Vec<MigrationPlan> =
@@ -149,7 +152,7 @@ impl Teller {
         let waits = others.filter_map(|other| queued_behind(other, &holder)).collect::<Vec<_>>();
         let earlier = waits.iter().filter(|at| since.as_ref().is_some_and(|mine| **at < mine.0)).count();
         facts.queue = Some((earlier + 1, waits.len() + 1));
-        Some(Report { waiting: Some(Waiting::Queued(holder)), ..report.clone() })
+        Report { waiting: Some(Waiting::Queued(holder)), ..report }
     }
 
     /// Whether a report says nothing but progress so soon after the last write that it would not be written. An Apply
@@ -246,7 +249,7 @@ impl Teller {
         let taken_up = *told == Told::default() && report.record.epoch > 1;
         let seen = if taken_up { Told::of(report) } else { told.clone() };
         let measures = words::measures(&seen, facts, &self.run, report);
-        let engine = |target: &str| self.engines.get(target).copied();
+        let engine = |target: &str| self.scripts.engine(target);
         self.operator.metrics.count_run(&key(facts), &measures, engine, Timestamp::now());
     }
 
@@ -364,7 +367,13 @@ pub(super) mod tests {
         };
         let run = RunFacts { number: 1, plan_generation: 1, ..RunFacts::default() };
         let (_, seen) = watch::channel(serde_json::from_value(plan_object()).unwrap());
-        Teller::new(operator(fake), plan, run, BTreeMap::from([("tas".to_owned(), Engine::Postgresql)]), seen)
+        let operator = operator(fake);
+        let object = json!({"metadata": {"name": "shop-1", "namespace": "aether"}, "spec": {
+            "plan": {"name": "shop", "uid": "u", "generation": 1}, "number": 1, "intentHash": "i"}});
+        let tas = json!({"tas": {"postgresql": {"host": "db", "database": "tas"}}});
+        let targets = serde_json::from_value(tas).unwrap();
+        let scripts = Scripts::new(&operator, &serde_json::from_value(object).unwrap(), targets);
+        Teller::new(operator, plan, run, scripts, seen)
     }
 
     fn plan_object() -> serde_json::Value {

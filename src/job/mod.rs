@@ -14,5 +14,5 @@ pub use create::{create, dry_run};
 pub use look::look;
 pub use name::{JobKey, MADE_FOR, RUN_UID};
 pub use remove::{Removal, remove};
-pub use spec::{WORKER, WorkerJob, idle_pod, mount, scratch_volume};
+pub use spec::{PROGRAM, WORKER, WorkerJob, idle_pod, mount, scratch_volume};
 pub use state::JobState;

@@ -28,7 +28,7 @@ pub const WORKER: &str = "worker";
 /// Exit codes after which the same again would fail the same way: the user's "never", and "a newer driver owns it".
 const NEVER_AGAIN: [i32; 2] = [42, 43];
 /// Where the program is copied to.
-const PROGRAM: &str = "/whimbrel-bin/whimbrel";
+pub const PROGRAM: &str = "/whimbrel-bin/whimbrel";
 
 /// A Job in which Whimbrel's program works with the tools of another image.
 #[derive(Clone, Debug)]
@@ -113,34 +113,47 @@ impl WorkerJob<'_> {
     }
 
     fn pod_spec(&self) -> PodSpec {
-        let mut volumes = vec![scratch_volume("whimbrel-bin", None, None)];
-        volumes.extend(self.volumes.iter().cloned());
-        let mut mounts = vec![mount("whimbrel-bin", "/whimbrel-bin", true)];
-        mounts.extend(self.mounts.iter().cloned());
         let worker = Container {
             name: WORKER.into(),
             image: Some(self.tools_image.to_owned()),
             command: Some([PROGRAM, "worker"].map(str::to_owned).into()),
             args: Some(self.arguments.clone()),
-            volume_mounts: Some(mounts),
+            volume_mounts: Some(self.mounts.clone()),
             resources: Some(resources(self.pod, self.node_disk)),
             ..Container::default()
         };
-        let install = Container {
-            name: "whimbrel".into(),
-            image: Some(self.whimbrel_image.to_owned()),
-            command: Some(["/whimbrel", "worker", "install", PROGRAM].map(str::to_owned).into()),
-            volume_mounts: Some(vec![mount("whimbrel-bin", "/whimbrel-bin", false)]),
-            resources: Some(resources(self.pod, 0)),
-            security_context: Some(restricted()),
-            ..Container::default()
-        };
-        PodSpec { init_containers: Some(vec![install]), ..restricted_pod(self.pod, worker, volumes) }
+        with_program(self.whimbrel_image, self.pod, restricted_pod(self.pod, worker, self.volumes.clone()))
     }
 }
 
-/// A pod that holds volumes and tools ready for a person, of the same profile as the Jobs'.
-pub fn idle_pod(image: &str, pod: &Pod, volumes: Vec<Volume>, mounts: Vec<VolumeMount>) -> PodSpec {
+/// The pod with our program at [`PROGRAM`] in its containers.
+fn with_program(whimbrel_image: &str, pod: &Pod, mut spec: PodSpec) -> PodSpec {
+    spec.volumes.get_or_insert_default().insert(0, scratch_volume("whimbrel-bin", None, None));
+    for container in &mut spec.containers {
+        let mounts = container.volume_mounts.get_or_insert_default();
+        mounts.insert(0, mount("whimbrel-bin", "/whimbrel-bin", true));
+    }
+    let install = Container {
+        name: "whimbrel".into(),
+        image: Some(whimbrel_image.to_owned()),
+        command: Some(["/whimbrel", "worker", "install", PROGRAM].map(str::to_owned).into()),
+        volume_mounts: Some(vec![mount("whimbrel-bin", "/whimbrel-bin", false)]),
+        resources: Some(resources(pod, 0)),
+        security_context: Some(restricted()),
+        ..Container::default()
+    };
+    PodSpec { init_containers: Some(vec![install]), ..spec }
+}
+
+/// A pod that holds volumes and tools ready for a person, of the same profile as the Jobs'; with our program at [`PROGRAM`] if
+/// an image that has it is given.
+pub fn idle_pod(
+    image: &str,
+    whimbrel_image: Option<&str>,
+    pod: &Pod,
+    volumes: Vec<Volume>,
+    mounts: Vec<VolumeMount>,
+) -> PodSpec {
     let idle = Container {
         name: WORKER.into(),
         image: Some(image.to_owned()),
@@ -149,7 +162,11 @@ pub fn idle_pod(image: &str, pod: &Pod, volumes: Vec<Volume>, mounts: Vec<Volume
         resources: Some(resources(pod, 0)),
         ..Container::default()
     };
-    restricted_pod(pod, idle, volumes)
+    let spec = restricted_pod(pod, idle, volumes);
+    match whimbrel_image {
+        Some(whimbrel_image) => with_program(whimbrel_image, pod, spec),
+        None => spec,
+    }
 }
 
 /// One container with a `/tmp` of its own, and what the user says about placing it.

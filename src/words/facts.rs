@@ -15,8 +15,6 @@ pub struct PlanFacts {
     pub version: Option<String>,
     /// Stages in walking order with the names of their steps.
     pub stages: Vec<(Stage, Vec<String>)>,
-    /// The commands that restore the verified backups of a Held run by hand; none where there is nothing to restore.
-    pub by_hand: Vec<String>,
     /// While it is queued: its place among those that wait for the same, and how many these are.
     pub queue: Option<(usize, usize)>,
 }
@@ -37,7 +35,6 @@ impl PlanFacts {
             generation: plan.metadata.generation.unwrap_or_default(),
             version: plan.spec.version.clone(),
             stages,
-            by_hand: Vec::new(),
             queue: None,
         }
     }

@@ -34,7 +34,6 @@ pub(super) fn plan() -> PlanFacts {
             (Stage::Data, steps(&["entities", "users"])),
             (Stage::Services, steps(&["backend", "flags", "login", "go-live"])),
         ],
-        by_hand: Vec::new(),
         queue: None,
     }
 }

@@ -203,7 +203,7 @@ fn held(view: &View<'_>) -> String {
         return format!("Held, ended by {} with {}; {down}: {}", exit.by, exit.verb, cause(view));
     }
     let code = record.failure.as_ref().map(|failure| failure.code.as_str()).unwrap_or_default();
-    let ways = ways_on(view.plan, view.run, code);
+    let ways = ways_on(view.plan, view.run, code, !record.restore_by_hand.is_empty());
     let why = record.failure.as_ref().map_or_else(|| cause(view), failure_text);
     format!("Held, {down}: {why}. {}", numbered(&ways))
 }
@@ -215,19 +215,9 @@ fn stay_down(workloads: usize) -> String {
     }
 }
 
-/// The ways on from Held, each with its command: what a person at three in the morning copies. The commands that
-/// restore a backup are long: they stand in `failure.nextAction` only.
-pub fn ways_on(plan: &PlanFacts, run: &RunFacts, code: &str) -> Vec<String> {
-    ways(plan, run, code, "the commands are in status.failure.nextAction")
-}
-
-/// The ways on from Held with every command in full.
-pub fn ways_on_in_full(plan: &PlanFacts, run: &RunFacts, code: &str) -> Vec<String> {
-    ways(plan, run, code, &plan.by_hand.join("; "))
-}
-
-/// What is long comes last: only that may be cut.
-fn ways(plan: &PlanFacts, run: &RunFacts, code: &str, by_hand: &str) -> Vec<String> {
+/// The ways on from Held, each with its command: what a person at three in the morning copies. `by_hand`: whether the
+/// run's record has the script that restores its backups.
+pub fn ways_on(plan: &PlanFacts, run: &RunFacts, code: &str, by_hand: bool) -> Vec<String> {
     let number = run.number;
     let resolve = annotate(plan, "resolve", &format!("{number} by <you>"));
     let mut ways = Vec::new();
@@ -242,8 +232,11 @@ fn ways(plan: &PlanFacts, run: &RunFacts, code: &str, by_hand: &str) -> Vec<Stri
             annotate(plan, "abandon", &format!("{number} by <you>"))
         ));
     }
-    if !plan.by_hand.is_empty() {
-        ways.push(format!("restore the backup by hand, then the same resolve: {by_hand}"));
+    if by_hand {
+        ways.push(format!(
+            "restore the backup by hand, then the same resolve; the script: kubectl get mrun -n {} {} -o jsonpath='{{.status.restoreByHand}}'",
+            plan.namespace, run.name
+        ));
     }
     ways
 }

@@ -1,7 +1,7 @@
 //! Every reason that Ready may have, and the sentence beside it: what, why, and what to do.
 
 use super::fixture::{Story, failure, run};
-use super::message::ways_on_in_full;
+use super::message::ways_on;
 use super::tests::{status, stories};
 use crate::api::condition::{self, Status};
 use crate::api::contract::legal;
@@ -118,24 +118,18 @@ fn a_check_that_nobody_can_evaluate_asks_for_a_word() {
 /// What docs/operations.md says of Held: which commands a person finds for which cause.
 #[test]
 fn held_has_the_commands_that_the_page_for_operators_promises() {
-    let mut plan = super::fixture::plan();
-    plan.by_hand = vec!["kubectl create job restore".into(), "psql swap".into()];
-    let verbs = |code: &str| -> Vec<&'static str> {
-        let ways = ways_on_in_full(&plan, &run(), code).join("\n");
-        let all = [
-            "override.data-loss=\"3 until=",
-            "resolve=\"3 by",
-            "abandon=\"3 by",
-            "kubectl create job restore; psql swap",
-        ];
-        all.into_iter().filter(|part| ways.contains(part)).collect()
-    };
-    let (loss, resolve, abandon, by_hand) = (
+    let plan = super::fixture::plan();
+    let all = [
         "override.data-loss=\"3 until=",
         "resolve=\"3 by",
         "abandon=\"3 by",
-        "kubectl create job restore; psql swap",
-    );
+        "kubectl get mrun -n aether platform-3 -o",
+    ];
+    let verbs = |code: &str| -> Vec<&'static str> {
+        let ways = ways_on(&plan, &run(), code, true).join("\n");
+        all.into_iter().filter(|part| ways.contains(part)).collect()
+    };
+    let [loss, resolve, abandon, by_hand] = all;
     assert_eq!(verbs("DataLoss"), [loss, resolve, by_hand]);
     for code in ["UnknownOutcome", "NoUndo", "PartialScript", "HistoryDrift", "42P01"] {
         assert_eq!(verbs(code), [resolve, abandon, by_hand], "{code}");

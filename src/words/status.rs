@@ -2,7 +2,7 @@
 
 use super::conditions::{self, says};
 use super::facts::{PlanFacts, RunFacts};
-use super::message::{sentence, ways_on_in_full};
+use super::message::{sentence, ways_on};
 use super::phase::phase;
 use super::preview::{point_of_no_return, preview};
 use super::steps::{progress, stages};
@@ -143,7 +143,8 @@ pub(super) fn failure(view: &View<'_>) -> Option<Failure> {
     let mut failure = view.record().failure.clone()?;
     failure.message = cut(&one_line(&failure.message), MESSAGE);
     if view.outcome() == Some(Outcome::Held) {
-        let ways = ways_on_in_full(view.plan, view.run, &failure.code);
+        let by_hand = !view.record().restore_by_hand.is_empty();
+        let ways = ways_on(view.plan, view.run, &failure.code, by_hand);
         failure.next_action = cut(&ways.join("; or "), MESSAGE);
     }
     Some(failure)

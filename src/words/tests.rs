@@ -505,26 +505,24 @@ fn an_edited_plan_shows_its_newest_generation_and_the_drift() {
 }
 
 #[test]
-fn a_held_run_with_a_proven_backup_prints_how_to_restore_it_by_hand() {
-    let mut plan = plan();
-    plan.by_hand = vec!["kubectl a".into(), "kubectl b".into()];
+fn a_held_run_with_a_proven_backup_says_where_the_script_is_that_restores_it() {
     let annotate = |verb: &str| {
         format!("kubectl annotate mplan -n aether platform --overwrite whimbrel.dev/{verb}=\"3 by <you>\"")
     };
-    let mut ways = vec![
+    let script = "kubectl get mrun -n aether platform-3 -o jsonpath='{.status.restoreByHand}'";
+    let ways = [
         format!("keep the data, make them fit the old images, then {}", annotate("resolve")),
         format!("leave everything as it is and give up the claims: {}", annotate("abandon")),
-        "restore the backup by hand, then the same resolve: kubectl a; kubectl b".to_owned(),
+        format!("restore the backup by hand, then the same resolve; the script: {script}"),
     ];
-    assert_eq!(message::ways_on_in_full(&plan, &run(), "NoUndo"), ways);
-    let at_the_end = "the commands are in status.failure.nextAction";
-    ways[2] = format!("restore the backup by hand, then the same resolve: {at_the_end}");
-    assert_eq!(message::ways_on(&plan, &run(), "NoUndo"), ways);
+    assert_eq!(message::ways_on(&plan(), &run(), "NoUndo", true), ways);
+    assert_eq!(message::ways_on(&plan(), &run(), "NoUndo", false), ways[..2]);
 
-    let story = data_loss();
-    let status = plan_status(&MigrationPlanStatus::default(), &plan, &run(), &story.report, at("02:20:00"));
-    assert!(status.message.ends_with(at_the_end), "{}", status.message);
-    assert!(status.failure.unwrap().next_action.ends_with("kubectl a; kubectl b"));
+    let mut story = data_loss();
+    story.report.record.restore_by_hand = "kubectl a\n".into();
+    let status = status(&story);
+    assert!(status.message.ends_with(script), "{}", status.message);
+    assert!(status.failure.unwrap().next_action.ends_with(script));
 }
 
 #[test]

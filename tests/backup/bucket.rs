@@ -1,6 +1,7 @@
 //! The same backups in a bucket, on a real MinIO with TLS: `testbed/minio up`, and its `env`.
 
 use super::beside::{RICH, ROLES, catalogue, dump, same};
+use super::by_hand::by_hand;
 use super::hostile::{Holder, signal, waiting_dumps};
 use super::put_back::engine_of;
 use super::world::{Done, World, is_root, sql, until, worker};
@@ -16,7 +17,7 @@ use std::{
     fs,
     process::{Command, Stdio},
 };
-use whimbrel::engine::{Claim, Engine as _, Fence, Session as _, Stamp};
+use whimbrel::engine::{Claim, Engine as _, Fence, Session as _, Stamp, postgresql::aside};
 
 const SCHEMA: &str = "CREATE TABLE a (t text); INSERT INTO a VALUES ('x'), ('y')";
 
@@ -213,6 +214,29 @@ fn a_backup_is_taken_proven_restored_and_deleted() {
     assert_eq!(place.keys().len(), 3, "the second is there");
     assert_eq!(place.prune(&[&taken], &[]).ok("prune")["found"], json!(["absent"]));
     place.verify(&second, "Restored").ok("verify");
+}
+
+#[test]
+fn a_person_restores_from_the_bucket_by_hand_and_what_is_damaged_changes_nothing() {
+    let place = Place::new("wb_s3_hand", SCHEMA);
+    let taken = place.backup().ok("backup");
+    sql("wb_s3_hand", "DROP TABLE a; CREATE TABLE half_migrated (x int)");
+    let storage = json!({"s3": {"endpoint": place.endpoint, "bucket": place.bucket, "prefix": "some/where", "pathStyle": true,
+        "credentials": {"secretRef": {"name": "minio"}}, "ca": {"configMapKeyRef": {"name": "minio-ca", "key": "ca.pem"}}}});
+    let dump = place.key(&taken, "data/dump.pgc");
+    let whole = place.get(&dump);
+    let mut damaged = whole.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    place.put(&dump, &damaged);
+    let said = by_hand(&place.world, &taken, &storage).unwrap_err();
+    assert!(said.contains("dump.pgc has another SHA-256 than when it was written"), "{said}");
+    assert_eq!(sql("wb_s3_hand", "SELECT count(*) FROM half_migrated"), "0", "nothing was renamed");
+    place.put(&dump, &whole);
+    by_hand(&place.world, &taken, &storage).unwrap();
+    assert_eq!(sql("wb_s3_hand", "SELECT count(*) FROM a"), "2");
+    let aside = aside("wb_s3_hand", 7);
+    assert_eq!(sql(&aside, "SELECT count(*) FROM half_migrated"), "0", "the broken one is still there");
+    sql("postgres", &format!("DROP DATABASE \"{aside}\""));
 }
 
 #[test]

@@ -4,6 +4,8 @@
 mod beside;
 mod bucket;
 mod by_hand;
+#[path = "../tools/exec_kubectl.rs"]
+mod exec_kubectl;
 mod hostile;
 mod ladder;
 mod prune;

@@ -124,7 +124,7 @@ async fn after_an_automatic_restore_was_refused_a_person_can_do_it_by_hand() {
     stamp.structure = Some("relations=0".into());
     let refusal = engine(&world).put_back(&fence(&world), &stamp).await.unwrap_err();
     assert!(matches!(refusal, EngineError::NotRestorable { .. }), "{refusal}");
-    by_hand(&world, &taken);
+    by_hand(&world, &taken, &json!({"volumeClaim": {"name": "backups"}})).unwrap();
     assert_eq!(sql(&world.database, "SELECT count(*) FROM a"), "2");
     // What a person has done is not done again.
     stamp.structure = None;

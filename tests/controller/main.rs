@@ -4,6 +4,7 @@
 //! or how the API server refuses it; nothing may be changed by it.
 
 mod graph;
+mod held;
 #[path = "../neo4j/http.rs"]
 mod http;
 #[path = "../tools/kubectl.rs"]

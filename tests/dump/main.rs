@@ -1,7 +1,10 @@
 //! Offline backups of a real Neo4j, by the very program that the Jobs run, with the tools of its own distribution:
 //! `eval "$(testbed/neo4j env)"`, then `cargo test --features server-tests,fault-points --test dump`.
 
+mod by_hand;
 mod crash;
+#[path = "../tools/exec_kubectl.rs"]
+mod exec_kubectl;
 mod ladder;
 mod put_back;
 mod refused;

@@ -2,7 +2,7 @@
 
 use crate::api::{
     Condition, Duration, Outcome, Phase, Time,
-    bounds::{HASH, HISTORIES, MESSAGE, NAME, OPS, STRING},
+    bounds::{HASH, HISTORIES, MESSAGE, NAME, OPS, SCRIPT, STRING},
     plan::Failure,
     reference::{Images, WorkloadKind},
     target::VerificationLevel,
@@ -99,6 +99,10 @@ pub struct MigrationRunStatus {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// Of a run that is Held: the shell script with which a person restores its backups.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = SCRIPT))]
+    pub restore_by_hand: String,
     /// One line for people.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = MESSAGE))]
@@ -139,6 +143,7 @@ impl Default for MigrationRunStatus {
             downtime: None,
             outcome: None,
             failure: None,
+            restore_by_hand: String::new(),
             message: String::new(),
             conditions: Vec::new(),
         }

@@ -175,7 +175,8 @@ fn files_of(line: &str) -> Option<(u64, u64)> {
     Some((done.parse().ok()?, all.parse().ok()?))
 }
 
-fn settings(folder: &Path, data: &Path, database: &str, port: Option<u16>) -> String {
+/// The settings for the tools, and with a port for a private server: `folder` has what they write beside the data.
+pub(in crate::backup) fn settings(folder: &Path, data: &Path, database: &str, port: Option<u16>) -> String {
     let mut lines = vec![
         format!("server.directories.data={}", data.display()),
         format!("initial.dbms.default_database={database}"),
@@ -229,7 +230,7 @@ pub(super) fn or_volume_full(error: BackupError, path: &Path) -> BackupError {
 }
 
 /// Refuses a name that is no database's: it becomes part of paths, and `neo4j-admin` reads `*` and `?` as more than one.
-pub(super) fn folder_of(database: &str) -> Result<String, BackupError> {
+pub(in crate::backup) fn folder_of(database: &str) -> Result<String, BackupError> {
     let fits = |it: char| it.is_ascii_alphanumeric() || it == '.' || it == '-';
     if database.starts_with(|it: char| it.is_ascii_alphabetic()) && database.chars().all(fits) {
         // The server spells every name in small letters.

@@ -16,7 +16,7 @@ use k8s_openapi::api::{
 };
 
 /// Where the server's volume is mounted.
-const SERVER: &str = "/server";
+pub(in crate::backup) const SERVER: &str = "/server";
 /// Where a proof has its room.
 const SCRATCH: &str = "/scratch";
 /// What a private server needs beside the store: a log of its own and its `system` database.
@@ -134,12 +134,12 @@ pub fn job_for_drop_put_aside(
 }
 
 impl DumpSource<'_> {
-    fn data(&self) -> String {
+    pub(in crate::backup) fn data(&self) -> String {
         let path = self.data_path.unwrap_or_default().trim_matches('/');
         format!("{SERVER}/{path}").trim_end_matches('/').to_owned()
     }
 
-    fn volume(&self) -> Volume {
+    pub(in crate::backup) fn volume(&self) -> Volume {
         Volume {
             name: "server".into(),
             persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {

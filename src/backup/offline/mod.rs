@@ -14,7 +14,9 @@ mod restore;
 mod swap;
 mod take;
 
+pub(in crate::backup) use admin::{folder_of, settings};
 pub use error::OfflineError;
+pub(in crate::backup) use jobs::SERVER;
 pub use jobs::{
     DumpExpected, DumpSource, job_for_drop_put_aside, job_for_dump, job_for_dump_proof, job_for_dump_restore,
 };

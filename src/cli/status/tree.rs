@@ -68,13 +68,11 @@ pub(super) fn tree(plan: &MigrationPlan, run: Option<&MigrationRun>, events: &[T
     lines
 }
 
-/// What a person does next, where the sentence does not say it already: that of Held does, or points to it.
+/// What a person does next, where the sentence does not say it already.
 fn next_action(status: &MigrationPlanStatus) -> Option<&str> {
     let next = status.failure.as_ref()?.next_action.as_str();
-    let said = match status.phase {
-        Phase::Held => !status.message.contains("status.failure.nextAction"),
-        _ => status.message.to_lowercase().contains(&next.to_lowercase()),
-    };
+    // The sentence of Held has all of them, numbered.
+    let said = status.phase == Phase::Held || status.message.to_lowercase().contains(&next.to_lowercase());
     (!said).then_some(next)
 }
 

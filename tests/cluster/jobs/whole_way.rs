@@ -4,8 +4,10 @@ use super::platform::{Platform, TOOLS, key, shell};
 use crate::place::until;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
+use serde_json::json;
 use whimbrel::{
-    backup::{ByHand, Level, job_for_verify, restore_by_hand},
+    api::{run::BackupRecord, target::DatabaseTargetSpec},
+    backup::{ByHand, Level, Of, job_for_verify},
     job::{self, JobState, Removal},
 };
 
@@ -55,19 +57,27 @@ async fn a_backup_is_taken_verified_removed_and_restored_by_hand() {
     assert_eq!(left, ["db"]);
 
     platform.psql("DROP TABLE orders");
-    let commands = restore_by_hand(&ByHand {
+    let spec: DatabaseTargetSpec = serde_json::from_value(json!({
+        "postgresql": platform.postgresql, "credentials": {"secretRef": {"name": "db"}},
+        "backup": {"image": TOOLS, "storage": {"volumeClaim": platform.storage}, "pod": platform.pod},
+    }))
+    .expect("the fixture fits its type");
+    let backup: BackupRecord = serde_json::from_value(json!({
+        "target": "shop", "path": path, "at": "2026-11-20T02:14:00Z", "level": "Restored", "bytes": taken["bytes"],
+        "sha256": taken["sha256"],
+    }))
+    .expect("the fixture fits its type");
+    let of = Of { plan_uid: first.plan_uid.clone(), run: 7, target: "shop".into() };
+    let by_hand = ByHand {
         namespace,
-        storage: &platform.storage,
-        path,
+        spec: &spec,
+        of: &of,
+        backup: &backup,
         run: 7,
-        tools_image: TOOLS,
-        pod: &platform.pod,
-        postgresql: &platform.postgresql,
-        credentials: "db",
-    });
-    for command in commands {
-        shell(&command);
-    }
+        replicas: 1,
+        whimbrel_image: &platform.image,
+    };
+    shell(&by_hand.script().expect("the target says how its backups are made"));
     assert_eq!(platform.psql("SELECT count(*) FROM orders"), "500");
     platform.place.done().await;
 }

@@ -78,7 +78,7 @@ fn the_script_that_a_held_run_names_brings_the_database_back() {
     assert!(says.ends_with(&format!("the script: {printed}")), "{says}");
 
     let script = shell(&printed);
-    assert!(script.contains("proven to level Structure"), "{script}");
+    assert!(script.contains("proven to level Restored"), "{script}");
     let password = &lane.database.password;
     assert!(!script.contains(password.as_str()), "names of Secrets, and nothing that is in them");
     shell(&script);

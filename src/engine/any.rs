@@ -71,6 +71,14 @@ impl Engine for AnyEngine {
         }
     }
 
+    async fn progress(&self, fence: &Fence, script: &Script) -> Result<Option<String>, EngineError> {
+        match self {
+            Self::Postgresql(engine) => engine.progress(fence, script).await,
+            Self::Neo4j(engine) => engine.progress(fence, script).await,
+            Self::Search(engine) => engine.progress(fence, script).await,
+        }
+    }
+
     async fn proof(&self) -> Result<Proof, EngineError> {
         match self {
             Self::Postgresql(engine) => engine.proof().await,

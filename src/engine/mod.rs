@@ -77,6 +77,16 @@ pub trait Engine: Send + Sync + 'static {
     /// Who else is in the database, and the write mark.
     fn quiet(&self, fence: &Fence) -> impl Future<Output = Result<Quiet, EngineError>> + Send;
 
+    /// How far the statement is that the session of `fence` runs for `script`, for people; nothing where the server does not
+    /// say. Asked from outside while it runs, by a connection of its own.
+    fn progress(
+        &self,
+        _: &Fence,
+        _: &Script,
+    ) -> impl Future<Output = Result<Option<String>, EngineError>> + Send {
+        async { Ok(None) }
+    }
+
     /// What must be equal before and after for a run to say RolledBack.
     fn proof(&self) -> impl Future<Output = Result<Proof, EngineError>> + Send;
 

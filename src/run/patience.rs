@@ -18,6 +18,9 @@ pub(super) const RETRY_MOST: Duration = Duration::from_secs(15);
 /// How often foreign sessions are looked for while scripts run.
 pub(super) const QUIET_WATCH: Duration = Duration::from_secs(5);
 
+/// How often a running script is asked how far it is, for people.
+pub(super) const PROGRESS_WATCH: Duration = Duration::from_secs(10);
+
 /// How long foreign sessions may stay before the run gives the workloads back: services are down while we wait.
 pub(super) const QUIET_WITHIN: Duration = Duration::from_secs(300);
 

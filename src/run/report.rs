@@ -17,6 +17,8 @@ pub struct Doing {
     pub progress: Option<(usize, usize)>,
     /// Where it is: a script, a pod, a level.
     pub detail: Option<String>,
+    /// How far that is.
+    pub so_far: Option<String>,
     /// What it waits for.
     pub blocked: Option<BlockedBy>,
     /// What it waits for is a person's word: an approval of its step, or abort.
@@ -26,7 +28,7 @@ pub struct Doing {
 impl Doing {
     /// An op that has just begun.
     pub fn since(now: Timestamp) -> Self {
-        Self { since: now, progress: None, detail: None, blocked: None, asks: false }
+        Self { since: now, progress: None, detail: None, so_far: None, blocked: None, asks: false }
     }
 }
 

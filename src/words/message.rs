@@ -297,7 +297,11 @@ pub(super) fn doing_text(doing: &Doing) -> String {
         }
         None => {
             let count = doing.progress.map(|(done, all)| format!("{done}/{all}"));
-            let detail = doing.detail.as_ref().map(|detail| cut(&one_line(detail), QUOTED));
+            let short = |text: &Option<String>| text.as_ref().map(|text| cut(&one_line(text), QUOTED));
+            let detail = match (short(&doing.detail), short(&doing.so_far)) {
+                (Some(detail), Some(so_far)) => Some(format!("{detail}: {so_far}")),
+                (detail, so_far) => detail.or(so_far),
+            };
             [count, detail].into_iter().flatten().collect::<Vec<_>>().join(" ")
         }
     }
@@ -306,7 +310,10 @@ pub(super) fn doing_text(doing: &Doing) -> String {
 fn act(kind: &Kind, doing: Option<&Doing>) -> String {
     let detail = doing.and_then(|doing| doing.detail.as_deref()).map(|text| cut(&one_line(text), QUOTED));
     let count = doing.and_then(|doing| doing.progress).map(|(n, all)| format!(" ({n}/{all} done)"));
-    let count = count.unwrap_or_default();
+    let mut count = count.unwrap_or_default();
+    if let Some(so_far) = doing.and_then(|doing| doing.so_far.as_deref()) {
+        count.push_str(&format!(": {}", cut(&one_line(so_far), QUOTED)));
+    }
     let what = |otherwise: &str| detail.clone().unwrap_or_else(|| otherwise.to_owned());
     let more = || detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
     match kind {

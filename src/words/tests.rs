@@ -505,6 +505,19 @@ fn an_edited_plan_shows_its_newest_generation_and_the_drift() {
 }
 
 #[test]
+fn a_script_that_takes_its_time_says_how_far_it_is() {
+    let mut story = Story::new().up_to("apply/entities").at_work("apply/entities");
+    story = story.doing("apply/entities", (2, 7), "V3__orders.sql");
+    let doing = story.report.doing.get_mut("apply/entities").unwrap();
+    doing.so_far = Some("index on public.orders: building index: scanning table, 34 %".into());
+    let status = status(&story);
+    assert_eq!(
+        status.message,
+        "entities: applies V3__orders.sql to tas (2/7 done): index on public.orders: building index: scanning table, 34 %"
+    );
+}
+
+#[test]
 fn a_held_run_with_a_proven_backup_says_where_the_script_is_that_restores_it() {
     let annotate = |verb: &str| {
         format!("kubectl annotate mplan -n aether platform --overwrite whimbrel.dev/{verb}=\"3 by <you>\"")

@@ -203,14 +203,21 @@ const BUILDS: &str = "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^CREA
 async fn an_index_waits_for_others_as_long_as_it_takes() {
     let bed = bed(As::Owner, "CREATE TABLE t (a int)");
     let settings = Settings { lock_timeout: Duration::from_millis(100), ..bed.settings() };
-    let mut session = Postgresql::new(settings).enter(&bed.fence(1)).await.expect("enters");
+    let engine = Postgresql::new(settings);
+    let mut session = engine.enter(&bed.fence(1)).await.expect("enters");
     let mut stranger = in_the_way(&bed);
-    let running = tokio::spawn(async move {
-        let done = session.apply(HISTORY, &script("CREATE INDEX CONCURRENTLY by_a ON t (a)", "")).await;
-        done.map(|_| session)
+    let index = script("CREATE INDEX CONCURRENTLY by_a ON t (a)", "");
+    assert_eq!(engine.progress(&bed.fence(1), &index).await.expect("is asked"), None);
+    let running = tokio::spawn({
+        let index = index.clone();
+        async move { session.apply(HISTORY, &index).await.map(|_| session) }
     });
     let waits_long = format!("{BUILDS} AND clock_timestamp() > query_start + interval '500 ms'");
     until("the index does not wait", || bed.psql(&waits_long) == "1").await;
+    let said = engine.progress(&bed.fence(1), &index).await.expect("is asked").expect("it runs");
+    assert!(said.starts_with("index on public.t: waiting for ") && said.ends_with(", 0 of 1"), "{said}");
+    let another = engine.progress(&bed.fence(2), &index).await.expect("is asked");
+    assert_eq!(another, None, "that is no statement of its session");
     stranger.say("COMMIT");
     running.await.expect("no panic").expect("applies");
     assert_eq!(bed.psql(INVALID), "0");

@@ -1,7 +1,7 @@
 //! `CALL { … } IN TRANSACTIONS`: again only where what is done is not done again.
 
 use whimbrel::engine::neo4j::Neo4j;
-use whimbrel::engine::{Claim, ScriptFailure, Session};
+use whimbrel::engine::{Claim, Engine as _, ScriptFailure, Session};
 
 use crate::bed::{Bed, HISTORY, count, enter, error, port, rows, script, until};
 use crate::proxy::{Proxy, Way};
@@ -111,9 +111,13 @@ async fn cancelled_in_the_middle_it_is_unknown_with_its_counts() {
     let canceller = session.canceller();
     let cancelling = async {
         until("some are there", || count(NEW) > 2).await;
+        let said = bed.engine().progress(&crate::bed::fence(1), &slow).await.expect("is asked");
         canceller.cancel().await;
+        said.expect("it has a probe")
     };
-    let (outcome, ()) = tokio::join!(session.apply(HISTORY, &slow), cancelling);
+    let (outcome, said) = tokio::join!(session.apply(HISTORY, &slow), cancelling);
+    let so_far: i64 = said.strip_prefix("its probe says ").and_then(|n| n.parse().ok()).expect("a number");
+    assert!((3..300).contains(&so_far), "{said}");
     let Err(ScriptFailure::Unknown { evidence }) = outcome else { panic!("{outcome:?}") };
     let there = count(NEW);
     assert!((3..300).contains(&there), "{there}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use whimbrel::engine::search::Search;
-use whimbrel::engine::{Claim, ScriptFailure, Session};
+use whimbrel::engine::{Claim, Engine as _, ScriptFailure, Session};
 
 use crate::bed::{Bed, HISTORY, enter, script};
 use crate::wire::{Cut, Wire};
@@ -79,8 +79,18 @@ async fn a_task_that_is_gone_is_started_again_and_does_nothing_twice() {
     let engine = Search::new(bed.through(wire.port));
     let script = script(&reindex("?requests_per_second=400"));
     let mut session = enter(&engine, &bed.fence(1)).await;
+    let asked = script.clone();
     let applying = tokio::spawn(async move { (session.apply(HISTORY, &script).await, script) });
     let id = runs(&bed).await;
+    // Until it has searched it does not know of how many.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let said = loop {
+        if let Some(said) = engine.progress(&bed.fence(1), &asked).await.expect("is asked") {
+            break said;
+        }
+        assert!(Instant::now() < deadline, "nothing is said of it");
+    };
+    assert!(said.starts_with("reindex: ") && said.ends_with(&format!(" of {DOCUMENTS} documents")), "{said}");
     // As after a restart of its node: it does not run, and nothing of it is stored.
     applying.abort();
     let _ = applying.await;

@@ -10,6 +10,7 @@ use self::connect::connect;
 use super::lineage::Lineage;
 use super::name::Purpose;
 use super::{Engine, EngineError, Fence, Look, Proof, Quiet, Rows};
+use crate::script::Script;
 
 mod ambiguity;
 mod apply;
@@ -32,6 +33,7 @@ mod mark;
 mod own;
 mod packstream;
 mod peer;
+mod progress;
 mod proof;
 mod quiet;
 mod schema;
@@ -92,6 +94,11 @@ impl Engine for Neo4j {
     async fn quiet(&self, fence: &Fence) -> Result<Quiet, EngineError> {
         let mut connection = connect(&self.settings, &self.lineage, Purpose::Watch(fence)).await?;
         quiet::sample(&mut connection, &self.settings).await
+    }
+
+    async fn progress(&self, fence: &Fence, script: &Script) -> Result<Option<String>, EngineError> {
+        let mut connection = connect(&self.settings, &self.lineage, Purpose::Watch(fence)).await?;
+        progress::progress(&mut connection, &self.settings, script).await
     }
 
     async fn proof(&self) -> Result<Proof, EngineError> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use self::connect::{Lineage, connect};
 use super::name::Purpose;
 use super::{Engine, EngineError, Fence, Look, Proof, PutBack, Quiet, RestoreTrial, Rows, Stamp};
+use crate::script::Script;
 
 mod ambiguity;
 mod blockers;
@@ -28,6 +29,7 @@ mod look;
 mod mark;
 mod outside;
 mod position;
+mod progress;
 mod quiet;
 mod restore;
 mod schema;
@@ -74,6 +76,11 @@ impl Engine for Postgresql {
     async fn quiet(&self, fence: &Fence) -> Result<Quiet, EngineError> {
         let mut connection = connect(&self.settings, &self.lineage, Purpose::Watch(fence)).await?;
         quiet::sample(&mut connection, &self.settings).await
+    }
+
+    async fn progress(&self, fence: &Fence, _: &Script) -> Result<Option<String>, EngineError> {
+        let mut connection = connect(&self.settings, &self.lineage, Purpose::Watch(fence)).await?;
+        progress::progress(&mut connection, &self.settings, fence).await
     }
 
     async fn proof(&self) -> Result<Proof, EngineError> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use self::client::Client;
 use self::fence::Watched;
 use super::{Engine, EngineError, Fence, Look, Proof, PutBack, Quiet, RestoreTrial, Rows, Stamp};
+use crate::script::Script;
 
 mod aliases;
 mod answer;
@@ -22,6 +23,7 @@ mod look;
 mod lost;
 mod mark;
 mod peer;
+mod progress;
 mod proof;
 mod prune;
 mod query;
@@ -75,6 +77,10 @@ impl Engine for Search {
 
     async fn quiet(&self, _: &Fence) -> Result<Quiet, EngineError> {
         self.client().await?.quiet().await
+    }
+
+    async fn progress(&self, fence: &Fence, _: &Script) -> Result<Option<String>, EngineError> {
+        self.client().await?.progress(fence).await
     }
 
     async fn proof(&self) -> Result<Proof, EngineError> {

@@ -44,7 +44,7 @@ impl Client {
         Ok(ours.filter(|(_, opaque)| opaque.starts_with(beginning)).collect())
     }
 
-    async fn tasks(&self) -> Result<Vec<(String, Value)>, Missed> {
+    pub(super) async fn tasks(&self) -> Result<Vec<(String, Value)>, Missed> {
         let answer = self.read("/_tasks?detailed=true").await?;
         if !answer.is_success() {
             return Err(Missed::NotSent(self.said(&answer)));

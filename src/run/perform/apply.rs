@@ -117,6 +117,7 @@ impl<W: World> Driver<W> {
                 self.doing(walk, op, |doing| {
                     doing.progress = Some((n, all));
                     doing.detail = Some(script.file.clone());
+                    doing.so_far = None;
                 })
                 .await;
                 match self.run_script(walk, op, pending, script, session, &loud).await {
@@ -144,11 +145,13 @@ impl<W: World> Driver<W> {
     ) -> Result<HistoryRow, ScriptFailure> {
         let canceller = session.canceller();
         let running = session.apply(&pending.history, script);
-        let watching = async {
+        let quiet = async {
             let who = self.watch_quiet(walk, &pending.target, QUIET_WATCH).await;
             tracing::warn!(target = pending.target, who, "quiet is broken while a script runs");
             loud.store(true, Ordering::Relaxed);
-            std::future::pending::<()>().await;
+        };
+        let watching = async {
+            futures::join!(quiet, self.watch_progress(walk, op, &pending.target, script));
         };
         self.until_run(walk, op, canceller, running, watching).await
     }

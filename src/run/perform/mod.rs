@@ -9,6 +9,7 @@ mod call;
 pub(super) mod claim;
 mod configure;
 mod foresee;
+mod progress;
 mod quiesce;
 mod quiet;
 mod restore;

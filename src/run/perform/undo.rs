@@ -79,11 +79,13 @@ impl<W: World> Driver<W> {
                 self.doing(walk, op, |doing| {
                     doing.progress = Some((done - n - 1, done));
                     doing.detail = Some(undo_file(script));
+                    doing.so_far = None;
                 })
                 .await;
                 let canceller = session.canceller();
                 let running = session.undo(&pending.history, script);
-                match self.until_run(walk, op, canceller, running, std::future::pending()).await {
+                let watching = self.watch_progress(walk, op, &pending.target, script);
+                match self.until_run(walk, op, canceller, running, watching).await {
                     Ok(()) => break,
                     Err(failed) => match self.ran(walk, op, script, failed, &mut blocked).await {
                         Ran::Again => {}

@@ -8,17 +8,18 @@ LAYOUT=1
 
 # The images every cluster starts with; the others are built and loaded when asked for.
 BASE_IMAGES=(pause coredns)
-IMAGES=(pause coredns debian postgresql opensearch neo4j demo-app whimbrel)
+IMAGES=(pause coredns debian postgresql opensearch neo4j minio demo-app whimbrel)
 
 COREDNS_VERSION=1.13.1
 POSTGRESQL_VERSION=15
 NEO4J_VERSION=5
+MINIO_TAG=2026
 DEMO_APP_TAGS=(1.0 2.0 broken writes)
 
 # image_folders NAME: prints the folders of an image, one per tag, built when needed.
 image_folders() {
   case $1 in
-    pause | coredns | debian | postgresql | opensearch | neo4j | demo-app | whimbrel) "image_${1//-/_}" ;;
+    pause | coredns | debian | postgresql | opensearch | neo4j | minio | demo-app | whimbrel) "image_${1//-/_}" ;;
     *) fail "no image is called '$1': ${IMAGES[*]}" ;;
   esac
 }
@@ -42,6 +43,13 @@ image_demo_app() {
     built=$(go_program demo-app "$TESTBED/images/demo-app" "-X main.version=$tag")
     one_program_image "demo-app-$tag" "localhost/demo-app:$tag" "$built/demo-app" 65532
   done
+}
+
+# The same server as `testbed/minio` starts, in a pod. Nothing is in it but the program: whoever runs it makes its buckets.
+image_minio() {
+  local program
+  program=$(minio_program)
+  one_program_image minio "localhost/minio:$MINIO_TAG" "$program" 65532
 }
 
 # one_program_image NAME REFERENCE PROGRAM USER: an image with nothing but a static program.

@@ -1,8 +1,5 @@
 # MinIO as a process: TLS by an authority of its own, one root user, no bucket; the tests make theirs.
 
-# What the tests were written against. The module has no version tags that Go knows.
-MINIO_VERSION=v0.0.0-20260212201848-7aac2a2c5b7c
-
 if [[ $EUID -eq 0 ]]; then
   PLACE=/var/lib/whimbrel/minio-$ID
 else
@@ -21,7 +18,7 @@ locked() {
 
 minio_up() {
   local program
-  program=$(go_tool minio github.com/minio/minio "$MINIO_VERSION")/minio
+  program=$(minio_program)
   if minio_runs; then
     say "MinIO runs already"
     return

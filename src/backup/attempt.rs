@@ -8,7 +8,7 @@ use super::{
     files::{self, FileDigest},
     manifest::{self, DATA, FILE_NAME},
     storage::DUMP,
-    take::{LOCK_WAIT, Take},
+    take::{LOCK_WAIT, Take, is_full},
     tool::{self, Running},
 };
 use jiff::Timestamp;
@@ -73,7 +73,9 @@ impl Attempt {
         let note = Note { of: whose.of.clone(), epoch: whose.epoch, at: Timestamp::now() };
         let text = serde_json::to_vec_pretty(&note).expect("a note has only strings and numbers");
         match whose.storage {
-            Storage::Folder(backups) => make_folder(whose, backups, &text),
+            Storage::Folder(backups) => {
+                make_folder(whose, backups, &text).map_err(|error| or_no_room(error, backups))
+            }
             Storage::Bucket(bucket) => {
                 let first = format!("{}/{}-{}", slashed(whose.run_folder), whose.of.target, whose.attempt);
                 let mut path = first.clone();
@@ -234,6 +236,16 @@ fn make_folder(whose: Whose<'_>, backups: &Path, note: &[u8]) -> Result<Attempt,
     let attempt = Attempt::Folder { backups: backups.to_owned(), path, kept: false };
     fs::write(&place, note).map_err(BackupError::file(&place))?;
     Ok(attempt)
+}
+
+/// A volume that others have filled to the last byte has no room for a folder: that is not a fault of this folder.
+fn or_no_room(error: BackupError, backups: &Path) -> BackupError {
+    if !is_full(&error) {
+        return error;
+    }
+    // The storage's own folder may be what there was no room for.
+    let free = backups.ancestors().find_map(|there| files::free_bytes(there).ok());
+    BackupError::NoRoom { free: free.unwrap_or(0), path: backups.display().to_string() }
 }
 
 /// Makes an object. True: it is there with these bytes, by us, perhaps by a request of ours whose answer was lost.

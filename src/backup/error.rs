@@ -64,6 +64,16 @@ pub enum BackupError {
         /// Where backups are.
         path: String,
     },
+    /// Not even room for the note of an attempt.
+    #[error(
+        "the backup volume is full: {free} bytes free, and no backup was begun. Enlarge the claim, or remove backups that are not needed from {path}"
+    )]
+    NoRoom {
+        /// Bytes free for us.
+        free: u64,
+        /// Where backups are.
+        path: String,
+    },
     /// A file or folder could not be read or written.
     #[error("{path}: {source}")]
     File {
@@ -75,7 +85,7 @@ pub enum BackupError {
     /// The bucket's service did not do what it was asked.
     #[error("bucket {bucket}: {what}: {said}")]
     Bucket {
-        /// Name of the bucket.
+        /// Name of the bucket, and at which service.
         bucket: String,
         /// What was tried.
         what: String,
@@ -191,7 +201,7 @@ impl BackupError {
             Self::NoTool { .. } => "NoTool",
             Self::Tool { .. } => "Tool",
             Self::Query { .. } => "Query",
-            Self::DiskFull { .. } => "DiskFull",
+            Self::DiskFull { .. } | Self::NoRoom { .. } => "DiskFull",
             Self::File { .. } => "File",
             Self::Bucket { .. } => "Bucket",
             Self::Unfinished { .. } => "Unfinished",

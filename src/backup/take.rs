@@ -235,7 +235,20 @@ pub(super) fn or_disk_full(
     attempt: &Attempt,
     database: u64,
 ) -> BackupError {
-    let is_full = match &error {
+    let (true, Some(folder), Storage::Folder(backups)) = (is_full(&error), attempt.folder(), storage) else {
+        return error;
+    };
+    BackupError::DiskFull {
+        free: files::free_bytes(folder).unwrap_or(0),
+        written: files::bytes_below(folder),
+        database,
+        path: backups.display().to_string(),
+    }
+}
+
+/// Whether what failed is that there was no room.
+pub(super) fn is_full(error: &BackupError) -> bool {
+    match error {
         BackupError::File { source, .. } => {
             matches!(
                 source.kind(),
@@ -248,14 +261,5 @@ pub(super) fn or_disk_full(
                 .any(|it| said.contains(it))
         }
         _ => false,
-    };
-    let (true, Some(folder), Storage::Folder(backups)) = (is_full, attempt.folder(), storage) else {
-        return error;
-    };
-    BackupError::DiskFull {
-        free: files::free_bytes(folder).unwrap_or(0),
-        written: files::bytes_below(folder),
-        database,
-        path: backups.display().to_string(),
     }
 }

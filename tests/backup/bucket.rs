@@ -495,7 +495,10 @@ fn a_bucket_that_is_not_there_a_wrong_key_and_a_stranger_are_said_with_what_help
     let done = place.backup();
     assert_eq!(
         done.message(),
-        "bucket wb-there-is-none: plan/7/wb_s3_refused-1/attempt.json: NoSuchBucket: The specified bucket does not exist; create it, or correct spec.backup.storage.s3.bucket"
+        format!(
+            "bucket wb-there-is-none at {}: plan/7/wb_s3_refused-1/attempt.json: NoSuchBucket: The specified bucket does not exist; create it, or correct spec.backup.storage.s3.bucket",
+            place.endpoint
+        )
     );
     assert_eq!((done.code, done.result["failed"]["code"].as_str()), (Some(42), Some("Bucket")));
     assert!(place.prune(&[], &[]).message().contains("NoSuchBucket"), "an empty bucket is another thing");

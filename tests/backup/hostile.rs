@@ -85,6 +85,38 @@ fn a_full_volume_is_said_with_numbers_and_leaves_nothing() {
     assert!(!done.output.contains("left: "), "{}", done.output);
 }
 
+/// The same on one that others have filled.
+const FILL_AND_RUN: &str = r#"
+mount -t tmpfs -o size=1m,mode=1777 full "$0"
+cat /dev/zero >"$0/filler" 2>/dev/null || true
+if "$@"; then exit 0; else code=$?; fi
+find "$0" -type f | sed 's/^/left: /'
+exit $code"#;
+
+#[test]
+fn a_volume_that_is_full_before_the_backup_is_said_the_same() {
+    let world = World::new("wb_full_before", SCHEMA);
+    let backups = world.path("backups");
+    let worker = world.backup_command();
+    let mut command = Command::new("unshare");
+    if !is_root() {
+        command.arg("--map-root-user");
+    }
+    command.args(["--mount", "sh", "-ec", FILL_AND_RUN]).arg(&backups);
+    command.arg(worker.get_program()).args(worker.get_args());
+    let done = world.run(command);
+    let place = backups.display();
+    assert_eq!(
+        done.message(),
+        format!(
+            "the backup volume is full: 0 bytes free, and no backup was begun. Enlarge the claim, or remove backups that are not needed from {place}"
+        )
+    );
+    assert_eq!((done.code, &done.result["failed"]["code"]), (Some(42), &"DiskFull".into()));
+    let left: Vec<&str> = done.output.lines().filter(|line| line.starts_with("left: ")).collect();
+    assert_eq!(left, [format!("left: {place}/filler")]);
+}
+
 /// Somebody who holds a table, so that a dump stands still in the middle.
 pub(crate) struct Holder(Child);
 

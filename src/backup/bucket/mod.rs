@@ -55,7 +55,8 @@ pub struct BucketArgs {
 #[derive(Clone)]
 pub struct Bucket {
     store: Arc<AmazonS3>,
-    name: String,
+    /// Its name, and at which service: what a person needs who is told of it.
+    shown: String,
     prefix: String,
 }
 
@@ -72,7 +73,7 @@ pub(super) struct Object {
 
 impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "bucket {}/{}", self.name, self.prefix)
+        write!(f, "bucket {}, prefix {}", self.shown, self.prefix)
     }
 }
 
@@ -84,6 +85,10 @@ impl Bucket {
     pub fn open(args: &BucketArgs, name: &str) -> Result<Self, BackupError> {
         // One provider in the whole program. An error says that it is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let shown = match &args.endpoint {
+            Some(endpoint) => format!("{name} at {endpoint}"),
+            None => name.to_owned(),
+        };
         let read = |key: &str| {
             let path = args.bucket_credentials.as_ref()?.join(key);
             fs::read_to_string(path).ok()
@@ -131,18 +136,18 @@ impl Bucket {
             };
             builder = builder.with_endpoint(endpoint);
         }
-        let store = builder.build().map_err(failed(name, "it can't be opened"))?;
+        let store = builder.build().map_err(failed(&shown, "it can't be opened"))?;
         let prefix = args.prefix.trim_matches('/').to_owned();
-        Ok(Self { store: Arc::new(store), name: name.to_owned(), prefix })
+        Ok(Self { store: Arc::new(store), shown, prefix })
     }
 
     fn key(&self, path: &str) -> Result<Key, BackupError> {
         let whole = if self.prefix.is_empty() { path.to_owned() } else { format!("{}/{path}", self.prefix) };
-        Key::parse(&whole).map_err(|error| failed(&self.name, &whole)(error.into()))
+        Key::parse(&whole).map_err(|error| failed(&self.shown, &whole)(error.into()))
     }
 
     fn failed(&self, what: &str) -> impl Fn(object_store::Error) -> BackupError + use<> {
-        failed(&self.name, what)
+        failed(&self.shown, what)
     }
 
     /// The bytes of a small object; none if there is none. More than `limit` bytes are an error.
@@ -156,7 +161,7 @@ impl Bucket {
             Err(error) => return Err(self.failed(path)(error)),
         };
         if found.meta.size > limit {
-            let (bucket, what) = (self.name.clone(), path.to_owned());
+            let (bucket, what) = (self.shown.clone(), path.to_owned());
             let said = format!("it has {} bytes, more than {limit}", found.meta.size);
             return Err(BackupError::Bucket { bucket, what, said, again: false });
         }

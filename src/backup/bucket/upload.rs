@@ -67,7 +67,7 @@ impl Upload {
             );
             let (sent, filled) = tokio::join!(sent, fill(&mut from, self.part));
             let what = format!("part {} of {}", self.parts.len() + 1, self.key);
-            self.parts.push(sent.map_err(failed(&self.bucket.name, &what))?);
+            self.parts.push(sent.map_err(failed(&self.bucket.shown, &what))?);
             next = filled?;
         }
         Ok(())
@@ -76,7 +76,7 @@ impl Upload {
     /// Makes it an object, and says what is in it. `path` is how it is called among the files of its backup.
     pub(in crate::backup) async fn complete(self, path: &str) -> Result<FileDigest, BackupError> {
         let done = self.bucket.store.complete_multipart(&self.key, &self.id, self.parts).await;
-        done.map_err(failed(&self.bucket.name, &format!("the end of {}", self.key)))?;
+        done.map_err(failed(&self.bucket.shown, &format!("the end of {}", self.key)))?;
         let sha256 = hex::encode(self.hash.finalize());
         Ok(FileDigest { path: path.to_owned(), size: self.size, sha256 })
     }

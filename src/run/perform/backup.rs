@@ -151,12 +151,19 @@ impl<W: World> Driver<W> {
         }
     }
 
+    /// A Job that did not do its work. What it says names no target, and a plan may have many.
     pub(super) fn job_failed(&self, op: &Op, why: String) -> Stop {
         let (code, action) = match op.kind {
             Kind::Restore { .. } => {
                 ("RestoreFailed", "mend what the sentence names and restore by hand, then resolve the run")
             }
             _ => ("BackupGateFailed", "mend what the sentence names, then retry"),
+        };
+        let why = match &op.kind {
+            Kind::Backup { target } => format!("backup of {target}: {why}"),
+            Kind::VerifyBackup { target, .. } => format!("proof of the backup of {target}: {why}"),
+            Kind::Restore { target } => format!("restore of {target}: {why}"),
+            _ => why,
         };
         Stop::Failed(Box::new(failure(op, code, why, action)))
     }

@@ -141,7 +141,7 @@ test-contract: | target ## kstatus, Argo CD, kubectl wait and the approval polic
 test-controller: | target ## Bad input and people in the middle of runs: what the operator says and does
 	$(call say,test-controller: what the operator says and does)
 	@testbed/neo4j up >/dev/null; eval "$$(testbed/neo4j env)"; $(WITH_LANES); \
-	  testbed/testbed image neo4j >/dev/null; $(TEST) --test controller
+	  testbed/testbed image neo4j minio >/dev/null; $(TEST) --test controller
 
 .PHONY: test-crash
 test-crash: | target ## 30 fault points of the demo's acts and of each engine's, others for each commit

@@ -3,6 +3,8 @@
 //! Each file in `refused/` is something that can't work. Its head says which reason and which sentence the plan must show,
 //! or how the API server refuses it; nothing may be changed by it.
 
+mod bucket;
+mod full_volume;
 mod graph;
 mod held;
 #[path = "../neo4j/http.rs"]
@@ -11,6 +13,7 @@ mod http;
 mod kubectl;
 #[path = "../lane/mod.rs"]
 mod lane;
+mod minio;
 mod records;
 mod refused;
 mod retention;
@@ -40,4 +43,12 @@ fn platform() -> MutexGuard<'static, (Platform, Operator)> {
 fn every_dependent(lane: &Platform) -> Value {
     let (backend, back) = (format!("{}-backend", lane.name), format!("{}-be", lane.name));
     json!([{"kind": "Deployment", "name": "audimodal"}, {"kind": "Deployment", "name": backend, "namespace": back}])
+}
+
+/// What a plan could have changed of the workloads.
+fn workloads(lane: &Platform) -> String {
+    let path = "{range .items[*]}{.metadata.name} {.metadata.annotations} {.spec}{\"\\n\"}{end}";
+    let backend = format!("--namespace={}-be", lane.name);
+    let shown = format!("--output=jsonpath={path}");
+    [lane.get("deployments", path), lane.kubectl(&["get", "deployments", &backend, &shown])].join("\n")
 }

@@ -19,7 +19,12 @@ impl Database {
 
     /// The user's data and schema, without Whimbrel's own and without the line that pg_dump makes up each time.
     pub(crate) fn dump(&self) -> String {
-        let text = self.tool("pg_dump", "shop", &["--exclude-schema=whimbrel"]);
+        self.dump_of("shop")
+    }
+
+    /// The same of another database on the server.
+    pub(crate) fn dump_of(&self, database: &str) -> String {
+        let text = self.tool("pg_dump", database, &["--exclude-schema=whimbrel"]);
         text.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
     }
 

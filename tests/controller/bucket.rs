@@ -1,9 +1,8 @@
 //! Backups in a bucket, from pods: taken, proven, pruned and put back by the operator's own Jobs, on a MinIO in the cluster.
 
-use crate::every_dependent;
 use crate::lane::Platform;
 use crate::minio::{ACCESS_KEY, BUCKET, Minio};
-use crate::workloads;
+use crate::{every_dependent, wait, workloads};
 use serde_json::{Value, json};
 
 const PLAN: &str = "mplan/stored";
@@ -57,13 +56,6 @@ fn plan(lane: &Platform, version: &str, scripts: &[&str], left: u32) -> String {
         }},
     ]);
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
-}
-
-fn wait(lane: &Platform, what: &str, path: &str, value: &str) {
-    let waits = format!("--for=jsonpath={path}={value}");
-    if let Err(said) = lane.try_kubectl(&["wait", &waits, what, "--timeout=600s"]) {
-        panic!("{what}: {path} is not {value}: {said}; {}", lane.get(what, "{.status}"));
-    }
 }
 
 /// Applies a plan and waits until this run of it has ended.

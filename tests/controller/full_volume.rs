@@ -1,8 +1,7 @@
 //! A backup volume without room for the backup: what the plan says, what stays, and the way on once there is room.
 
-use crate::every_dependent;
 use crate::lane::Platform;
-use crate::workloads;
+use crate::{annotate, every_dependent, wait, workloads};
 use serde_json::json;
 
 const PLAN: &str = "mplan/full";
@@ -41,13 +40,6 @@ fn objects(lane: &Platform) -> String {
         }},
     ]);
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
-}
-
-fn wait(lane: &Platform, what: &str, path: &str, value: &str) {
-    let waits = format!("--for=jsonpath={path}={value}");
-    if let Err(said) = lane.try_kubectl(&["wait", &waits, what, "--timeout=600s"]) {
-        panic!("{what}: {path} is not {value}: {said}; {}", lane.get(what, "{.status}"));
-    }
 }
 
 /// What a command says in a pod that mounts the volume.
@@ -112,8 +104,7 @@ fn a_full_volume_is_said_with_numbers_and_a_retry_goes_well_once_there_is_room()
     assert_eq!(lane.database.dump_of(DATABASE), rows);
 
     on_the_volume(lane, "rm filler");
-    let me = lane.kubectl(&["auth", "whoami", "--output=jsonpath={.status.userInfo.username}"]);
-    lane.kubectl(&["annotate", PLAN, "--overwrite", &format!("whimbrel.dev/retry=1 by {me}")]);
+    annotate(lane, PLAN, "retry", "1");
     wait(lane, PLAN, "{.status.run.number}", "2");
     wait(lane, PLAN, FINISHED, "Succeeded");
     wait(lane, TARGET, "{.status.backups[*].run}", "full-2");

@@ -2,9 +2,9 @@
 //!
 //! The operator is a process of this machine, and so is the server: `testbed/neo4j up` and `eval "$(testbed/neo4j env)"`.
 
-use crate::every_dependent;
 use crate::http::{empty, env, rows};
 use crate::lane::Platform;
+use crate::{annotate, every_dependent, wait};
 use serde_json::{Value, json};
 
 const STATE: &str = "MATCH (n) WHERE NOT any(l IN labels(n) WHERE l STARTS WITH '__') RETURN labels(n), properties(n) ORDER BY n.id";
@@ -58,18 +58,7 @@ fn surroundings(lane: &Platform) -> Value {
     ]})
 }
 
-fn wait(lane: &Platform, path: &str, value: &str) {
-    let condition = format!("--for=jsonpath={path}={value}");
-    if let Err(said) = lane.try_kubectl(&["wait", &condition, "mplan/graph", "--timeout=120s"]) {
-        panic!("{path} is not {value}: {said}; it says {}", lane.get("mplan/graph", "{.status}"));
-    }
-}
-
-fn annotate(lane: &Platform, verb: &str, what: &str) {
-    let me = lane.kubectl(&["auth", "whoami", "--output=jsonpath={.status.userInfo.username}"]);
-    lane.kubectl(&["annotate", "mplan/graph", "--overwrite", &format!("whimbrel.dev/{verb}={what} by {me}")]);
-}
-
+const PLAN: &str = "mplan/graph";
 const READY: &str = r#"{.status.conditions[?(@.type=="Ready")].reason}"#;
 
 #[test]
@@ -84,7 +73,7 @@ fn a_graph_is_migrated_and_taken_back() {
     // No backup of it is taken, since nobody says which server to stop: that must be said.
     lane.apply(&target(lane, json!({})).to_string());
     lane.apply(&plan(lane, "1").to_string());
-    wait(lane, READY, "GuardBlocked");
+    wait(lane, PLAN, READY, "GuardBlocked");
     assert_eq!(
         lane.get("mplan/graph", "{.status.message}"),
         "step users: a backup of target graph shall reach Structure, and none of it is taken: name its server and volume (spec.server), or say backup.verification: None, in the target and the plan"
@@ -92,7 +81,7 @@ fn a_graph_is_migrated_and_taken_back() {
     assert_eq!(rows(STATE), before);
 
     lane.apply(&target(lane, json!({"verification": "None"})).to_string());
-    wait(lane, READY, "AwaitingApproval");
+    wait(lane, PLAN, READY, "AwaitingApproval");
     assert_eq!(rows(CHAIN), [[json!("0001")], [json!("0002")]]);
     assert_eq!(rows(CONSTRAINTS), [[json!("user_tenant")]]);
     assert_eq!(rows("MATCH (u:User) RETURN count(DISTINCT u.tenant)"), [[json!(20)]]);
@@ -107,15 +96,15 @@ fn a_graph_is_migrated_and_taken_back() {
         "{preview}"
     );
 
-    annotate(lane, "abort", "1");
-    wait(lane, r#"{.status.conditions[?(@.type=="Finished")].reason}"#, "RolledBack");
+    annotate(lane, PLAN, "abort", "1");
+    wait(lane, PLAN, r#"{.status.conditions[?(@.type=="Finished")].reason}"#, "RolledBack");
     assert_eq!(rows(STATE), before);
     assert_eq!((rows(CHAIN).len(), rows(CONSTRAINTS).len()), (0, 0));
 
     lane.apply(&plan(lane, "2").to_string());
-    wait(lane, READY, "AwaitingApproval");
-    annotate(lane, "approve.look", &lane.get("mplan/graph", "{.status.run.planHash}"));
-    wait(lane, "{.status.phase}", "Succeeded");
+    wait(lane, PLAN, READY, "AwaitingApproval");
+    annotate(lane, PLAN, "approve.look", &lane.get("mplan/graph", "{.status.run.planHash}"));
+    wait(lane, PLAN, "{.status.phase}", "Succeeded");
     assert_eq!(rows(CHAIN), [[json!("0001")], [json!("0002")]]);
     assert_eq!(rows("MATCH (f:__WhimbrelFence) RETURN f.claimed, f.peerLock"), [[json!(false), json!("")]]);
     // The target's status follows the run's end.

@@ -1,10 +1,10 @@
 //! A run that is Held: what it says, run as it stands, brings the database back.
 
-use crate::every_dependent;
 use crate::kubectl;
 use crate::lane::Platform;
 use crate::tools::path_of;
-use serde_json::{Value, json};
+use crate::{annotate, every_dependent, wait};
+use serde_json::json;
 use std::path::Path;
 use std::process::Command;
 use whimbrel::engine::postgresql::aside;
@@ -53,14 +53,6 @@ fn shell(script: &str) -> String {
     String::from_utf8(ran.stdout).expect("it prints text")
 }
 
-fn wait(lane: &Platform, path: &str, value: &Value) {
-    let value = value.as_str().expect("a text");
-    let condition = format!("--for=jsonpath={path}={value}");
-    if let Err(said) = lane.try_kubectl(&["wait", &condition, "mplan/stuck", "--timeout=180s"]) {
-        panic!("{path} is not {value}: {said}; it says {}", lane.get("mplan/stuck", "{.status}"));
-    }
-}
-
 #[test]
 fn the_script_that_a_held_run_names_brings_the_database_back() {
     let platform = crate::platform();
@@ -70,7 +62,7 @@ fn the_script_that_a_held_run_names_brings_the_database_back() {
     lane.database.sql("shop", &["CREATE DATABASE stuck"]);
     lane.database.sql("stuck", &["CREATE TABLE orders AS SELECT g AS amount FROM generate_series(1, 100) g"]);
     lane.apply(&objects(lane));
-    wait(lane, "{.status.phase}", &json!("Held"));
+    wait(lane, "mplan/stuck", "{.status.phase}", "Held");
     assert_eq!(amounts("stuck"), "10100", "what is applied stays");
     let printed =
         format!("kubectl get mrun -n {} stuck-1 -o jsonpath='{{.status.restoreByHand}}'", lane.name);
@@ -86,8 +78,7 @@ fn the_script_that_a_held_run_names_brings_the_database_back() {
     let kept = aside("stuck", 1);
     assert_eq!(amounts(&kept), "10100", "what was there is kept");
 
-    let me = lane.kubectl(&["auth", "whoami", "--output=jsonpath={.status.userInfo.username}"]);
-    lane.kubectl(&["annotate", "mplan/stuck", "--overwrite", &format!("whimbrel.dev/resolve=1 by {me}")]);
+    annotate(lane, "mplan/stuck", "resolve", "1");
     lane.wait_for_deployments();
     lane.kubectl(&["delete", "mplan/stuck", "dbt/stuck", "--timeout=60s"]);
     lane.kubectl(&["delete", "mrun", "--all", "--timeout=60s"]);

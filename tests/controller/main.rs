@@ -45,6 +45,22 @@ fn every_dependent(lane: &Platform) -> Value {
     json!([{"kind": "Deployment", "name": "audimodal"}, {"kind": "Deployment", "name": backend, "namespace": back}])
 }
 
+/// Waits until a field of an object is this.
+fn wait(lane: &Platform, what: &str, path: &str, value: &str) {
+    let waits = format!("--for=jsonpath={path}={value}");
+    if let Err(said) = lane.try_kubectl(&["wait", &waits, what, "--timeout=300s"]) {
+        panic!("{what}: {path} is not {value}: {said}; it says {}", lane.get(what, "{.status}"));
+    }
+}
+
+/// Gives a plan or a target a verb as the person who runs the tests, whose name it returns: the admission policy lets nobody
+/// speak in another's name.
+fn annotate(lane: &Platform, object: &str, verb: &str, what: &str) -> String {
+    let me = lane.kubectl(&["auth", "whoami", "--output=jsonpath={.status.userInfo.username}"]);
+    lane.kubectl(&["annotate", object, "--overwrite", &format!("whimbrel.dev/{verb}={what} by {me}")]);
+    me
+}
+
 /// What a plan could have changed of the workloads.
 fn workloads(lane: &Platform) -> String {
     let path = "{range .items[*]}{.metadata.name} {.metadata.annotations} {.spec}{\"\\n\"}{end}";

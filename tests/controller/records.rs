@@ -1,7 +1,7 @@
 //! What records say of a run while it is under way, when it has ended, and when it is gone.
 
-use crate::every_dependent;
 use crate::lane::Platform;
+use crate::{annotate, every_dependent, wait};
 use serde_json::json;
 
 const PLAN: &str = "recorded";
@@ -46,14 +46,6 @@ fn objects(lane: &Platform, version: u32) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": [target, scripts, plan]}).to_string()
 }
 
-fn wait(lane: &Platform, what: &str, path: &str, value: &str) {
-    let until = format!("--for=jsonpath={path}={value}");
-    let waited = lane.try_kubectl(&["wait", &until, what, "--timeout=120s"]);
-    if let Err(said) = waited {
-        panic!("{what}: {path} is not {value}: {said}; it says {}", lane.get(what, "{.status}"));
-    }
-}
-
 /// Runs a version up to its end; the name of who approved.
 fn run(lane: &Platform, version: u32) -> String {
     lane.apply(&objects(lane, version));
@@ -64,9 +56,7 @@ fn run(lane: &Platform, version: u32) -> String {
     assert_eq!(lane.get("dbt/recorded", "{.status.claim.plan}"), format!("{}/recorded", lane.name));
     assert_eq!(lane.get("dbt/recorded", "{.status.backups[0].pinnedBy}"), format!("recorded-{number}"));
     let hash = lane.get("mplan/recorded", "{.status.run.planHash}");
-    let me = lane.kubectl(&["auth", "whoami", "--output=jsonpath={.status.userInfo.username}"]);
-    let approval = format!("whimbrel.dev/approve.look={hash} by {me}");
-    lane.kubectl(&["annotate", "mplan/recorded", "--overwrite", &approval]);
+    let me = annotate(lane, "mplan/recorded", "approve.look", &hash);
     wait(lane, "mplan/recorded", "{.status.phase}", "Succeeded");
     me
 }

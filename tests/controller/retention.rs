@@ -1,7 +1,7 @@
 //! Retention on a real cluster: runs take backups, and what nothing keeps any more leaves the volume.
 
-use crate::every_dependent;
 use crate::lane::Platform;
+use crate::{every_dependent, wait};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -40,13 +40,6 @@ fn objects(lane: &Platform, scripts: u32) -> String {
         },
     });
     json!({"apiVersion": "v1", "kind": "List", "items": [target, bundle, plan]}).to_string()
-}
-
-fn wait(lane: &Platform, what: &str, path: &str, value: &str) {
-    let waits = format!("--for=jsonpath={path}={value}");
-    if let Err(said) = lane.try_kubectl(&["wait", &waits, what, "--timeout=180s"]) {
-        panic!("{what}: {path} is not {value}: {said}; {}", lane.get(what, "{.status}"));
-    }
 }
 
 /// Waits until a field of the target is this; `kubectl wait` can't wait for the length of a list.

@@ -1,7 +1,7 @@
 //! A database that is set back behind Whimbrel's back: what is gone is not pending, until a person says that it is.
 
-use crate::every_dependent;
 use crate::lane::Platform;
+use crate::{annotate, every_dependent, wait};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -45,14 +45,6 @@ fn objects(lane: &Platform, scripts: usize) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": [target, source, plan]}).to_string()
 }
 
-fn wait(lane: &Platform, what: &str, path: &str, value: &str) {
-    let waited =
-        lane.try_kubectl(&["wait", &format!("--for=jsonpath={path}={value}"), what, "--timeout=120s"]);
-    if let Err(said) = waited {
-        panic!("{what}: {path} is not {value}: {said}; it says {:?}", lane.get(what, "{.status}"));
-    }
-}
-
 fn applied(lane: &Platform) -> String {
     let query = "SELECT string_agg(key, ' ' ORDER BY rank) FROM whimbrel.history WHERE history = 'kept' AND undone_at IS NULL";
     lane.database.sql("shop", &[query]).trim().to_owned()
@@ -85,11 +77,7 @@ fn what_is_gone_is_not_pending_until_a_person_says_so() {
     );
     assert_eq!(applied(lane), "1");
 
-    // The admission policy lets nobody speak in another's name.
-    let me = lane.kubectl(&["auth", "whoami", "--output=jsonpath={.status.userInfo.username}"]);
-    let adopt = |what: &str| {
-        lane.kubectl(&["annotate", TARGET, "--overwrite", &format!("whimbrel.dev/adopt={what} by {me}")]);
-    };
+    let adopt = |what: &str| annotate(lane, TARGET, "adopt", what);
     adopt("kept@2");
     let events = || {
         lane.kubectl(&[
@@ -104,7 +92,7 @@ fn what_is_gone_is_not_pending_until_a_person_says_so() {
         assert!(Instant::now() < deadline, "never told: {}", events());
         std::thread::sleep(Duration::from_millis(200));
     }
-    adopt("kept@1");
+    let me = adopt("kept@1");
     wait(lane, PLAN, "{.status.phase}", "Succeeded");
     assert_eq!(applied(lane), "1 2 3");
     wait(lane, TARGET, r#"{.status.histories[?(@.name=="kept")].last}"#, "3");

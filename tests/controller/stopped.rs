@@ -1,8 +1,8 @@
 //! A Neo4j in the cluster that is backed up while its server is stopped, and put back from that backup.
 
-use crate::every_dependent;
 use crate::http::Http;
 use crate::lane::Platform;
+use crate::{every_dependent, wait};
 use serde_json::{Value, json};
 
 const PLAN: &str = "mplan/stopped";
@@ -76,13 +76,6 @@ fn plan(lane: &Platform, version: &str, tenants: u32) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": [sources, plan]}).to_string()
 }
 
-fn wait(lane: &Platform, path: &str, value: &str) {
-    let condition = format!("--for=jsonpath={path}={value}");
-    if let Err(said) = lane.try_kubectl(&["wait", &condition, PLAN, "--timeout=300s"]) {
-        panic!("{path} is not {value}: {said}; it says {}", lane.get(PLAN, "{.status}"));
-    }
-}
-
 #[test]
 fn a_server_is_stopped_for_its_backup_and_for_what_brings_it_back() {
     let platform = crate::platform();
@@ -100,7 +93,7 @@ fn a_server_is_stopped_for_its_backup_and_for_what_brings_it_back() {
     lane.apply(&target(lane, &host).to_string());
     lane.apply(&plan(lane, "1", 5));
     let finished = r#"{.status.conditions[?(@.type=="Finished")].reason}"#;
-    wait(lane, finished, "RolledBack");
+    wait(lane, PLAN, finished, "RolledBack");
     let run = lane.get(PLAN, "{.status.run.name}");
     let (run, graph_store) = (format!("mrun/{run}"), "statefulset/graph-store");
     assert_eq!(lane.get(&run, "{.status.backups[0].level}"), "Restored");
@@ -116,7 +109,7 @@ fn a_server_is_stopped_for_its_backup_and_for_what_brings_it_back() {
     lane.wait_for_deployments();
 
     lane.apply(&plan(lane, "2", 4));
-    wait(lane, finished, "Succeeded");
+    wait(lane, PLAN, finished, "Succeeded");
     assert_eq!(graph.rows(OURS).len(), 2);
     assert_eq!(graph.rows("MATCH (u:User) RETURN count(u)"), [[json!(100)]]);
     lane.wait_for_deployments();

@@ -2,8 +2,8 @@
 //!
 //! Every run here stops at an `approve` step behind its scripts: scripts applied, dependents down, claims held.
 
-use crate::every_dependent;
 use crate::lane::Platform;
+use crate::{annotate, every_dependent};
 use serde_json::{Value, json};
 
 /// A plan that creates one table, asks a person, and sets a flag.
@@ -65,13 +65,7 @@ impl Plan {
     fn approve(&self, lane: &Platform) {
         let plan = format!("mplan/{}", self.name);
         let hash = lane.get(&plan, "{.status.run.planHash}");
-        let me = lane.kubectl(&["auth", "whoami", "--output=jsonpath={.status.userInfo.username}"]);
-        lane.kubectl(&[
-            "annotate",
-            &plan,
-            "--overwrite",
-            &format!("whimbrel.dev/approve.look={hash} by {me}"),
-        ]);
+        annotate(lane, &plan, "approve.look", &hash);
     }
 
     fn says(&self, lane: &Platform) -> String {
@@ -80,18 +74,7 @@ impl Plan {
 }
 
 fn wait(lane: &Platform, plan: &str, path: &str, value: &str) {
-    let waited = lane.try_kubectl(&[
-        "wait",
-        &format!("--for=jsonpath={path}={value}"),
-        &format!("mplan/{plan}"),
-        "--timeout=120s",
-    ]);
-    if let Err(said) = waited {
-        panic!(
-            "{plan}: {path} is not {value}: {said}; it says {:?}",
-            lane.get(&format!("mplan/{plan}"), "{.status}")
-        );
-    }
+    crate::wait(lane, &format!("mplan/{plan}"), path, value);
 }
 
 /// The tables that plans of this file made.

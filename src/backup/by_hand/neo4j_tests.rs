@@ -1,3 +1,5 @@
+//! What the script of a Neo4j says, and in which order.
+
 use crate::api::{run::BackupRecord, target::DatabaseTargetSpec};
 use crate::backup::{ByHand, Of};
 use serde_json::{Value, json};

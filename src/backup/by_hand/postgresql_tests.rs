@@ -1,3 +1,5 @@
+//! What the script of a PostgreSQL says, from a volume and from a bucket.
+
 use crate::api::{run::BackupRecord, target::DatabaseTargetSpec};
 use crate::backup::{ByHand, Of};
 use serde_json::{Value, json};

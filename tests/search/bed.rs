@@ -61,6 +61,12 @@ impl Bed {
                 }
             }
         }
+        let pipelines = bed.get("/_ingest/pipeline");
+        for name in pipelines.as_object().into_iter().flatten().map(|(name, _)| name) {
+            if name.starts_with("wb-") {
+                bed.curl("DELETE", &format!("/_ingest/pipeline/{name}"), None);
+            }
+        }
         bed
     }
 

@@ -16,11 +16,16 @@ use crate::snapshots::{lay_out, of};
 
 pub(crate) const RUN: u64 = 7;
 
-/// What ruins everything that a target has: documents, mapping, settings, aliases, an index, a new one.
+/// What ruins everything that a target has: documents, mapping, settings, aliases, an index, a new one, and what is defined for
+/// the whole cluster.
 pub(crate) const RUIN: &str = "DELETE /a1/_doc/1?refresh=true\n###\nPUT /a1/_doc/2?refresh=true\n\n{\"n\": 99}\n###\n\
 PUT /a1/_mapping\n\n{\"properties\":{\"more\":{\"type\":\"keyword\"}}}\n###\nPUT /a1/_settings\n\n{\"index\":{\"refresh_interval\":\"9s\"}}\n###\n\
 DELETE /a2\n###\nPUT /a-new\n\n{\"settings\":{\"number_of_replicas\":0},\"aliases\":{\"a2\":{}}}\n###\nPUT /a-new/_doc/1?refresh=true\n\n{\"n\":1}\n###\n\
-POST /_aliases\n\n{\"actions\":[{\"remove\":{\"index\":\"a1\",\"alias\":\"live\"}},{\"add\":{\"index\":\"a-new\",\"alias\":\"live\"}}]}\n";
+POST /_aliases\n\n{\"actions\":[{\"remove\":{\"index\":\"a1\",\"alias\":\"live\"}},{\"add\":{\"index\":\"a-new\",\"alias\":\"live\"}}]}\n\
+###\nPUT /_component_template/wb-part\n\n{\"template\":{\"settings\":{\"number_of_shards\":2}}}\n###\nDELETE /_index_template/wb-gone\n\
+###\nPUT /_index_template/wb-new\n\n{\"index_patterns\":[\"wb-new-*\"],\"composed_of\":[\"wb-part\"]}\n\
+###\nPUT /_component_template/wb-part\n\n{\"template\":{\"settings\":{\"number_of_shards\":3}}}\n\
+###\nPUT /_ingest/pipeline/wb-pipe\n\n{\"processors\":[]}\n###\nPUT /_ingest/pipeline/wb-new\n\n{\"processors\":[]}\n";
 
 /// A target in the middle of a run whose scripts have ruined it, with the backup that was taken before.
 pub(crate) struct Ruined {
@@ -77,6 +82,15 @@ impl Ruined {
         bed.put("/a2/_settings", "{\"index.blocks.write\":true}");
         bed.put("/a3", "{\"settings\":{\"number_of_replicas\":0}}");
         bed.fill("other", 5);
+        bed.put("/_component_template/wb-part", "{\"template\":{\"settings\":{\"number_of_shards\":1}}}");
+        bed.put(
+            "/_index_template/wb-gone",
+            "{\"index_patterns\":[\"wb-gone-*\"],\"composed_of\":[\"wb-part\"],\"priority\":7}",
+        );
+        bed.put(
+            "/_ingest/pipeline/wb-pipe",
+            "{\"description\":\"before\",\"processors\":[{\"set\":{\"field\":\"s\",\"value\":1}}]}",
+        );
         let engine = Search::new(settings.clone());
         let all = bundle();
         let mut earlier = enter(&engine, &bed.fence_of("earlier", 1)).await;

@@ -184,7 +184,7 @@ async fn what_a_snapshot_does_not_hold_is_said_before_anything_is_changed() {
     assert!(
         refused.to_string().ends_with(
             "with the copies in their place it would not be what the run began with: templates differ. A snapshot of indices \
-             does not hold templates: put those back that a script has changed, then retry"
+             does not hold templates, and no script of the run has changed those that differ: put them back, then retry"
         ),
         "{refused}"
     );

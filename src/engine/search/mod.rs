@@ -16,6 +16,7 @@ mod aliases;
 mod answer;
 mod client;
 mod copies;
+mod defined;
 mod enter;
 mod fence;
 mod lease;

@@ -6,20 +6,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::client::Client;
+use super::defined::DEFINED;
 use super::restore::base;
 use crate::engine::{EngineError, Proof};
 
 /// Settings that say when and how an index came to be, and not what it is.
 const PASSING: [&str; 7] =
     ["uuid", "creation_date", "creation_date_string", "provided_name", "version", "resize", "routing"];
-
-/// What is defined for the whole cluster.
-pub(super) const DEFINED: [(&str, &str); 4] = [
-    ("templates", "/_index_template"),
-    ("components", "/_component_template"),
-    ("legacytemplates", "/_template"),
-    ("pipelines", "/_ingest/pipeline"),
-];
 
 /// The kinds of what must be equal, each by index or by name.
 pub(super) type Parts = BTreeMap<&'static str, Value>;
@@ -58,7 +51,7 @@ impl Client {
         parts.insert("counts", self.counts(&indices).await?);
         by_their_names(&mut parts);
         for (name, path) in DEFINED {
-            parts.insert(name, self.defined(path).await?);
+            parts.insert(name, Value::Object(self.defined(path).await?));
         }
         Ok(parts)
     }
@@ -86,16 +79,6 @@ impl Client {
         let count = |found: &Value| found["primaries"]["docs"]["count"].clone();
         let users = indices.iter().filter(|(index, _)| !self.is_ours(index));
         Ok(Value::Object(users.map(|(index, found)| (index.clone(), count(found))).collect()))
-    }
-
-    /// What is defined for the whole cluster, where the server knows such things and we may see them.
-    pub(super) async fn defined(&self, path: &str) -> Result<Value, EngineError> {
-        let answer = self.read(path).await.map_err(|missed| self.error(missed))?;
-        match answer.status {
-            404 => Ok(Value::Null),
-            _ if answer.is_success() => Ok(answer.body),
-            _ => Err(self.said(&answer)),
-        }
     }
 }
 

@@ -78,6 +78,9 @@ impl SearchSession {
     /// Makes ready for a request that was never sent. What need not wait for another travels beside it: where nothing is to
     /// be known first, the intent does.
     async fn first(&mut self, of: &Of<'_>, request: &Request) -> Result<Sent, ScriptFailure> {
+        if !of.undo {
+            self.remember(request).await?;
+        }
         let asked = is_asked_before(request);
         let sent = self.sent(of, request, None, 1);
         let intent = if asked { None } else { self.intent(of, request, &sent)? };

@@ -79,7 +79,7 @@ impl<'a> Path<'a> {
             (None, endpoint @ "_snapshot", Some(repository), Some(snapshot)) if self.behind(2).is_none() => {
                 Some(format!("/{endpoint}/{repository}/{snapshot}"))
             }
-            (None, endpoint @ "_ingest", Some(kind @ "pipeline"), Some(name)) => {
+            (None, endpoint @ "_ingest", Some(kind @ "pipeline"), Some(name)) if self.behind(2).is_none() => {
                 Some(format!("/{endpoint}/{kind}/{name}"))
             }
             _ => None,

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::names::COPY;
 use super::note::{Copied, Note};
 use crate::engine::search::client::Client;
-use crate::engine::search::proof::{DEFINED, Parts, by_their_names, digests};
+use crate::engine::search::defined::DEFINED;
+use crate::engine::search::proof::{Parts, by_their_names, digests};
 use crate::engine::{EngineError, Proof, Stamp};
 
 impl Client {
@@ -27,7 +28,7 @@ impl Client {
         let help = match cluster_wide.as_slice() {
             [] => String::new(),
             names => format!(
-                ". A snapshot of indices does not hold {}: put those back that a script has changed, then retry",
+                ". A snapshot of indices does not hold {}, and no script of the run has changed those that differ: put them back, then retry",
                 names.join(", ")
             ),
         };
@@ -71,9 +72,7 @@ impl Client {
         parts.insert("aliases", of(|copied| json!({"aliases": copied.aliases})));
         parts.insert("counts", of(|copied| json!(copied.documents)));
         by_their_names(&mut parts);
-        for (name, path) in DEFINED {
-            parts.insert(name, self.defined(path).await?);
-        }
+        parts.extend(self.definitions_as_if_back(note).await?);
         Ok(parts)
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::names::copy;
 use super::swap::Swap;
+use crate::engine::search::defined::Changed;
 use crate::engine::search::peer::LOCK;
 use crate::engine::search::record::{Entry, SCRIPT};
 use crate::engine::search::store::{INDEX, Version, Wrote};
@@ -46,6 +47,16 @@ impl Swap<'_> {
         for (id, entry) in wanted {
             self.may_go_on().await?;
             let wrote = self.client.put("bring a script's entry back", INDEX, &id, None, &entry).await?;
+            self.refuse_stale(wrote)?;
+        }
+        // They are as they were: what was written down of them is of a time that is over.
+        for Changed { version, definition, earlier } in self.client.changed_definitions(&self.note).await? {
+            self.may_go_on().await?;
+            let (id, what) = (definition.id(), "forget a definition");
+            let wrote = match earlier {
+                Some(earlier) => self.client.put(what, INDEX, &id, Some(version), &earlier).await?,
+                None => self.client.delete(what, INDEX, &id, version).await?,
+            };
             self.refuse_stale(wrote)?;
         }
         Ok(())

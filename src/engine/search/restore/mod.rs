@@ -5,6 +5,7 @@
 //! has been counted.
 
 mod beside;
+mod definitions;
 mod expect;
 mod forget;
 mod histories;

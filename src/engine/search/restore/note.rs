@@ -26,7 +26,7 @@ pub(super) enum Step {
     Keeping,
     /// Every index that was there has a clone that was counted: they may go.
     Kept,
-    /// The copies are in their place. The histories are being put back.
+    /// The copies are in their place. Templates, pipelines and the histories are being put back.
     Placed,
     /// Everything is as the stamp says. The copies are not needed any more.
     Proven,

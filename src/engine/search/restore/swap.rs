@@ -76,6 +76,7 @@ impl<'a> Swap<'a> {
             self.note_step(Step::Placed).await?;
         }
         if self.note.step == Step::Placed {
+            self.bring_definitions_back().await?;
             self.bring_histories_back().await?;
             self.client.refuse_other_target(self.stamp).await?;
             self.note_step(Step::Proven).await?;

@@ -25,7 +25,7 @@ POST /_aliases\n\n{\"actions\":[{\"remove\":{\"index\":\"a1\",\"alias\":\"live\"
 ###\nPUT /_component_template/wb-part\n\n{\"template\":{\"settings\":{\"number_of_shards\":2}}}\n###\nDELETE /_index_template/wb-gone\n\
 ###\nPUT /_index_template/wb-new\n\n{\"index_patterns\":[\"wb-new-*\"],\"composed_of\":[\"wb-part\"]}\n\
 ###\nPUT /_component_template/wb-part\n\n{\"template\":{\"settings\":{\"number_of_shards\":3}}}\n\
-###\nPUT /_ingest/pipeline/wb-pipe\n\n{\"processors\":[]}\n###\nPUT /_ingest/pipeline/wb-new\n\n{\"processors\":[]}\n";
+###\nPUT /_ingest/pipeline/wb-pipe\n\n{\"description\":\"ruined\",\"processors\":[]}\n###\nPUT /_ingest/pipeline/wb-new\n\n{\"processors\":[]}\n";
 
 /// A target in the middle of a run whose scripts have ruined it, with the backup that was taken before.
 pub(crate) struct Ruined {
@@ -87,10 +87,7 @@ impl Ruined {
             "/_index_template/wb-gone",
             "{\"index_patterns\":[\"wb-gone-*\"],\"composed_of\":[\"wb-part\"],\"priority\":7}",
         );
-        bed.put(
-            "/_ingest/pipeline/wb-pipe",
-            "{\"description\":\"before\",\"processors\":[{\"set\":{\"field\":\"s\",\"value\":1}}]}",
-        );
+        bed.put("/_ingest/pipeline/wb-pipe", "{\"description\":\"before\",\"processors\":[]}");
         let engine = Search::new(settings.clone());
         let all = bundle();
         let mut earlier = enter(&engine, &bed.fence_of("earlier", 1)).await;

@@ -98,6 +98,9 @@ impl Scene for Search {
         for index in self.indices() {
             self.server.request("DELETE", &format!("/{index}"), None);
         }
+        self.server.request("DELETE", "/_ingest/pipeline/makers*", None);
+        let part = json!({"template": {"settings": {"number_of_shards": 1}}});
+        self.must("PUT", "/_component_template/makers", &part.to_string());
         let made = json!({"settings": {"number_of_replicas": 0}, "aliases": {"makers": {}}});
         self.must("PUT", "/makers-1", &made.to_string());
         let mut bulk = String::new();
@@ -118,6 +121,9 @@ impl Scene for Search {
                 let _ = write!(shown, "\n{id} {document}");
             }
             facts.insert(index, shown.replace(&self.lane.name, "aether"));
+        }
+        for kind in ["_component_template", "_ingest/pipeline"] {
+            facts.insert(kind.to_owned(), self.server.get(&format!("/{kind}/makers*")).to_string());
         }
         Ok(facts)
     }

@@ -29,7 +29,6 @@ const KIND: &str = "defined";
 
 /// Something that a script has defined anew, as it was before the first script of its run did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct Definition {
     kind: String,
     run_uid: String,

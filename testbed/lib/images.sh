@@ -155,9 +155,20 @@ build_whimbrel() {
   rm -rf "$context"
 }
 
-# whimbrel_program: prints the path of the static program, compiled with the features in WHIMBREL_IMAGE_FEATURES, if any.
-# All checkouts share the compiled dependencies; the lock keeps one from taking another's program.
-whimbrel_program() (
+# whimbrel_program: prints the path of the static program, compiled with the features in WHIMBREL_IMAGE_FEATURES, if any; once
+# for the same source.
+whimbrel_program() {
+  local key folder
+  key=$(digest_of "$CHECKOUT/src" "$CHECKOUT/Cargo.toml" "$CHECKOUT/Cargo.lock" "$CHECKOUT/rust-toolchain.toml" -- \
+    "$LAYOUT" "${WHIMBREL_IMAGE_FEATURES:-}" "$(rustc -vV)")
+  folder=$(cached whimbrel-program "$key" compile_whimbrel)
+  echo "$folder/whimbrel"
+}
+
+# All checkouts share the compiled dependencies, and the lock keeps one from taking another's program. Cargo does not tell the
+# checkouts apart and believes in modification times: files that are older than what another checkout compiled would pass for
+# compiled, so what is ours is always compiled.
+compile_whimbrel() (
   host=$(rustc -vV | sed -n 's/^host: //p')
   target=$CACHE/target/image
   mkdir -p "$target" "$CACHE/locks"
@@ -165,12 +176,12 @@ whimbrel_program() (
   flock 9
   say "compiling the static program (minutes the first time)"
   cd "$CHECKOUT" || exit
-  RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile image --target "$host" \
-    --bin whimbrel --features "${WHIMBREL_IMAGE_FEATURES:-}" --target-dir "$target" >&2 9>&-
+  where=(--profile image --target "$host" --target-dir "$target")
+  cargo clean --quiet "${where[@]}" --package whimbrel 9>&-
+  RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked "${where[@]}" \
+    --bin whimbrel --features "${WHIMBREL_IMAGE_FEATURES:-}" 9>&-
   touch "$target"
-  key=$(digest_of "$target/$host/image/whimbrel")
-  folder=$(cached whimbrel-program "$key" cp "$target/$host/image/whimbrel")
-  echo "$folder/whimbrel"
+  cp "$target/$host/image/whimbrel" "$1"
 )
 
 # build_from_dockerfile REFERENCE DOCKERFILE CONTEXT FOLDER [--base ARCHIVE] [OPTION...]: runs buildah without a daemon or a

@@ -1,4 +1,7 @@
 //! Whichever engine a target has: one match, so that the driver needs no `dyn`.
+//!
+//! What an engine does is a future on the heap. The driver's own would hold the largest of all three wherever it waits for one,
+//! and a build that is not optimised moves such futures over the stack until there is none left.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,73 +52,75 @@ impl Engine for AnyEngine {
 
     async fn look(&self) -> Result<Look, EngineError> {
         match self {
-            Self::Postgresql(engine) => engine.look().await,
-            Self::Neo4j(engine) => engine.look().await,
-            Self::Search(engine) => engine.look().await,
+            Self::Postgresql(engine) => Box::pin(engine.look()).await,
+            Self::Neo4j(engine) => Box::pin(engine.look()).await,
+            Self::Search(engine) => Box::pin(engine.look()).await,
         }
     }
 
     async fn enter(&self, fence: &Fence) -> Result<AnySession, EngineError> {
         match self {
-            Self::Postgresql(engine) => Ok(AnySession::Postgresql(Box::new(engine.enter(fence).await?))),
-            Self::Neo4j(engine) => Ok(AnySession::Neo4j(Box::new(engine.enter(fence).await?))),
-            Self::Search(engine) => Ok(AnySession::Search(Box::new(engine.enter(fence).await?))),
+            Self::Postgresql(engine) => {
+                Ok(AnySession::Postgresql(Box::new(Box::pin(engine.enter(fence)).await?)))
+            }
+            Self::Neo4j(engine) => Ok(AnySession::Neo4j(Box::new(Box::pin(engine.enter(fence)).await?))),
+            Self::Search(engine) => Ok(AnySession::Search(Box::new(Box::pin(engine.enter(fence)).await?))),
         }
     }
 
     async fn quiet(&self, fence: &Fence) -> Result<Quiet, EngineError> {
         match self {
-            Self::Postgresql(engine) => engine.quiet(fence).await,
-            Self::Neo4j(engine) => engine.quiet(fence).await,
-            Self::Search(engine) => engine.quiet(fence).await,
+            Self::Postgresql(engine) => Box::pin(engine.quiet(fence)).await,
+            Self::Neo4j(engine) => Box::pin(engine.quiet(fence)).await,
+            Self::Search(engine) => Box::pin(engine.quiet(fence)).await,
         }
     }
 
     async fn progress(&self, fence: &Fence, script: &Script) -> Result<Option<String>, EngineError> {
         match self {
-            Self::Postgresql(engine) => engine.progress(fence, script).await,
-            Self::Neo4j(engine) => engine.progress(fence, script).await,
-            Self::Search(engine) => engine.progress(fence, script).await,
+            Self::Postgresql(engine) => Box::pin(engine.progress(fence, script)).await,
+            Self::Neo4j(engine) => Box::pin(engine.progress(fence, script)).await,
+            Self::Search(engine) => Box::pin(engine.progress(fence, script)).await,
         }
     }
 
     async fn proof(&self) -> Result<Proof, EngineError> {
         match self {
-            Self::Postgresql(engine) => engine.proof().await,
-            Self::Neo4j(engine) => engine.proof().await,
-            Self::Search(engine) => engine.proof().await,
+            Self::Postgresql(engine) => Box::pin(engine.proof()).await,
+            Self::Neo4j(engine) => Box::pin(engine.proof()).await,
+            Self::Search(engine) => Box::pin(engine.proof()).await,
         }
     }
 
     async fn query(&self, statement: &str, timeout: Duration) -> Result<Rows, EngineError> {
         match self {
-            Self::Postgresql(engine) => engine.query(statement, timeout).await,
-            Self::Neo4j(engine) => engine.query(statement, timeout).await,
-            Self::Search(engine) => engine.query(statement, timeout).await,
+            Self::Postgresql(engine) => Box::pin(engine.query(statement, timeout)).await,
+            Self::Neo4j(engine) => Box::pin(engine.query(statement, timeout)).await,
+            Self::Search(engine) => Box::pin(engine.query(statement, timeout)).await,
         }
     }
 
     async fn try_restore(&self, fence: &Fence) -> Result<RestoreTrial, EngineError> {
         match self {
-            Self::Postgresql(engine) => engine.try_restore(fence).await,
-            Self::Neo4j(engine) => engine.try_restore(fence).await,
-            Self::Search(engine) => engine.try_restore(fence).await,
+            Self::Postgresql(engine) => Box::pin(engine.try_restore(fence)).await,
+            Self::Neo4j(engine) => Box::pin(engine.try_restore(fence)).await,
+            Self::Search(engine) => Box::pin(engine.try_restore(fence)).await,
         }
     }
 
     async fn put_back(&self, fence: &Fence, stamp: &Stamp) -> Result<PutBack, EngineError> {
         match self {
-            Self::Postgresql(engine) => engine.put_back(fence, stamp).await,
-            Self::Neo4j(engine) => engine.put_back(fence, stamp).await,
-            Self::Search(engine) => engine.put_back(fence, stamp).await,
+            Self::Postgresql(engine) => Box::pin(engine.put_back(fence, stamp)).await,
+            Self::Neo4j(engine) => Box::pin(engine.put_back(fence, stamp)).await,
+            Self::Search(engine) => Box::pin(engine.put_back(fence, stamp)).await,
         }
     }
 
     async fn drop_aside(&self, fence: &Fence, run: u64) -> Result<Vec<String>, EngineError> {
         match self {
-            Self::Postgresql(engine) => engine.drop_aside(fence, run).await,
-            Self::Neo4j(engine) => engine.drop_aside(fence, run).await,
-            Self::Search(engine) => engine.drop_aside(fence, run).await,
+            Self::Postgresql(engine) => Box::pin(engine.drop_aside(fence, run)).await,
+            Self::Neo4j(engine) => Box::pin(engine.drop_aside(fence, run)).await,
+            Self::Search(engine) => Box::pin(engine.drop_aside(fence, run)).await,
         }
     }
 }
@@ -147,17 +152,17 @@ impl Session for AnySession {
 
     async fn apply(&mut self, history: &str, script: &Script) -> Result<HistoryRow, ScriptFailure> {
         match self {
-            Self::Postgresql(session) => session.apply(history, script).await,
-            Self::Neo4j(session) => session.apply(history, script).await,
-            Self::Search(session) => session.apply(history, script).await,
+            Self::Postgresql(session) => Box::pin(session.apply(history, script)).await,
+            Self::Neo4j(session) => Box::pin(session.apply(history, script)).await,
+            Self::Search(session) => Box::pin(session.apply(history, script)).await,
         }
     }
 
     async fn undo(&mut self, history: &str, script: &Script) -> Result<(), ScriptFailure> {
         match self {
-            Self::Postgresql(session) => session.undo(history, script).await,
-            Self::Neo4j(session) => session.undo(history, script).await,
-            Self::Search(session) => session.undo(history, script).await,
+            Self::Postgresql(session) => Box::pin(session.undo(history, script)).await,
+            Self::Neo4j(session) => Box::pin(session.undo(history, script)).await,
+            Self::Search(session) => Box::pin(session.undo(history, script)).await,
         }
     }
 
@@ -171,9 +176,9 @@ impl Session for AnySession {
 
     async fn leave(self, claim: Claim) -> Result<(), EngineError> {
         match self {
-            Self::Postgresql(session) => session.leave(claim).await,
-            Self::Neo4j(session) => session.leave(claim).await,
-            Self::Search(session) => session.leave(claim).await,
+            Self::Postgresql(session) => Box::pin(session.leave(claim)).await,
+            Self::Neo4j(session) => Box::pin(session.leave(claim)).await,
+            Self::Search(session) => Box::pin(session.leave(claim)).await,
         }
     }
 }

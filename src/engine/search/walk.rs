@@ -79,7 +79,7 @@ impl SearchSession {
     /// be known first, the intent does.
     async fn first(&mut self, of: &Of<'_>, request: &Request) -> Result<Sent, ScriptFailure> {
         if !of.undo {
-            self.remember(request).await?;
+            Box::pin(self.remember(request)).await?;
         }
         let asked = is_asked_before(request);
         let sent = self.sent(of, request, None, 1);

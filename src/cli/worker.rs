@@ -102,13 +102,7 @@ struct RestoreArgs {
     #[command(flatten)]
     connection: Connection,
     #[command(flatten)]
-    place: Place,
-    /// Folder of the backup below the storage's
-    #[arg(long)]
-    path: PathBuf,
-    /// SHA-256 that the backup's manifest must have
-    #[arg(long)]
-    sha256: String,
+    proven: Proven,
     /// Number of the run that took the backup; --run is the one that restores it
     #[arg(long)]
     backup_run: u64,
@@ -123,13 +117,7 @@ struct RestoreArgs {
 #[derive(Debug, Args)]
 struct FetchArgs {
     #[command(flatten)]
-    place: Place,
-    /// Folder of the backup below the bucket's prefix
-    #[arg(long)]
-    path: PathBuf,
-    /// SHA-256 that the backup's manifest must have
-    #[arg(long)]
-    sha256: String,
+    proven: Proven,
     /// Folder that gets the dump
     #[arg(long)]
     to: PathBuf,
@@ -154,6 +142,19 @@ fn over(text: &str) -> Result<(String, u64), String> {
     let (uid, first) = text.split_once('/').ok_or("it is <plan uid>/<number>")?;
     let first = first.parse().map_err(|_| format!("{first} is not the number of a run"))?;
     Ok((uid.to_owned(), first))
+}
+
+/// A backup that was proven before, and no other.
+#[derive(Debug, Args)]
+struct Proven {
+    #[command(flatten)]
+    place: Place,
+    /// Folder of the backup below the storage's
+    #[arg(long)]
+    path: PathBuf,
+    /// SHA-256 that the backup's manifest must have
+    #[arg(long)]
+    sha256: String,
 }
 
 /// What all have.
@@ -247,29 +248,31 @@ async fn verify(args: VerifyArgs) -> Result<Value, BackupError> {
 }
 
 async fn restore(args: RestoreArgs) -> Result<Value, BackupError> {
+    let Proven { place, path, sha256 } = args.proven;
     let restore = Restore {
-        of: Of { run: args.backup_run, ..args.place.of() },
-        run: args.place.run,
+        of: Of { run: args.backup_run, ..place.of() },
+        run: place.run,
         connection: args.connection,
         run_uid: args.run_uid,
         epoch: args.epoch,
-        storage: args.place.storage.open()?,
-        path: args.path,
-        sha256: args.sha256,
-        jobs: args.place.jobs,
+        storage: place.storage.open()?,
+        path,
+        sha256,
+        jobs: place.jobs,
     };
     let restored = backup::restore(&restore, progress).await?;
     Ok(json!(restored))
 }
 
 async fn fetch(args: FetchArgs) -> Result<Value, BackupError> {
-    let of = args.place.of();
-    let Storage::Bucket(bucket) = args.place.storage.open()? else {
+    let Proven { place, path, sha256 } = args.proven;
+    let of = place.of();
+    let Storage::Bucket(bucket) = place.storage.open()? else {
         return Err(BackupError::Credentials(
             "a backup on a volume is mounted, not fetched: name a --bucket".into(),
         ));
     };
-    let fetch = Fetch { bucket, of, path: args.path, sha256: args.sha256, to: args.to };
+    let fetch = Fetch { bucket, of, path, sha256, to: args.to };
     Ok(json!(backup::fetch(&fetch, progress).await?))
 }
 

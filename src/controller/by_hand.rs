@@ -47,9 +47,12 @@ impl Scripts {
 
     /// The record, with the scripts if it is that of a Held run.
     pub(super) fn with(&self, mut record: MigrationRunStatus) -> MigrationRunStatus {
-        // Who tells of an end that another driver wrote has them from that one.
-        if record.outcome == Some(Outcome::Held) && !self.targets.is_empty() {
-            record.restore_by_hand = self.all(&record);
+        match record.outcome {
+            // Who tells of an end that another driver wrote has them from that one.
+            Some(Outcome::Held) if self.targets.is_empty() => {}
+            Some(Outcome::Held) => record.restore_by_hand = self.all(&record),
+            // It was Held and goes on, as after a loss was accepted: what to do by hand is over.
+            _ => record.restore_by_hand.clear(),
         }
         record
     }
@@ -62,8 +65,8 @@ impl Scripts {
             // Half of a script is worse than none.
             if HEAD.len() + all.len() + script.len() + 200 > SCRIPT as usize {
                 all.push_str(&format!(
-                    "# Target {}: what its pods are told is too long for this place.\n",
-                    backup.target
+                    "# Target {}: no script, its spec.backup.pod is too long for this place. Restore backup {} of its storage with the engine's own tools.\n",
+                    backup.target, backup.path
                 ));
             } else {
                 all.push_str(&script);
@@ -165,7 +168,7 @@ mod tests {
         let held =
             scripts(json!({"shop": shop(long), "graph": graph()})).with(record("Held")).restore_by_hand;
         assert!(
-            held.contains("# Target shop: what its pods are told is too long for this place.\n"),
+            held.contains("# Target shop: no script, its spec.backup.pod is too long for this place. Restore backup plan/7/shop-1 of"),
             "{held}"
         );
         assert!(held.contains("statefulset/graph") && held.len() < SCRIPT as usize, "{held}");
@@ -175,6 +178,9 @@ mod tests {
     fn who_knows_no_targets_leaves_what_is_there() {
         let mut record = record("Held");
         record.restore_by_hand = "kubectl a\n".into();
-        assert_eq!(scripts(json!({})).with(record).restore_by_hand, "kubectl a\n");
+        let mut record = scripts(json!({})).with(record);
+        assert_eq!(record.restore_by_hand, "kubectl a\n");
+        record.outcome = None;
+        assert_eq!(scripts(json!({})).with(record).restore_by_hand, "", "it goes on");
     }
 }

@@ -36,7 +36,24 @@ pub(super) struct Definition {
     pub(super) of: String,
     pub(super) name: String,
     /// A text, since what is in it is no field of ours; none: there was none of this name.
-    before: Option<String>,
+    #[serde(with = "text")]
+    pub(super) before: Option<Value>,
+}
+
+/// JSON as a text in a document of ours. What can't be read is an error of the document: it never passes for nothing, which
+/// would have the thing deleted.
+mod text {
+    use super::Value;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(before: &Option<Value>, to: S) -> Result<S::Ok, S::Error> {
+        before.as_ref().map(Value::to_string).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+        let text: Option<String> = Option::deserialize(from)?;
+        text.map(|text| serde_json::from_str(&text).map_err(D::Error::custom)).transpose()
+    }
 }
 
 /// A definition that was written down since a copy of our index was taken.
@@ -56,11 +73,6 @@ impl Definition {
     /// Where it is put and deleted.
     pub(super) fn path(&self) -> String {
         format!("{}/{}", self.of, self.name)
-    }
-
-    /// As it was; none: there was none.
-    pub(super) fn before(&self) -> Option<Value> {
-        self.before.as_deref().and_then(|text| serde_json::from_str(text).ok())
     }
 }
 
@@ -119,9 +131,9 @@ impl SearchSession {
     /// Writes down what a request is about to define anew. What an earlier script of this run has written down stays.
     pub(super) async fn remember(&self, request: &Request) -> Result<(), ScriptFailure> {
         let Some((of, names)) = defines(request) else { return Ok(()) };
-        let mut found = self.client.defined(&format!("{of}/{names}")).await.map_err(as_failure)?;
+        let found = self.client.defined(&format!("{of}/{names}")).await.map_err(as_failure)?;
         let mut all: Vec<(String, Option<Value>)> =
-            std::mem::take(&mut found).into_iter().map(|(name, what)| (name, Some(what))).collect();
+            found.into_iter().map(|(name, what)| (name, Some(what))).collect();
         if all.is_empty() && !names.contains(['*', ',']) {
             all.push((names, None));
         }
@@ -131,7 +143,7 @@ impl SearchSession {
                 run_uid: self.fence.run_uid.clone(),
                 of: of.to_owned(),
                 name,
-                before: before.map(|what| what.to_string()),
+                before,
             };
             self.write_down(&definition).await?;
         }
@@ -197,11 +209,18 @@ mod tests {
             run_uid: run_uid.to_owned(),
             of: "/_template".to_owned(),
             name: name.to_owned(),
-            before: Some("{\"order\":1}".to_owned()),
+            before: Some(json!({"order": 1})),
         };
         assert_eq!(definition("u", "a").id(), definition("v", "a").id());
         assert_ne!(definition("u", "a").id(), definition("u", "b").id());
         assert!(!definition("u", "a/b c").id().contains(['/', ' ']), "it stands in a path");
-        assert_eq!(definition("u", "a").before(), Some(json!({"order": 1})));
+        let mut document = json!(definition("u", "a"));
+        assert_eq!(document["before"], "{\"order\":1}");
+        let read = |document: &Value| serde_json::from_value::<Definition>(document.clone());
+        assert_eq!(read(&document).unwrap(), definition("u", "a"));
+        document["before"] = json!("{");
+        assert!(read(&document).is_err(), "it never passes for nothing");
+        document["before"] = Value::Null;
+        assert_eq!(read(&document).unwrap().before, None);
     }
 }

@@ -46,8 +46,8 @@ fn in_order(changed: Vec<Changed>) -> Vec<Definition> {
 }
 
 fn put_back(defined: &mut Map<String, Value>, definition: &Definition) {
-    match definition.before() {
-        Some(before) => defined.insert(definition.name.clone(), before),
+    match &definition.before {
+        Some(before) => defined.insert(definition.name.clone(), before.clone()),
         None => defined.remove(&definition.name),
     };
 }
@@ -58,13 +58,13 @@ impl Swap<'_> {
         let changed = self.client.changed_definitions(&self.note).await?;
         let changed = in_order(changed);
         for definition in &changed {
-            let Some(before) = definition.before() else { continue };
-            if self.now(definition).await?.as_ref() != Some(&before) {
-                self.effect("put a definition back", Method::PUT, &definition.path(), before).await?;
+            let Some(before) = &definition.before else { continue };
+            if self.now(definition).await?.as_ref() != Some(before) {
+                self.effect("put a definition back", Method::PUT, &definition.path(), before.clone()).await?;
             }
         }
         for definition in changed.iter().rev() {
-            if definition.before().is_none() && self.now(definition).await?.is_some() {
+            if definition.before.is_none() && self.now(definition).await?.is_some() {
                 let path = definition.path();
                 self.effect("take a definition away", Method::DELETE, &path, Value::Null).await?;
             }

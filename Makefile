@@ -23,6 +23,8 @@ WITH_SEARCH = testbed/search up; testbed/search up elasticsearch; eval "$$(testb
 WITH_CLUSTER = WHIMBREL_TEST_KUBECONFIG=$$($(CLUSTER_UP)); export WHIMBREL_TEST_KUBECONFIG
 # A second cluster, for tests with operators of their own: the one of the demo watches all namespaces of its cluster.
 LANES := $(shell echo "$(CURDIR) lanes" | sha256sum | cut -c1-8)
+# With a letter or digit more: servers of their own, for lanes that each need one, and for measuring.
+PART := $(shell cut -c1-7 <<<$(LANES))
 WITH_LANES = export WHIMBREL_TESTBED_ID=$(LANES); $(WITH_CLUSTER); testbed/testbed image demo-app postgresql >/dev/null; \
   WHIMBREL_TEST_IMAGE=$$(testbed/testbed image whimbrel); export WHIMBREL_TEST_IMAGE
 CRASH = testbed/neo4j up >/dev/null; eval "$$(testbed/neo4j env)"; $(WITH_LANES); testbed/testbed image opensearch >/dev/null; \
@@ -62,18 +64,16 @@ down: ## Take the cluster and the database servers down, without a trace
 	@testbed/postgres down
 	@testbed/minio down
 	@testbed/neo4j down
+	@for own in 2 3 4 b; do WHIMBREL_TESTBED_ID=$(PART)$$own testbed/neo4j down 2>/dev/null; done
 	@testbed/search down
 
 ##@ To check it
 
 .PHONY: test
-test: test-quick test-apiserver test-cluster test-contract test-controller test-e2e ## All that must pass; CI runs exactly this
+test: test-quick test-apiserver test-cluster test-contract test-controller test-crash test-e2e ## All that must pass; CI runs exactly this
 	@$(MAKE) --no-print-directory down
 	@.ci/warm-target keep
 	$(call say,test: all layers passed)
-
-.PHONY: test-all
-test-all: test test-crash ## The above, and 30 fault points, others for each commit
 
 .PHONY: test-quick
 test-quick: lint test-pure test-sim test-chart test-engine test-neo4j test-search ## What needs no cluster
@@ -192,7 +192,9 @@ bench-scripts: | target ## 1,000 small scripts: the engine beside one psql sessi
 .PHONY: bench-cypher
 bench-cypher: | target ## 1,000 Cypher scripts: the engine beside neo4j-migrations' command line
 	$(call say,bench-cypher: compiled as the image is; minutes the first time)
-	@$(WITH_NEO4J); cargo bench --quiet --profile image --features $(FEATURES) --bench cypher
+	@export WHIMBREL_TESTBED_ID=$(PART)b WHIMBREL_TESTBED_JVM=default; testbed/neo4j up >/dev/null; \
+	  eval "$$(testbed/neo4j env)"; cargo bench --quiet --profile image --features $(FEATURES) --bench cypher; \
+	  testbed/neo4j down
 
 .PHONY: bench-requests
 bench-requests: | target ## 200 .http scripts: the engine beside elasticsearch-evolution

@@ -6,13 +6,15 @@
 #[path = "../tests/neo4j/http.rs"]
 mod http;
 mod rounds;
+#[path = "../tests/neo4j/testbed.rs"]
+mod testbed;
 
-use http::{empty, env, rows};
 use rounds::{Outcome, Rounds, Side, number};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
+use testbed::{empty, env, rows};
 use whimbrel::engine::neo4j::{Format, History, Neo4j, Settings};
 use whimbrel::engine::{Claim, Credentials, Engine, Fence, Session, Tls, TlsMode, fixed_credentials};
 use whimbrel::script::{Dialect, Layout, read_bundle};

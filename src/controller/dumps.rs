@@ -1,7 +1,7 @@
 //! Jobs for a database whose server is stopped meanwhile.
 
+use super::jobs::proof;
 use super::targets::Offline;
-use super::world::proof;
 use crate::backup::{self, BackupJob, BackupToRestore, DumpExpected, DumpSource};
 use crate::engine::Fence;
 use crate::run::seam::{ClusterError, JobWork};

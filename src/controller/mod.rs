@@ -1,9 +1,10 @@
 //! The kube-rs controllers, and the sweeper. Thin.
 //!
-//! - [`start`]: the process; [`plan`], [`target`]: one look at a plan, at a target;
+//! - [`start`]: the process; [`plan`], [`target`]: one look at a plan, at a target; [`looked`]: what that says of a target;
 //! - [`watched`]: the runs of a plan whose driver is at work; [`verbs`]: people are told of verbs that do nothing;
 //! - [`notifying`]: webhooks; [`variables`]: values for scripts and checks;
-//! - [`looking`]: what compile is shown; [`targets`]: a target opened; [`snapshots`]: Jobs for one that backs itself up;
+//! - [`looking`]: what compile is shown; [`new_run`]: a run is made; [`targets`]: a target opened;
+//! - [`jobs`]: the Jobs of a run; [`snapshots`], [`dumps`]: those of engines that need others;
 //! - [`retention`], [`aside`]: what nothing keeps any more goes;
 //! - [`sweep`]: what runs leave behind that are over; [`terminating`]: a namespace that goes;
 //! - [`ending`]: how a run has ended, where its driver could not tell;
@@ -20,9 +21,12 @@ mod dumps;
 mod ending;
 mod frozen;
 mod histories;
+mod jobs;
 mod known;
+mod looked;
 mod looking;
 mod merge;
+mod new_run;
 mod notifying;
 mod operator;
 mod plan;

@@ -3,6 +3,7 @@
 use super::drivers::Drivers;
 use super::ending;
 use super::looking::{self, Refused, open};
+use super::new_run::{NewRun, failed_before, highest, make_run};
 use super::operator::{FINALIZER, Operator};
 use super::signals::{For, retry, rollback_of, signals};
 use super::sweep::{self, SweepError};
@@ -12,15 +13,12 @@ use super::terminating;
 use super::verbs::tell_ignored;
 use super::watched::Watched;
 use crate::api::plan::MigrationPlanStatus;
-use crate::api::run::{MigrationRunSpec, RunPlan};
-use crate::api::target::DatabaseTargetStatus;
 use crate::api::{DatabaseTarget, EventReason, MigrationPlan, MigrationRun, Outcome, Reason};
 use crate::cluster::events::{Severity, Transition};
 use crate::cluster::{ReadError, SwapError, WriteError, list_all, record};
 use crate::program::{Compiled, parse};
 use crate::words::{self, PlanFacts, RunFacts, is_live};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::controller::Action;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -106,7 +104,7 @@ pub(super) async fn reconcile(plan: Arc<MigrationPlan>, context: Arc<Context>) -
     if let Some(run) = to_roll_back(&plan, &runs, Timestamp::now()) {
         let (number, intent_hash) = (1 + highest(&plan, &runs, &[]), run.spec.intent_hash.clone());
         let meant = NewRun { number, intent_hash, rolls_back: Some(run.spec.number) };
-        let run = make_run(&context, &plan, meant).await?;
+        let run = make_run(&context.operator, &plan, meant).await?;
         return drive(&context, &plan, &run, &runs).await;
     }
     match latched {
@@ -367,83 +365,10 @@ async fn begin(context: &Context, plan: &MigrationPlan, runs: &[MigrationRun]) -
         Compiled::Program(_) => {
             let number = 1 + highest(plan, runs, &looked.targets);
             let meant = NewRun { number, intent_hash: looked.intent_hash, rolls_back: None };
-            let run = make_run(context, plan, meant).await?;
+            let run = make_run(&context.operator, plan, meant).await?;
             drive(context, plan, &run, runs).await
         }
     }
-}
-
-/// The newest run of the same intent, if it failed and nobody asked for it again. A run that was pruned is remembered by
-/// the targets that it had claimed.
-fn failed_before(
-    plan: &MigrationPlan,
-    runs: &[MigrationRun],
-    targets: &[DatabaseTargetStatus],
-    intent: &str,
-) -> Option<i64> {
-    let same = |run: &&MigrationRun| run.spec.intent_hash == intent && !words::is_refused_rollback(run);
-    let failed = match runs.iter().rev().find(same) {
-        Some(last) => {
-            let outcome = last.status.as_ref().and_then(|status| status.outcome);
-            let failed = matches!(outcome, Some(Outcome::RolledBack | Outcome::Held | Outcome::Aborted));
-            failed.then_some(last.spec.number)
-        }
-        None => {
-            let remembered = targets.iter().flat_map(|target| &target.failed);
-            let same = remembered.filter(|failed| failed.intent_hash == intent);
-            same.filter_map(|failed| number_of(plan, &failed.run)).max()
-        }
-    };
-    failed.filter(|number| retry(plan) != Some(*number))
-}
-
-/// The number of a run of this plan's name, by the run's name.
-fn number_of(plan: &MigrationPlan, run: &str) -> Option<i64> {
-    run.strip_prefix(plan.metadata.name.as_deref()?)?.strip_prefix('-')?.parse().ok()
-}
-
-/// What a new run is for.
-struct NewRun {
-    number: i64,
-    intent_hash: String,
-    rolls_back: Option<i64>,
-}
-
-async fn make_run(context: &Context, plan: &MigrationPlan, meant: NewRun) -> Result<MigrationRun, Error> {
-    let number = meant.number;
-    let name = plan.metadata.name.clone().unwrap_or_default();
-    let run = MigrationRun {
-        metadata: ObjectMeta {
-            name: Some(format!("{name}-{number}")),
-            namespace: plan.metadata.namespace.clone(),
-            finalizers: Some(vec![FINALIZER.into()]),
-            ..ObjectMeta::default()
-        },
-        spec: MigrationRunSpec {
-            plan: RunPlan {
-                name,
-                uid: plan.metadata.uid.clone().unwrap_or_default(),
-                generation: plan.metadata.generation.unwrap_or_default(),
-            },
-            number,
-            intent_hash: meant.intent_hash,
-            rolls_back: meant.rolls_back,
-            program: None,
-        },
-        status: None,
-    };
-    let same = |found: &MigrationRun| found.spec == run.spec;
-    Ok(record::create(context.operator.own(), &run, same).await?)
-}
-
-/// The highest number that a run of this plan's name ever had, as far as anybody remembers: a verb that names a run
-/// must never come to mean another one.
-fn highest(plan: &MigrationPlan, runs: &[MigrationRun], targets: &[DatabaseTargetStatus]) -> i64 {
-    let shown = plan.status.as_ref().and_then(|status| status.run.as_ref()).map(|run| run.number);
-    let failed = targets.iter().flat_map(|target| &target.failed).map(|failed| &failed.run);
-    let taken = targets.iter().flat_map(|target| &target.backups).map(|backup| &backup.run);
-    let remembered = failed.chain(taken).filter_map(|run| number_of(plan, run));
-    runs.iter().map(|run| run.spec.number).chain(shown).chain(remembered).max().unwrap_or(0)
 }
 
 /// A plan that can't be compiled now: for a while what usually passes by itself is waited for, then it is stalled.

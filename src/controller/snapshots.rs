@@ -1,7 +1,7 @@
 //! Jobs for a cluster that takes its backups itself: no image of tools, no volume.
 
+use super::jobs::proof;
 use super::targets::{self, OpenTarget};
-use super::world::proof;
 use crate::api::DatabaseTarget;
 use crate::api::target::Elasticsearch;
 use crate::backup::{self, BackupJob, BackupToRestore, Kept, SnapshotSource, Told};

@@ -1,31 +1,26 @@
 //! The real world, as the driver's seams see it.
 
 use super::answers::{part, read, swap, workload, write};
-use super::dumps;
 use super::frozen::thaw;
+use super::jobs::outcome;
 use super::known::Known;
 use super::looking::{self, key, seen};
 use super::merge::merge_patch;
 use super::operator::Operator;
-use super::snapshots;
 use super::targets::OpenTarget;
 use super::telling::Teller;
 use super::waking::Waking;
 use crate::api::WorkloadKind;
 use crate::api::plan::MigrationPlan;
-use crate::api::run::{BackupRecord, FrozenPart, FrozenProgram, MigrationRun, MigrationRunStatus, Original};
-use crate::api::target::VerificationLevel;
-use crate::backup::{self, BackupJob, BackupSource, BackupToRestore, Kept, Level};
+use crate::api::run::{FrozenPart, FrozenProgram, MigrationRun, MigrationRunStatus, Original};
 use crate::cluster::lease::{self, TargetKey};
 use crate::cluster::secret::{self, Shelf};
 use crate::cluster::{Acting, Holder, WriteError, get, get_if_there, record};
-use crate::engine::postgresql::tool_name;
-use crate::engine::{AnyEngine, Fence};
-use crate::job::{self, JobKey, JobState, Removal};
+use crate::engine::AnyEngine;
+use crate::job::{self, JobState, Removal};
 use crate::program::{self, Compiled, Program, WorkloadRef, WorkloadSeen};
 use crate::run::seam::{
-    Clock, Cluster, ClusterError, Flags, JobRequest, JobSeen, JobWork, Looked, Saved, Thawed, WorkloadChange,
-    World,
+    Clock, Cluster, ClusterError, Flags, JobRequest, JobSeen, Looked, Saved, Thawed, WorkloadChange, World,
 };
 use crate::run::{Report, RunRef};
 use crate::workload::{self as hands, BackTo, Rollout, Volumes, Which, Workload};
@@ -61,8 +56,8 @@ pub(super) struct RealClock;
 
 /// The cluster, for one run.
 pub(super) struct RealCluster {
-    operator: Operator,
-    run: RunRef,
+    pub(super) operator: Operator,
+    pub(super) run: RunRef,
     /// What was meant when the run was made.
     meant: Meant,
     /// Name of the run's record.
@@ -125,10 +120,10 @@ impl Clock for RealClock {
     }
 }
 
-type Answer<T> = Result<T, ClusterError>;
+pub(super) type Answer<T> = Result<T, ClusterError>;
 
 impl RealCluster {
-    fn target(&self, name: &str) -> Answer<&OpenTarget> {
+    pub(super) fn target(&self, name: &str) -> Answer<&OpenTarget> {
         self.targets.get(name).ok_or_else(|| ClusterError::Gone(format!("DatabaseTarget {name}")))
     }
 
@@ -144,7 +139,7 @@ impl RealCluster {
         get(self.own(), &self.run.namespace, &self.name).await.map_err(read)
     }
 
-    fn owner(&self) -> OwnerReference {
+    pub(super) fn owner(&self) -> OwnerReference {
         OwnerReference {
             api_version: "whimbrel.dev/v1alpha1".into(),
             kind: "MigrationRun".into(),
@@ -152,81 +147,6 @@ impl RealCluster {
             uid: self.run.uid.clone(),
             ..OwnerReference::default()
         }
-    }
-
-    fn job_key(&self, request: &JobRequest) -> JobKey {
-        JobKey {
-            plan_uid: self.run.plan_uid.clone(),
-            plan: self.run.plan.clone(),
-            run: self.run.number,
-            run_uid: self.run.uid.clone(),
-            target: request.target.clone(),
-            op: request.op.clone(),
-            epoch: request.epoch,
-            attempt: request.attempt,
-        }
-    }
-
-    /// The Job that a request means, and as whom it is made.
-    fn job_of(&self, request: &JobRequest) -> Answer<(Acting, Job)> {
-        let target = self.target(&request.target)?;
-        let spec = &target.object.spec;
-        let missing = |field: &str| {
-            ClusterError::Refused(format!("target {}: spec.{field} is needed for a backup", request.target))
-        };
-        let key = self.job_key(request);
-        if target.search().is_some() {
-            let owner = self.owner();
-            let job =
-                snapshots::job(request, target, &key, owner, &self.run.namespace, &self.operator.image)?;
-            return Ok((target.acting.clone(), job));
-        }
-        let storage = spec.backup.storage.as_ref().and_then(Kept::of);
-        let pod = spec.backup.pod.clone().unwrap_or_default();
-        let input = BackupJob {
-            key: &key,
-            namespace: &self.run.namespace,
-            owner: Some(self.owner()),
-            whimbrel_image: &self.operator.image,
-            tools_image: spec.backup.image.as_deref().ok_or_else(|| missing("backup.image"))?,
-            storage: storage.ok_or_else(|| missing("backup.storage"))?,
-            pod: &pod,
-            within: spec.backup.within.get(),
-        };
-        let fence = Fence {
-            target: format!("{}/{}", self.run.namespace, request.target),
-            run_uid: self.run.uid.clone(),
-            run: self.run.number,
-            plan: format!("{}/{}", self.run.namespace, self.run.plan),
-            cluster: self.run.cluster.clone(),
-            token: request.epoch,
-        };
-        if let Some(offline) = target.offline() {
-            let job = dumps::job(&request.work, &input, &offline, &fence)?;
-            return Ok((target.acting.clone(), job));
-        }
-        let job = match &request.work {
-            JobWork::Backup | JobWork::Restore { .. } => {
-                let secret = spec.credentials.as_ref().ok_or_else(|| missing("credentials"))?;
-                let tool = if request.work == JobWork::Backup { "pgdump" } else { "pgrestore" };
-                let source = BackupSource {
-                    postgresql: target.postgresql().ok_or_else(|| missing("postgresql"))?,
-                    credentials: &secret.secret_ref.name,
-                    application_name: &tool_name(&fence, tool),
-                };
-                match &request.work {
-                    JobWork::Restore { run, path, sha256, .. } => {
-                        let backup = BackupToRestore { run: *run, path, sha256 };
-                        backup::job_for_restore(&input, &source, backup)
-                    }
-                    _ => backup::job_for_backup(&input, &source),
-                }
-            }
-            JobWork::Verify { path, level, bytes, .. } => {
-                backup::job_for_verify(&input, path, proof(*level)?, *bytes)
-            }
-        };
-        Ok((target.acting.clone(), job))
     }
 
     async fn thawed(&self, frozen: FrozenProgram) -> Answer<Thawed> {
@@ -296,15 +216,6 @@ impl RealCluster {
     /// A driver writes what changed since it last read or wrote; nulls remove what is gone.
     fn last(&self) -> std::sync::MutexGuard<'_, Value> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-pub(super) fn proof(level: VerificationLevel) -> Answer<Level> {
-    match level {
-        VerificationLevel::Artifact => Ok(Level::Artifact),
-        VerificationLevel::Structure => Ok(Level::Structure),
-        VerificationLevel::Restored => Ok(Level::Restored),
-        VerificationLevel::None => Err(ClusterError::Refused("there is nothing to verify".into())),
     }
 }
 
@@ -547,23 +458,4 @@ impl Cluster for RealCluster {
     async fn report(&self, report: &Report) {
         self.teller.tell(report).await;
     }
-}
-
-/// What a Job left, in the words of the record.
-fn outcome(target: &str, result: Value) -> Answer<Value> {
-    // Who puts files back says under which name it keeps those that were there.
-    if let Some(aside) = result.pointer("/restore/aside") {
-        return Ok(json!({ "aside": aside }));
-    }
-    let Some(taken) = result.get("backup") else { return Ok(Value::Null) };
-    let taken: snapshots::Backup = serde_json::from_value(taken.clone())
-        .map_err(|error| ClusterError::Refused(format!("the backup Job's result can't be read: {error}")))?;
-    Ok(json!(BackupRecord {
-        target: target.to_owned(),
-        path: taken.path,
-        at: crate::api::Time(taken.at),
-        level: VerificationLevel::None,
-        bytes: i64::try_from(taken.bytes).unwrap_or(i64::MAX),
-        sha256: taken.sha256,
-    }))
 }

@@ -1,8 +1,12 @@
 //! The numbers. Names and labels are part of the API; every label has few values: namespaces, plans and targets that
 //! exist now, and words from closed lists. What is gone is forgotten, or a year of plans would be a year of series.
 
+use super::labels::{
+    BackupLabels, Delivery, DeliveryLabels, OutcomeLabels, PlanKey, Request, RequestLabels, RunLabels, Seen,
+    SeenLabels, StepLabels, TargetKey, Wait, WaitLabels,
+};
 use jiff::Timestamp;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -15,131 +19,6 @@ use std::time::Duration;
 
 type Seconds = Gauge<f64, AtomicU64>;
 type Timings<L> = Family<L, Histogram, fn() -> Histogram>;
-
-/// A plan as a label.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
-pub struct PlanKey {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub plan: String,
-}
-
-/// A target as a label.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
-pub struct TargetKey {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub target: String,
-}
-
-/// How a step ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum StepEnd {
-    /// Done.
-    Done,
-    /// Failed.
-    Failed,
-    /// Nobody can say.
-    Unknown,
-}
-
-/// What a step's duration is counted under.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct StepLabels {
-    /// The engine of its target; empty for steps without one.
-    pub engine: &'static str,
-    /// Its stage.
-    pub stage: &'static str,
-    /// How it ended.
-    pub outcome: StepEnd,
-}
-
-/// What a run waited for that only a person could give, or a window that a person drew. Kept apart from working time: it says nothing about speed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Wait {
-    /// An approval.
-    Approval,
-    /// A window of the plan.
-    Window,
-    /// The end of a pause.
-    Pause,
-}
-
-/// What became of a notification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-enum Delivery {
-    /// The webhook took it.
-    Delivered,
-    /// It did not, or nobody knows.
-    Failed,
-}
-
-/// What a look at an object came to. Waiting is not failing: an alert on Failed must not ring while a plan queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Seen {
-    /// Nothing is left to do.
-    Done,
-    /// Something that is not ready yet is waited for.
-    Waiting,
-    /// It failed and is tried again.
-    Failed,
-}
-
-/// What became of a request to the API server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Request {
-    /// It was answered as asked.
-    Done,
-    /// The object had changed meanwhile; routine for compare-and-swap.
-    Conflict,
-    /// The API server said no.
-    Refused,
-    /// No answer.
-    Lost,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RunLabels {
-    namespace: String,
-    plan: String,
-    phase: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DeliveryLabels {
-    outcome: Delivery,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WaitLabels {
-    r#for: Wait,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BackupLabels {
-    namespace: String,
-    target: String,
-    level: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SeenLabels {
-    kind: &'static str,
-    outcome: Seen,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    verb: &'static str,
-    outcome: Request,
-}
 
 /// What is known between two scrapes and counted at a scrape: ages and downtimes grow by themselves.
 #[derive(Debug, Default)]
@@ -441,6 +320,7 @@ fn seconds(from: Timestamp, to: Timestamp) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::StepEnd;
 
     fn plan() -> PlanKey {
         PlanKey { namespace: "aether".into(), plan: "platform".into() }

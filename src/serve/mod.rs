@@ -9,10 +9,12 @@
 mod fed_tests;
 mod gates;
 mod http;
+mod labels;
 pub mod logs;
 mod metrics;
 mod told;
 
 pub use gates::{Gate, Gates};
 pub use http::{ServeError, health_routes, listen, metrics_routes};
-pub use metrics::{Metrics, PlanKey, Request, Seen, StepEnd, StepLabels, TargetKey, Wait};
+pub use labels::{PlanKey, Request, Seen, StepEnd, StepLabels, TargetKey, Wait};
+pub use metrics::Metrics;

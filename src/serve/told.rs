@@ -1,6 +1,7 @@
 //! The numbers of runs: what a report changes in the metrics.
 
-use super::metrics::{Metrics, PlanKey, StepEnd, StepLabels, TargetKey, Wait};
+use super::labels::{PlanKey, StepEnd, StepLabels, TargetKey, Wait};
+use super::metrics::Metrics;
 use crate::api::Engine;
 use crate::api::run::OpState;
 use crate::words::{Measure, Person};

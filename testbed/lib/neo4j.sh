@@ -11,6 +11,11 @@ OPENED=(--add-opens=java.base/java.nio=ALL-UNNAMED --add-opens=java.base/java.io
   --add-opens=java.base/sun.nio.ch=ALL-UNNAMED --add-opens=java.base/java.util.concurrent=ALL-UNNAMED)
 # The serial collector and the first compiler only: half the memory and a faster start.
 SMALL=(-XX:+UseSerialGC -XX:TieredStopAtLevel=1)
+# What is measured runs as Java chooses, with more memory.
+if [[ ${WHIMBREL_TESTBED_JVM:-small} == default ]]; then
+  HEAP=1g
+  SMALL=()
+fi
 
 # locked COMMAND ARG...: one change of these servers at a time.
 locked() {

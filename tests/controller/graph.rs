@@ -2,8 +2,8 @@
 //!
 //! The operator is a process of this machine, and so is the server: `testbed/neo4j up` and `eval "$(testbed/neo4j env)"`.
 
-use crate::http::{empty, env, rows};
 use crate::lane::Platform;
+use crate::testbed::{empty, env, rows};
 use crate::{annotate, every_dependent, wait};
 use serde_json::{Value, json};
 

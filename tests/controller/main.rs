@@ -19,6 +19,8 @@ mod refused;
 mod retention;
 mod set_back;
 mod stopped;
+#[path = "../neo4j/testbed.rs"]
+mod testbed;
 #[path = "../tools/mod.rs"]
 mod tools;
 mod while_running;

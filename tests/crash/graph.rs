@@ -1,9 +1,10 @@
-//! The testbed's Neo4j as a scene: a process of this machine, with one database.
+//! A Neo4j as a scene: a process of this machine, with one database.
 
 use crate::act::Base;
-use crate::http::{empty, env, rows};
+use crate::http::Http;
 use crate::lane::Lane;
 use crate::scene::Scene;
+use crate::server::Server;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,22 +12,26 @@ use std::fs;
 /// The server, emptied before each act.
 pub(crate) struct Graph {
     lane: Lane,
+    server: Server,
+    http: Http,
 }
 
 impl Graph {
     /// A lane whose operator may go to the server.
-    pub(crate) fn set_up(name: &str) -> Self {
-        let lane = Lane::set_up(name, &[""]);
+    pub(crate) fn set_up(number: usize) -> Self {
+        let lane = Lane::set_up(&format!("crash-graph-{number}"), &[""]);
+        let server = Server::of_lane(number);
         let metadata = |name: &str| json!({"name": name, "namespace": lane.name});
-        let ca = fs::read_to_string(env("CA")).expect("the CA is readable");
+        let ca = fs::read_to_string(server.get("CA")).expect("the CA is readable");
         let mut items = runner(&lane.name);
         items.extend([
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata("graph-admin"),
-                "stringData": {"username": env("USER"), "password": env("PASSWORD")}}),
+                "stringData": {"username": server.get("USER"), "password": server.get("PASSWORD")}}),
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("graph-ca"), "data": {"ca.crt": ca}}),
         ]);
         lane.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string());
-        Self { lane }
+        let http = server.http();
+        Self { lane, server, http }
     }
 }
 
@@ -41,7 +46,7 @@ impl Scene for Graph {
             "metadata": {"name": "makers", "namespace": self.lane.name},
             "spec": {
                 "neo4j": {
-                    "uri": format!("neo4j://localhost:{}", env("PORT")),
+                    "uri": format!("neo4j://localhost:{}", self.server.get("PORT")),
                     "tls": {"ca": {"configMapKeyRef": {"name": "graph-ca", "key": "ca.crt"}}},
                     "histories": [{"name": "default", "format": "Neo4jMigrations"}],
                 },
@@ -54,14 +59,15 @@ impl Scene for Graph {
 
     /// Our own nodes and constraints go too: each act finds a server that has never seen us.
     fn reset(&mut self, _: Base) -> Result<(), String> {
-        empty();
-        rows("UNWIND range(1, 20) AS id CREATE (:Maker {id: id, n: 1})");
+        self.http.empty();
+        self.http.rows("UNWIND range(1, 20) AS id CREATE (:Maker {id: id, n: 1})");
         Ok(())
     }
 
     fn facts(&self) -> Result<BTreeMap<String, String>, String> {
-        let shown =
-            |query: &str| rows(query).into_iter().map(|row| format!("{}\n", Value::from(row))).collect();
+        let shown = |query: &str| {
+            self.http.rows(query).into_iter().map(|row| format!("{}\n", Value::from(row))).collect()
+        };
         Ok(FACTS.iter().map(|(topic, query)| ((*topic).to_owned(), shown(query))).collect())
     }
 }

@@ -24,6 +24,7 @@ mod lane;
 mod platform;
 mod scene;
 mod search;
+mod server;
 mod spent;
 mod state;
 #[path = "../tools/mod.rs"]

@@ -14,20 +14,20 @@ use std::path::Path;
 pub(crate) enum On {
     /// The demo's platform, with its PostgreSQL.
     Platform,
-    /// The testbed's Neo4j.
+    /// A Neo4j of the testbed.
     Graph,
     /// An OpenSearch in the cluster.
     Search,
 }
 
 impl On {
-    /// How many of them there are side by side, where the machine takes `lanes` platforms: the testbed has one Neo4j, and an
-    /// OpenSearch takes a gigabyte.
+    /// How many of them there are side by side, where the machine takes `lanes` platforms: a Neo4j takes half a gigabyte, and
+    /// an OpenSearch a whole one.
     pub(crate) fn at_most(self, lanes: usize) -> usize {
         match self {
             Self::Platform => lanes,
-            Self::Graph => 1,
-            Self::Search => 2,
+            Self::Graph => (lanes / 3).clamp(1, 4),
+            Self::Search => (lanes / 2).max(1),
         }
     }
 
@@ -35,7 +35,7 @@ impl On {
     pub(crate) fn set_up(self, number: usize) -> Box<dyn Scene> {
         match self {
             Self::Platform => Box::new(Demo::set_up(&format!("crash-{number}"))),
-            Self::Graph => Box::new(Graph::set_up(&format!("crash-graph-{number}"))),
+            Self::Graph => Box::new(Graph::set_up(number)),
             Self::Search => Box::new(Search::set_up(&format!("crash-search-{number}"))),
         }
     }

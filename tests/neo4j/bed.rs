@@ -11,8 +11,7 @@ use whimbrel::engine::neo4j::{
 use whimbrel::engine::{Fence, ScriptError, ScriptFailure, fixed_credentials};
 use whimbrel::script::{Dialect, Script};
 
-use crate::http::Http;
-pub(crate) use crate::http::{env, rows};
+pub(crate) use crate::testbed::{env, rows};
 pub(crate) use crate::until::until;
 use crate::{bundle, entering};
 
@@ -38,7 +37,7 @@ impl Bed {
         ) {
             rows(&format!("TERMINATE TRANSACTIONS {}", row[0]));
         }
-        crate::http::empty();
+        crate::testbed::empty();
         Self { _alone: alone }
     }
 
@@ -131,8 +130,8 @@ pub(crate) struct Open(String);
 
 impl Open {
     pub(crate) fn new(statement: &str) -> Self {
-        let answer =
-            Http::of_testbed().request("/db/neo4j/tx", &json!({"statements": [{"statement": statement}]}));
+        let answer = crate::testbed::http()
+            .request("/db/neo4j/tx", &json!({"statements": [{"statement": statement}]}));
         assert_eq!(answer["errors"], json!([]), "{statement}");
         let commit = answer["commit"].as_str().expect("an address").to_owned();
         let path = commit.find("/db/").expect("a path");
@@ -140,7 +139,7 @@ impl Open {
     }
 
     pub(crate) fn commit(self) {
-        let answer = Http::of_testbed().request(&self.0, &json!({"statements": []}));
+        let answer = crate::testbed::http().request(&self.0, &json!({"statements": []}));
         assert_eq!(answer["errors"], json!([]));
     }
 }

@@ -5,12 +5,6 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-/// A variable of the testbed.
-pub(crate) fn env(name: &str) -> String {
-    let name = format!("WHIMBREL_TEST_NEO4J_{name}");
-    std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: eval \"$(testbed/neo4j env)\""))
-}
-
 /// Where a server listens for HTTP, and who asks.
 pub(crate) struct Http {
     pub(crate) host: String,
@@ -20,12 +14,6 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// The testbed's writable server.
-    pub(crate) fn of_testbed() -> Self {
-        let port = env("HTTP_PORT").parse().expect("a port");
-        Self { host: "127.0.0.1".to_owned(), port, user: env("USER"), password: env("PASSWORD") }
-    }
-
     /// Rows of one statement in a transaction of its own.
     pub(crate) fn rows(&self, statement: &str) -> Vec<Vec<Value>> {
         let body = json!({"statements": [{"statement": statement}]});
@@ -35,31 +23,26 @@ impl Http {
         data.iter().map(|row| row["row"].as_array().cloned().unwrap_or_default()).collect()
     }
 
+    /// Takes every node, constraint and index out of it, ours too.
+    pub(crate) fn empty(&self) {
+        // In batches: a benchmark leaves more than one transaction may hold.
+        self.rows("MATCH (n) CALL { WITH n DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS");
+        for (what, all) in [
+            ("CONSTRAINT", "SHOW CONSTRAINTS YIELD name RETURN name"),
+            ("INDEX", "SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP' RETURN name"),
+        ] {
+            for row in self.rows(all) {
+                self.rows(&format!("DROP {what} `{}` IF EXISTS", row[0].as_str().expect("a name")));
+            }
+        }
+    }
+
     /// One POST on a connection of its own, so that none is left behind.
     pub(crate) fn request(&self, path: &str, body: &Value) -> Value {
         let body = body.to_string();
         let login = base64(format!("{}:{}", self.user, self.password).as_bytes());
         let mut stream = TcpStream::connect((self.host.as_str(), self.port)).expect("HTTP answers");
         send(&mut stream, path, &login, &body)
-    }
-}
-
-/// Rows of one statement at the testbed's server.
-pub(crate) fn rows(statement: &str) -> Vec<Vec<Value>> {
-    Http::of_testbed().rows(statement)
-}
-
-/// Takes every node, constraint and index out of it, ours too.
-pub(crate) fn empty() {
-    // In batches: a benchmark leaves more than one transaction may hold.
-    rows("MATCH (n) CALL { WITH n DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS");
-    for (what, all) in [
-        ("CONSTRAINT", "SHOW CONSTRAINTS YIELD name RETURN name"),
-        ("INDEX", "SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP' RETURN name"),
-    ] {
-        for row in rows(all) {
-            rows(&format!("DROP {what} `{}` IF EXISTS", row[0].as_str().expect("a name")));
-        }
     }
 }
 

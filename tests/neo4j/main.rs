@@ -17,6 +17,7 @@ mod proxy;
 mod quiet;
 mod schema;
 mod seeds;
+mod testbed;
 mod undo;
 #[path = "../tools/until.rs"]
 mod until;

@@ -155,7 +155,7 @@ impl Neo4jSession {
             );
             return Err(refused(file, step, "EnterpriseOnly", why));
         }
-        let listed = self.listed().await?;
+        let listed = self.listed(object).await?;
         if let Some(name) = &object.name
             && let Some(other) = listed.iter().find(|one| one.name == *name)
             && !other.is(object)
@@ -209,7 +209,7 @@ impl Neo4jSession {
         };
         let (since, mut pause) = (Instant::now(), FIRST_LOOK);
         loop {
-            let listed = self.listed().await?;
+            let listed = self.listed(object).await?;
             let Some(found) = listed.iter().find(|one| one.is_wanted(object)) else {
                 let same = listed.iter().find(|one| one.is(object));
                 let other = same.map_or_else(String::new, |same| {

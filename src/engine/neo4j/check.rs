@@ -17,7 +17,7 @@ pub(super) async fn query(
 ) -> Result<Rows, EngineError> {
     let milliseconds = u64::try_from(timeout.as_millis().clamp(1, 86_400_000)).unwrap_or(1);
     let name = connection.writing(settings, timeout).name;
-    let begin = super::wire::Begin { timeout: milliseconds, name, ..reading(&settings.database) };
+    let begin = super::message::Begin { timeout: milliseconds, name, ..reading(&settings.database) };
     said(settings, connection.wire.begin(&begin).await)?;
     // A refused one leaves a connection that is used for nothing else.
     let set = said(settings, connection.wire.run(statement, Value::map([]), usize::from(MOST_ROWS)).await)?;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::message::{Begin, Message};
 use super::packstream::Value;
 use super::settings::Settings;
-use super::wire::{Answer, Begin, Greeting, Message, ServerError, Set, Wire};
+use super::wire::{Answer, Greeting, ServerError, Set, Wire};
 use crate::engine::lineage::{Lineage, expect_identity};
 use crate::engine::lost::Lost;
 use crate::engine::name::{Purpose, session_name};
@@ -201,14 +202,15 @@ impl Connection {
         said(settings, read(&mut self.wire, &begin, query, parameters).await)
     }
 
-    /// Runs two queries that read, each in a transaction of its own, and waits once.
+    /// Runs two queries that read, each in a transaction of its own, and waits once. Both are filled with `parameters`.
     pub(super) async fn read_both(
         &mut self,
         settings: &Settings,
         queries: [&str; 2],
+        parameters: Value,
     ) -> Result<[Set; 2], EngineError> {
         let begin = Begin { name: self.name.clone(), ..reading(&settings.database) };
-        let both = queries.map(|query| Message::Alone(query, &begin)).into();
+        let both = queries.map(|query| Message::Alone(query, parameters.clone(), &begin)).into();
         let answer = self.wire.together(None, both).await.map_err(|lost| lost.at(settings.at()))?;
         match answer.map(<[Set; 2]>::try_from) {
             Ok(Ok(both)) => Ok(both),

@@ -37,9 +37,11 @@ const COLUMNS: &str = "f.format, f.token, f.claimed, f.runUid, f.run, f.plan, f.
 pub(super) const HOLD: &str = "MATCH (f:__WhimbrelFence {id: 1}) SET f.beat = randomUUID() WITH f \
     RETURN f.format, f.token, f.claimed, f.runUid, f.run, f.plan, f.cluster, f.entry, f.peerLock";
 
-/// Takes the node for this transaction. What stands there is another statement's business: it sees what is there once the
-/// node is held.
-pub(super) const TAKE: &str = "MATCH (f:__WhimbrelFence {id: 1}) SET f.beat = randomUUID()";
+/// As [`HOLD`]; refused where what stands there is not what a session has raised it to.
+pub(super) const HOLD_OURS: &str = concat!(
+    "MATCH (f:__WhimbrelFence {id: 1}) SET f.beat = randomUUID() WITH f WHERE f.token = $token AND f.entry = $entry ",
+    exactly_one!("f")
+);
 
 /// Refused where the fence is not as a session has raised it. Alone in a transaction that may write nothing, since it changes
 /// the schema: whoever raises the token ends such transactions before it believes anything.

@@ -41,7 +41,7 @@ pub(super) fn record(settings: &Settings, rows: &[Vec<Value>], chain: Chain) -> 
     for row in rows {
         record.take(settings, row);
     }
-    for history in settings.histories.iter().filter(|it| it.format == Format::Neo4jMigrations) {
+    for history in settings.peers() {
         record.known.histories.insert(history.name.clone(), chain.rows());
     }
     record.chain = chain;

@@ -4,14 +4,14 @@ use super::own::{About, Commit, Own, exactly_one};
 use super::packstream::Value;
 use super::peer;
 use super::session::{Neo4jSession, Of};
-use super::settings::Format;
 use crate::engine::ScriptFailure;
 use crate::script::{HistoryRow, Kind, Script};
 
+// Every change of the schema makes the server forget how to run all of these. To find that out again takes it ten times as
+// long as to do it, and the longer the more they say: what can be a parameter as a whole is one.
+
 /// Begins a script. `live` is unique, so a second beginning of a versioned script is refused by the server itself.
-const OPEN: &str = "CREATE (s:__WhimbrelScript {history: $history, rank: $rank, key: $key, kind: $kind, version: $version, \
-    description: $description, file: $file, checksum: $checksum, body: $body, state: 'Started', run: $run, statement: 0, \
-    outside: $outside, before: $before, startedAt: timestamp(), at: 0, live: $live})";
+const OPEN: &str = "CREATE (s:__WhimbrelScript) SET s = $entry, s.startedAt = timestamp()";
 
 /// The one entry that a session is about; `live` finds it, and the rank says that it is the same one.
 const MOVE: &str = concat!(
@@ -21,8 +21,7 @@ const MOVE: &str = concat!(
 );
 
 const CLOSE: &str = concat!(
-    "MATCH (s:__WhimbrelScript {live: $live}) WHERE s.rank = $rank AND s.state = 'Started' \
-    SET s.state = 'Applied', s.at = timestamp(), s.statement = $statement, s.outside = 0, s.before = '' ",
+    "MATCH (s:__WhimbrelScript {live: $live}) WHERE s.rank = $rank AND s.state = 'Started' SET s += $end, s.at = timestamp() ",
     exactly_one!("s")
 );
 
@@ -54,7 +53,7 @@ impl Neo4jSession {
         let version =
             of.kept.version.as_ref().map_or(Value::Null, |version| Value::text(version.to_string()));
         let (at, before) = outside.unwrap_or_default();
-        let parameters = Value::map([
+        let entry = Value::map([
             ("history", text(of.history)),
             ("rank", Value::number(of.rank)),
             ("key", text(&of.kept.key)),
@@ -64,12 +63,15 @@ impl Neo4jSession {
             ("file", text(&of.kept.file)),
             ("checksum", text(&of.kept.checksum)),
             ("body", if of.kept.kind == Kind::Repeatable { text(&of.kept.body) } else { Value::Null }),
+            ("state", text("Started")),
             ("run", text(&self.fence.run_uid)),
-            ("live", Value::text(live(of.history, of.kept, of.rank))),
+            ("statement", Value::number(0)),
             ("outside", Value::number(at as u64)),
             ("before", text(before)),
+            ("at", Value::number(0)),
+            ("live", Value::text(live(of.history, of.kept, of.rank))),
         ]);
-        Own { query: OPEN, parameters, about: About::NewEntry(of.kept) }
+        Own { query: OPEN, parameters: Value::map([("entry", entry)]), about: About::NewEntry(of.kept) }
     }
 
     /// Moves the cursor; `outside` is the statement that is about to run elsewhere, and what was there before it.
@@ -110,10 +112,16 @@ impl Neo4jSession {
 
     /// Says in the journal and in its history that a script is done, up to its statement `last`.
     pub(super) fn close<'a>(&self, of: Of<'a>, last: usize) -> Vec<Own<'a>> {
+        let end = Value::map([
+            ("state", Value::text("Applied")),
+            ("statement", Value::number(last as u64)),
+            ("outside", Value::number(0)),
+            ("before", Value::text("")),
+        ]);
         let parameters = Value::map([
             ("live", Value::text(live(of.history, of.kept, of.rank))),
             ("rank", Value::number(of.rank)),
-            ("statement", Value::number(last as u64)),
+            ("end", end),
         ]);
         let mut all = vec![Own { query: CLOSE, parameters, about: About::Entry(of.kept) }];
         if self.is_peers(of.history) {
@@ -153,7 +161,11 @@ impl Neo4jSession {
         self.record.applied(of.history, of.rank, row.clone());
         if self.is_peers(of.history) {
             self.record.chain.ran(of.kept, &row.checksum);
-            self.of_one_chain();
+            let Self { settings, record, .. } = self;
+            // It ran last: it is the last row of every history that is the chain.
+            for other in settings.peers().filter(|it| it.name != of.history) {
+                record.known.histories.entry(other.name.clone()).or_default().push(row.clone());
+            }
         }
         row
     }
@@ -163,8 +175,7 @@ impl Neo4jSession {
     pub(super) fn of_one_chain(&mut self) {
         let rows = self.record.chain.rows();
         let Self { settings, record, .. } = self;
-        let peers = settings.histories.iter().filter(|it| it.format == Format::Neo4jMigrations);
-        for history in peers {
+        for history in settings.peers() {
             record.known.histories.insert(history.name.clone(), rows.clone());
         }
     }

@@ -31,12 +31,25 @@ pub(super) struct Listed {
     pub(super) state: State,
 }
 
+/// What has this name or is about these properties: of a list of hundreds, all that a change of the schema has to do with.
+macro_rules! about_it {
+    () => {
+        "WHERE name = $name OR (coalesce(labelsOrTypes, []) = $labels AND coalesce(properties, []) = $properties) "
+    };
+}
+
 /// Indexes that belong to a constraint are that constraint; its state is theirs.
-const INDEXES: &str = "SHOW INDEXES YIELD name, type, entityType, labelsOrTypes, properties, state, populationPercent, \
-    failureMessage, owningConstraint \
-    RETURN name, type, entityType, labelsOrTypes, properties, state, populationPercent, failureMessage, owningConstraint";
-const CONSTRAINTS: &str = "SHOW CONSTRAINTS YIELD name, type, entityType, labelsOrTypes, properties, ownedIndex \
-    RETURN name, type, entityType, labelsOrTypes, properties, ownedIndex";
+const INDEXES: &str = concat!(
+    "SHOW INDEXES YIELD name, type, entityType, labelsOrTypes, properties, state, populationPercent, failureMessage, \
+    owningConstraint ",
+    about_it!(),
+    "RETURN name, type, entityType, labelsOrTypes, properties, state, populationPercent, failureMessage, owningConstraint"
+);
+const CONSTRAINTS: &str = concat!(
+    "SHOW CONSTRAINTS YIELD name, type, entityType, labelsOrTypes, properties, ownedIndex ",
+    about_it!(),
+    "RETURN name, type, entityType, labelsOrTypes, properties, ownedIndex"
+);
 
 impl Listed {
     /// As the script wants it.
@@ -112,11 +125,9 @@ pub(super) fn listed(indexes: &[Vec<Value>], constraints: &[Vec<Value>]) -> Vec<
 }
 
 impl Neo4jSession {
-    pub(super) async fn listed(&mut self) -> Result<Vec<Listed>, ScriptFailure> {
-        let both = self.connection.read_both(&self.settings, [INDEXES, CONSTRAINTS]).await;
-        let [indexes, constraints] =
-            both.map_err(|error| ScriptFailure::Lost { reason: error.to_string() })?;
-        Ok(listed(&indexes.rows, &constraints.rows))
+    /// What there is of the name of `object`, or with its properties.
+    pub(super) async fn listed(&mut self, object: &Object) -> Result<Vec<Listed>, ScriptFailure> {
+        self.listed_as(object.name.as_deref(), Some((&object.labels, &object.properties))).await
     }
 
     /// The constraint, or the index, of this name.
@@ -125,8 +136,26 @@ impl Neo4jSession {
         constraint: bool,
         name: &str,
     ) -> Result<Option<Listed>, ScriptFailure> {
-        let mut listed = self.listed().await?.into_iter();
+        let mut listed = self.listed_as(Some(name), None).await?.into_iter();
         Ok(listed.find(|one| one.name == name && one.constraint == constraint))
+    }
+
+    /// Of this name, or with these labels and properties. Nothing equals what is not given.
+    async fn listed_as(
+        &mut self,
+        name: Option<&str>,
+        about: Option<(&[String], &[String])>,
+    ) -> Result<Vec<Listed>, ScriptFailure> {
+        let texts = |texts: &[String]| Value::List(texts.iter().map(Value::text).collect());
+        let parameters = Value::map([
+            ("name", name.map_or(Value::Null, Value::text)),
+            ("labels", about.map_or(Value::Null, |(labels, _)| texts(labels))),
+            ("properties", about.map_or(Value::Null, |(_, properties)| texts(properties))),
+        ]);
+        let both = self.connection.read_both(&self.settings, [INDEXES, CONSTRAINTS], parameters).await;
+        let [indexes, constraints] =
+            both.map_err(|error| ScriptFailure::Lost { reason: error.to_string() })?;
+        Ok(listed(&indexes.rows, &constraints.rows))
     }
 
     /// Refuses a constraint that the data violate, with how many nodes do and which, before the server is asked: it would

@@ -30,6 +30,7 @@ mod journal;
 mod listed;
 mod look;
 mod mark;
+mod message;
 mod own;
 mod packstream;
 mod peer;

@@ -1,10 +1,11 @@
 //! Statements of our own around those of a script. What belongs together travels together and is waited for once; each that
 //! must find something is refused by the server where it does not, so that nothing behind it is done.
 
-use super::fence::{self, CHECK, TAKE};
+use super::fence::{self, CHECK, HOLD_OURS};
+use super::message::Message;
 use super::packstream::Value;
 use super::session::Neo4jSession;
-use super::wire::{Message, ServerError};
+use super::wire::ServerError;
 use crate::engine::ScriptFailure;
 use crate::script::Script;
 
@@ -108,14 +109,12 @@ impl Neo4jSession {
                 ("token", Value::number(self.pass.token)),
                 ("entry", Value::text(self.pass.entry.as_str())),
             ]);
-            messages.push(Message::Begin(&begin));
-            about.push(About::Nothing);
-            if opening == Opening::Holding {
-                messages.push(Message::Run(TAKE, Value::map([])));
-                about.push(About::Nothing);
-            }
-            messages.push(Message::Run(CHECK, pass));
-            about.push(About::Fence);
+            let fence = match opening {
+                Opening::Holding => HOLD_OURS,
+                Opening::Seeing => CHECK,
+            };
+            messages.extend([Message::Begin(&begin), Message::Run(fence, pass)]);
+            about.extend([About::Nothing, About::Fence]);
         }
         for own in own {
             messages.push(Message::Run(own.query, own.parameters));

@@ -88,12 +88,19 @@ impl Chain {
         self.links.iter().rfind(smaller).map_or(BASELINE, |link| &link.version)
     }
 
+    /// The version of the last one.
+    fn last(&self) -> &str {
+        self.links.last().map_or(BASELINE, |link| &link.version)
+    }
+
     /// Takes in that a script of ours ran just now, behind everything that ran before.
     pub(super) fn ran(&mut self, script: &Script, checksum: &str) {
         let latest =
             self.links.iter().flat_map(|link| link.repeated.iter().map(|(_, at)| *at).chain([link.at])).max();
         let at = latest.unwrap_or(0) + 1;
-        if let Some(link) = self.links.iter_mut().find(|link| link.key() == script.key) {
+        if script.kind == Kind::Repeatable
+            && let Some(link) = self.links.iter_mut().find(|link| link.key() == script.key)
+        {
             link.repeated.push((checksum.to_owned(), at));
             return;
         }
@@ -146,6 +153,22 @@ pub(super) struct Write {
 const BEGIN: &str = "OPTIONAL MATCH (b:__Neo4jMigration {version: 'BASELINE'}) WHERE b.migrationTarget IS NULL \
     WITH b LIMIT 1 FOREACH (_ IN CASE WHEN b IS NULL THEN [1] ELSE [] END | CREATE (:__Neo4jMigration {version: 'BASELINE'}))";
 
+/// What the relationship to a new node says of the run.
+macro_rules! run {
+    () => {
+        "{at: datetime({timezone: 'UTC'}), in: duration({milliseconds: $took}), by: 'whimbrel', connectedAs: $user}"
+    };
+}
+
+/// A new node behind `$previous`, which is the last one. Fails, and takes everything back, where it no longer is.
+const APPEND: &str = concat!(
+    "MATCH (p:__Neo4jMigration {version: $previous}) WHERE p.migrationTarget IS NULL AND NOT (p)-[:MIGRATED_TO]->() \
+    CREATE (p)-[:MIGRATED_TO ",
+    run!(),
+    "]->(c:__Neo4jMigration) SET c = $properties ",
+    exactly_one!("c")
+);
+
 /// A new node behind `$previous`; what stood behind that stands behind the new one. Fails, and takes everything back, where
 /// the node is there already.
 const INSERT: &str = concat!(
@@ -153,7 +176,9 @@ const INSERT: &str = concat!(
     AND NOT EXISTS { (n:__Neo4jMigration {version: $properties.version}) WHERE n.migrationTarget IS NULL } \
     OPTIONAL MATCH (p)-[old:MIGRATED_TO]->(next) \
     CREATE (c:__Neo4jMigration) SET c = $properties \
-    CREATE (p)-[:MIGRATED_TO {at: datetime({timezone: 'UTC'}), in: duration({milliseconds: $took}), by: 'whimbrel', connectedAs: $user}]->(c) \
+    CREATE (p)-[:MIGRATED_TO ",
+    run!(),
+    "]->(c) \
     FOREACH (o IN CASE WHEN old IS NULL THEN [] ELSE [old] END | CREATE (c)-[r:MIGRATED_TO]->(next) SET r = properties(o) DELETE o) \
     ",
     exactly_one!("c")
@@ -179,11 +204,12 @@ pub(super) fn record(chain: &Chain, script: &Script, user: &str, took: u64) -> O
     let version = raw_version(&script.file)?;
     let checksum = peer_checksum(&script.body);
     let mut parameters = vec![("took", Value::number(took)), ("user", Value::text(user))];
-    if chain.has(&script.key) && script.kind == Kind::Repeatable {
+    if script.kind == Kind::Repeatable && chain.has(&script.key) {
         parameters.extend([("version", Value::text(version)), ("checksum", Value::text(checksum))]);
         return Some(vec![Write { query: REPEAT, parameters: map(parameters) }]);
     }
     let previous = chain.before(&version.parse().ok()?).to_owned();
+    let query = if previous == chain.last() { APPEND } else { INSERT };
     let properties = Value::map([
         ("version", Value::text(version)),
         ("description", Value::text(script.description.as_str())),
@@ -194,7 +220,7 @@ pub(super) fn record(chain: &Chain, script: &Script, user: &str, took: u64) -> O
     ]);
     parameters.extend([("previous", Value::text(previous)), ("properties", properties)]);
     let begins = chain.links.is_empty().then(|| Write { query: BEGIN, parameters: Value::map([]) });
-    Some(begins.into_iter().chain([Write { query: INSERT, parameters: map(parameters) }]).collect())
+    Some(begins.into_iter().chain([Write { query, parameters: map(parameters) }]).collect())
 }
 
 /// What takes `script` out of the chain.

@@ -7,9 +7,14 @@ use crate::engine::DatabaseSettings;
 pub type Settings = DatabaseSettings<History>;
 
 impl Settings {
-    /// Whether a declared history is kept as neo4j-migrations keeps it.
+    /// The declared histories that are kept as neo4j-migrations keeps its own.
+    pub(super) fn peers(&self) -> impl Iterator<Item = &History> {
+        self.histories.iter().filter(|history| history.format == Format::Neo4jMigrations)
+    }
+
+    /// Whether there is one.
     pub(super) fn has_peer(&self) -> bool {
-        self.histories.iter().any(|history| history.format == Format::Neo4jMigrations)
+        self.peers().next().is_some()
     }
 
     /// The format of a declared history.

@@ -4,10 +4,11 @@
 //! neither runs on threads of its own. What is needed is small: eight messages, and to know of each whether it was
 //! answered. Generic over the stream, so that tests can cut it anywhere.
 
-use std::collections::BTreeMap;
-
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::message::{
+    BEGIN, Begin, COMMIT, GOODBYE, HELLO, LOGON, Message, RESET, ROLLBACK, frame, frame_statement,
+};
 use super::packstream::Value;
 use crate::engine::lost::Lost;
 use crate::fault::Point;
@@ -34,74 +35,10 @@ pub(super) struct Set {
 /// An answer, or the server's refusal; lost if neither came.
 pub(super) type Answer<T> = Result<Result<T, ServerError>, Lost>;
 
-/// What a transaction is begun with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Begin {
-    pub(super) database: String,
-    /// `whimbrel` in its metadata, seen in SHOW TRANSACTIONS.
-    pub(super) name: String,
-    /// Milliseconds; zero is for ever, whatever the server's default is.
-    pub(super) timeout: u64,
-    pub(super) read_only: bool,
-}
-
-impl Begin {
-    fn extra(&self) -> Value {
-        let mut extra = BTreeMap::from([
-            ("db".to_owned(), Value::text(self.database.as_str())),
-            ("tx_metadata".to_owned(), Value::map([("whimbrel", Value::text(self.name.as_str()))])),
-            ("tx_timeout".to_owned(), Value::number(self.timeout)),
-        ]);
-        if self.read_only {
-            extra.insert("mode".to_owned(), Value::text("r"));
-        }
-        Value::Map(extra)
-    }
-}
-
-/// One of several messages that are sent in one go.
-pub(super) enum Message<'a> {
-    Begin(&'a Begin),
-    /// A statement inside the transaction that was begun, and what fills it.
-    Run(&'a str, Value),
-    /// A statement in a transaction of its own.
-    Alone(&'a str, &'a Begin),
-    Commit,
-}
-
-impl Message<'_> {
-    /// Whether rows are answered.
-    fn frame(self, out: &mut Vec<u8>) -> bool {
-        match self {
-            Self::Begin(begin) => frame(&Value::Struct(BEGIN, vec![begin.extra()]), out),
-            Self::Commit => frame(&Value::Struct(COMMIT, Vec::new()), out),
-            Self::Run(query, parameters) => {
-                frame_statement(query, parameters, Value::map([]), out);
-                return true;
-            }
-            Self::Alone(query, begin) => {
-                frame_statement(query, Value::map([]), begin.extra(), out);
-                return true;
-            }
-        }
-        false
-    }
-}
-
 /// What a script's own statements return is of no interest.
 pub(super) const NO_ROWS: usize = 0;
 /// More than any query of ours returns; only a bound against a server gone mad.
 pub(super) const ALL_ROWS: usize = 1_000_000;
-
-const HELLO: u8 = 0x01;
-const GOODBYE: u8 = 0x02;
-const RESET: u8 = 0x0f;
-const RUN: u8 = 0x10;
-const BEGIN: u8 = 0x11;
-const COMMIT: u8 = 0x12;
-const ROLLBACK: u8 = 0x13;
-const PULL: u8 = 0x3f;
-const LOGON: u8 = 0x6a;
 
 const SUCCESS: u8 = 0x70;
 const RECORD: u8 = 0x71;
@@ -110,7 +47,6 @@ const FAILURE: u8 = 0x7f;
 
 /// The magic number, then Bolt 5.4 down to 5.1, and nothing else: before 5.1 logging in is another exchange.
 const HANDSHAKE: [u8; 20] = [0x60, 0x60, 0xb0, 0x17, 0, 3, 4, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-const CHUNK: usize = 0xffff;
 /// The most bytes of one message that are read: a value of a user's graph may be long, the machine's memory is not.
 const MOST_BYTES: usize = 256 << 20;
 
@@ -366,23 +302,6 @@ fn summary(tag: u8, mut fields: Vec<Value>) -> Answer<Value> {
         IGNORED => Ok(Err(ServerError::default())),
         _ => Err(Lost::new(format!("the server's message {tag:#04x} is not expected here"))),
     }
-}
-
-/// RUN, and PULL of all that it gives.
-fn frame_statement(query: &str, parameters: Value, extra: Value, out: &mut Vec<u8>) {
-    frame(&Value::Struct(RUN, vec![Value::text(query), parameters, extra]), out);
-    frame(&Value::Struct(PULL, vec![Value::map([("n", Value::Int(-1))])]), out);
-}
-
-/// A message in chunks, ended by an empty one.
-fn frame(message: &Value, out: &mut Vec<u8>) {
-    let mut bytes = Vec::new();
-    message.encode(&mut bytes);
-    for chunk in bytes.chunks(CHUNK) {
-        out.extend(u16::try_from(chunk.len()).unwrap_or(u16::MAX).to_be_bytes());
-        out.extend(chunk);
-    }
-    out.extend([0, 0]);
 }
 
 #[cfg(test)]

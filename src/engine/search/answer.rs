@@ -27,6 +27,12 @@ impl Answer {
         Self { status, body, text }
     }
 
+    /// What a bulk answers to one of its items.
+    pub(super) fn of_item(status: u64, item: &Value) -> Self {
+        let status = u16::try_from(status).unwrap_or_default();
+        Self { status, body: item.clone(), text: String::new() }
+    }
+
     pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }

@@ -134,10 +134,11 @@ impl Client {
         Ok(lock["_id"] == LOCK && name.strip_prefix(OURS) == Some(owner))
     }
 
-    /// Gives the lock up if it still is ours.
+    /// Gives the lock up if it still is ours, and lets everybody see that and the rows.
     pub(super) async fn unlock_peer(&self, index: &str, owner: &str) -> Result<(), EngineError> {
         if let Some(version) = self.own_lock(index, owner).await? {
             self.delete("give the other tool's lock back", index, LOCK, version).await?;
+            self.expect(self.read(&format!("/{index}/_refresh")).await)?;
         }
         Ok(())
     }
@@ -159,7 +160,8 @@ impl Client {
         Ok(answer.number_at("/count") > 0)
     }
 
-    /// Writes a row as the library does. Not locked: the entry is, and nobody would free a row after a crash.
+    /// Writes a row as the library does, without a refresh: who reads rows under the lock refreshes first. Not locked: the
+    /// entry is, and nobody would free a row after a crash.
     pub(super) async fn write_peer_row(
         &self,
         index: &str,
@@ -178,7 +180,7 @@ impl Client {
             locked: false,
         };
         let body = serde_json::to_string(&row).expect("a row is JSON");
-        let path = format!("/{index}/_doc/{}?wait_for_active_shards=1&refresh=true", script.key);
+        let path = format!("/{index}/_doc/{}?wait_for_active_shards=1", script.key);
         self.expect(self.effect("write the other tool's row", http::Method::PUT, &path, Some(body)).await)?;
         Ok(())
     }

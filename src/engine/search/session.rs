@@ -55,6 +55,15 @@ pub(super) fn as_failure(error: EngineError) -> ScriptFailure {
     }
 }
 
+/// What a write of `entry` came to.
+fn noted(wrote: Result<Wrote, EngineError>, entry: Entry) -> Put {
+    match wrote.map_err(as_failure)? {
+        Wrote::Done(version) => Ok(Some((version, entry))),
+        // Also what an earlier try has written whose answer was lost: entering again reads it.
+        Wrote::Stale => Err(ScriptFailure::LockLost),
+    }
+}
+
 impl SearchSession {
     pub(super) fn kept(&self, history: &str) -> Option<&Kept> {
         self.client.settings.histories.iter().find(|known| known.name == history).map(|known| &known.kept)
@@ -71,10 +80,23 @@ impl SearchSession {
         let Some(entry) = entry else { return Ok(None) };
         let over = self.record.version(&entry);
         let id = Entry::id(&entry.history, &entry.key);
-        match self.client.put(what, INDEX, &id, over, &entry).await.map_err(as_failure)? {
-            Wrote::Done(version) => Ok(Some((version, entry))),
-            // Also what an earlier try has written whose answer was lost: entering again reads it.
-            Wrote::Stale => Err(ScriptFailure::LockLost),
+        noted(self.client.put(what, INDEX, &id, over, &entry).await, entry)
+    }
+
+    /// As [`Self::put`] of two scripts' entries, each with its name: in one request where there are two.
+    pub(super) async fn put_both(&self, [first, second]: [(&str, Option<Entry>); 2]) -> [Put; 2] {
+        let ((_, Some(one)), (what, Some(other))) = (&first, &second) else {
+            return [self.put(first.0, first.1).await, self.put(second.0, second.1).await];
+        };
+        let document = |entry: &Entry| {
+            let document = serde_json::to_value(entry).expect("an entry is JSON");
+            (Entry::id(&entry.history, &entry.key), self.record.version(entry), document)
+        };
+        match self.client.put_all(what, INDEX, &[document(one), document(other)]).await {
+            Ok([wrote_one, wrote_other]) => {
+                [noted(wrote_one, one.clone()), noted(wrote_other, other.clone())]
+            }
+            Err(error) => [Ok(None), Err(as_failure(error))],
         }
     }
 

@@ -152,6 +152,39 @@ impl Client {
         })
     }
 
+    /// Writes several documents of one index in one request, each over its version as [`Client::put`] does. One that is refused
+    /// keeps no other from being written: of each it is said what became of it.
+    pub(super) async fn put_all<const N: usize>(
+        &self,
+        what: &str,
+        index: &str,
+        documents: &[(String, Option<Version>, Value); N],
+    ) -> Result<[Result<Wrote, EngineError>; N], EngineError> {
+        let lines = documents.iter().map(|(id, over, document)| {
+            let action = match over {
+                None => json!({"create": {"_id": id}}),
+                Some(Version { seq_no, term }) => {
+                    json!({"index": {"_id": id, "if_seq_no": seq_no, "if_primary_term": term}})
+                }
+            };
+            format!("{action}\n{document}\n")
+        });
+        let path = format!("/{index}/_bulk?{}", copies(index));
+        let answer = self.expect(self.effect(what, Method::POST, &path, Some(lines.collect())).await)?;
+        let items = answer.at("/items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let results = items.iter().filter_map(|item| item.as_object()?.values().next());
+        let wrote = results.map(|result| match result["status"].as_u64().unwrap_or_default() {
+            409 => Ok(Wrote::Stale),
+            200..=299 => Ok(Wrote::Done(Version::of(result))),
+            status => Err(self.said(&Answer::of_item(status, result))),
+        });
+        let wrote = wrote.collect::<Vec<_>>().try_into();
+        wrote.map_err(|wrote: Vec<_>| EngineError::Lost {
+            at: self.settings.at(),
+            reason: format!("the server answered {} of {N} writes", wrote.len()),
+        })
+    }
+
     /// Takes a document away, if it still is the version that was read.
     pub(super) async fn delete(
         &self,

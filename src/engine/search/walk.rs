@@ -84,11 +84,10 @@ impl SearchSession {
         let asked = is_asked_before(request);
         let sent = self.sent(of, request, None, 1);
         let intent = if asked { None } else { self.intent(of, request, &sent)? };
-        let (lock, before, owed, intent) = tokio::join!(
+        let (lock, before, [owed, intent]) = tokio::join!(
             self.holds_lock(),
             self.before(request, asked),
-            self.put(FINISH, self.record.owed.clone()),
-            self.put(INTEND, intent),
+            self.put_both([(FINISH, self.record.owed.clone()), (INTEND, intent)]),
         );
         let (owed, intent) = (self.wrote(owed), self.wrote(intent));
         if let Err(failure) = lock.and(owed).and(intent) {

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::connect::{Connection, said, text};
+use super::own::is_own;
 use super::packstream::Value;
-use super::schema::KEPT_LABELS;
 use super::settings::Settings;
 use super::wire::ALL_ROWS;
 use crate::engine::ambiguity::{GONE_POLL, GONE_WITHIN, Verdict, judge};
@@ -67,8 +67,8 @@ fn found(
         let since = text(row.get(5)).parse().ok();
         let (query, status) = (text(row.get(3)), text(row.get(4)));
         // One that commits has no query any more, and its outcome matters as much.
-        let executing = !query.is_empty() && !is_about_ours(&query) && !status.starts_with("Terminated")
-            || status == "Closing";
+        let executing =
+            !query.is_empty() && !is_own(&query) && !status.starts_with("Terminated") || status == "Closing";
         let key = if of.is_empty() { id.clone() } else { of };
         let one = found.entry(key).or_insert_with(|| Older {
             connection: None,
@@ -84,12 +84,6 @@ fn found(
         }
     }
     found.into_values().collect()
-}
-
-/// A statement about our own nodes takes no time. One that is found executing has done what it does, and waits until its
-/// answer is asked for: by a client that was cut off between the two.
-fn is_about_ours(query: &str) -> bool {
-    KEPT_LABELS.iter().any(|label| query.contains(label))
 }
 
 /// Ends every older session that does nothing. `Busy` if one executes, or does not end.

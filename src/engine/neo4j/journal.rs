@@ -38,6 +38,9 @@ const UNDONE: &str = concat!(
     exactly_one!("s")
 );
 
+/// All of them.
+pub(super) const OWN: [&str; 5] = [OPEN, MOVE, CLOSE, FORGET, UNDONE];
+
 /// What makes an entry the only one: a repeatable script has one for each of its runs.
 fn live(history: &str, script: &Script, rank: u64) -> String {
     match script.kind {

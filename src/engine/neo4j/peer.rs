@@ -199,6 +199,9 @@ const REMOVE: &str = concat!(
     exactly_one!("*")
 );
 
+/// All that change the chain.
+pub(super) const OWN: [&str; 5] = [BEGIN, APPEND, INSERT, REPEAT, REMOVE];
+
 /// What records that `script` ran, in `took` milliseconds, as `user`.
 pub(super) fn record(chain: &Chain, script: &Script, user: &str, took: u64) -> Option<Vec<Write>> {
     let version = raw_version(&script.file)?;

@@ -112,8 +112,8 @@ test-engine: | target ## Engine and backup against real PostgreSQL servers and a
 
 .PHONY: test-neo4j
 test-neo4j: | target ## The engine and the backups of Neo4j against real servers, and neo4j-migrations' own command line
-	$(call say,test-neo4j: a real Neo4j)
-	@$(WITH_NEO4J); $(TEST) --test neo4j --test dump
+	$(call say,test-neo4j: a real Neo4j; a real MinIO)
+	@$(WITH_NEO4J); $(WITH_MINIO); $(TEST) --test neo4j --test dump
 
 .PHONY: test-search
 test-search: | target ## The engine against real OpenSearch and Elasticsearch servers

@@ -151,13 +151,6 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
     },
     NotBuilt {
         places: |target| {
-            let bucket = target.backup.storage.as_ref().is_some_and(|s| s.s3.is_some());
-            when(bucket && target.postgresql.is_none(), "spec.backup.storage.s3")
-        },
-        sentence: "storage in a bucket is built for postgresql alone; use volumeClaim",
-    },
-    NotBuilt {
-        places: |target| {
             let backup = &target.backup;
             let mut places = when(is_search(target) && backup.storage.is_some(), "spec.backup.storage");
             places.extend(when(is_search(target) && backup.image.is_some(), "spec.backup.image"));

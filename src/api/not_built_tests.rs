@@ -182,16 +182,6 @@ fn each_field_of_a_target_that_is_not_built_is_refused_by_one_sentence() {
 }
 
 #[test]
-fn a_bucket_is_for_the_backups_of_postgresql_alone() {
-    let bucket = "backup: {storage: {s3: {bucket: b}}}";
-    assert_eq!(target(&format!("{PG}\n{bucket}")), [""; 0]);
-    let refused =
-        "spec.backup.storage.s3: storage in a bucket is built for postgresql alone; use volumeClaim"
-            .to_owned();
-    assert!(target(&format!("neo4j: {{uri: u}}\n{bucket}")).contains(&refused));
-}
-
-#[test]
 fn a_rollout_of_the_server_of_a_target_is_refused_wherever_it_lives() {
     let spec = |yaml: &str| serde_saphyr::from_str::<DatabaseTargetSpec>(yaml).unwrap();
     let plan: MigrationPlanSpec = serde_saphyr::from_str(

@@ -4,12 +4,9 @@
 use super::{
     BackupError, Of, Storage,
     bucket::{Bucket, Upload, slashed},
-    connection::Opened,
     files::{self, FileDigest},
     manifest::{self, DATA, FILE_NAME},
-    storage::DUMP,
-    take::{LOCK_WAIT, Take, is_full},
-    tool::{self, Running},
+    take::is_full,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,9 +14,9 @@ use std::{
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
-    process::Stdio,
     sync::{Mutex, PoisonError},
 };
+use tokio::io::AsyncRead;
 
 /// Name of the note in an attempt's place.
 pub(super) const NOTE: &str = "attempt.json";
@@ -37,6 +34,8 @@ pub(super) struct Whose<'a> {
     pub(super) storage: &'a Storage,
     /// Folder below the storage's for this run: `<plan>/<run>`.
     pub(super) run_folder: &'a Path,
+    /// In a bucket: name of the one file of the dump.
+    pub(super) file: &'a str,
 }
 
 /// What the note says.
@@ -49,6 +48,8 @@ pub(super) struct Note {
     pub(super) epoch: u64,
     /// When it was begun, to the nanosecond: two pods of one Job write two different notes.
     pub(super) at: Timestamp,
+    /// In a bucket: the one file that it writes; another one there is not its own.
+    pub(super) file: String,
 }
 
 /// What the note of an upload says: by this anybody can give it up.
@@ -62,15 +63,34 @@ pub(super) struct UploadNote {
 pub(super) enum Attempt {
     /// A folder; removed when dropped, unless it became a backup.
     Folder { backups: PathBuf, path: PathBuf, kept: bool },
-    /// A prefix in a bucket, and the upload that is at work.
-    Bucket { bucket: Bucket, path: String, upload: Mutex<Option<String>> },
+    /// A prefix in a bucket, with the upload that is at work.
+    Bucket(Sender),
+}
+
+/// Where an attempt's dump goes.
+pub(super) enum Place<'a> {
+    /// A folder, to be made.
+    Folder(PathBuf),
+    /// A bucket, as one object.
+    Bucket(&'a Sender),
+}
+
+/// Sends the dump of an attempt into a bucket.
+pub(super) struct Sender {
+    bucket: Bucket,
+    path: String,
+    /// Name of the one file.
+    file: String,
+    /// What the service knows the upload by that is at work.
+    upload: Mutex<Option<String>>,
 }
 
 impl Attempt {
     /// Makes a place that nobody used before: `<run folder>/<target>-<attempt>`; if that is taken because a pod of the same
     /// Job was here already, which may still be writing, `<target>-<attempt>-2` and so on.
     pub(super) async fn make(whose: Whose<'_>) -> Result<Self, BackupError> {
-        let note = Note { of: whose.of.clone(), epoch: whose.epoch, at: Timestamp::now() };
+        let file = whose.file.to_owned();
+        let note = Note { of: whose.of.clone(), epoch: whose.epoch, at: Timestamp::now(), file };
         let text = serde_json::to_vec_pretty(&note).expect("a note has only strings and numbers");
         match whose.storage {
             Storage::Folder(backups) => {
@@ -84,55 +104,17 @@ impl Attempt {
                     earlier += 1;
                     path = format!("{first}-{earlier}");
                 }
-                Ok(Self::Bucket { bucket: bucket.clone(), path, upload: Mutex::default() })
+                let (bucket, file) = (bucket.clone(), note.file);
+                Ok(Self::Bucket(Sender { bucket, path, file, upload: Mutex::default() }))
             }
         }
     }
 
-    /// Runs the dump and says with which tool; of a bucket also what was written.
-    pub(super) async fn dump(
-        &self,
-        take: &Take,
-        opened: &Opened,
-        snapshot: &str,
-        bytes: u64,
-        mut on_table: impl FnMut(&str),
-    ) -> Result<(String, Option<FileDigest>), BackupError> {
-        let mut version = tool::command("pg_dump", &opened.environment)?;
-        let version = tool::run("pg_dump", version.arg("--version")).await?.trim().to_owned();
-        let mut command = tool::command("pg_dump", &opened.environment)?;
-        command.args(["--no-password", "--verbose", "--lock-wait-timeout", LOCK_WAIT]);
-        command.arg(format!("--snapshot={snapshot}"));
-        let on_line = |line: &str| {
-            if let Some((_, table)) = line.split_once("dumping contents of table ") {
-                on_table(table.trim_matches('"'));
-            }
-        };
+    /// Where the dump goes.
+    pub(super) fn place(&self) -> Place<'_> {
         match self {
-            Self::Folder { path, .. } => {
-                command.arg("--format=directory").arg(format!("--jobs={}", take.jobs.max(1)));
-                command.arg("--file").arg(path.join(DATA)).stdout(Stdio::null());
-                Running::start("pg_dump", &mut command)?.end(on_line).await?;
-                Ok((version, None))
-            }
-            Self::Bucket { bucket, path, .. } => {
-                let place = format!("{path}/{DATA}/{DUMP}");
-                let mut upload = Upload::begin(bucket, &place, bytes).await?;
-                self.note(Some(upload.id().to_owned()));
-                let note = UploadNote { id: upload.id().to_owned() };
-                let note = serde_json::to_vec(&note).expect("a note has only strings");
-                bucket.put(&format!("{path}/{UPLOAD}"), note).await?;
-                let mut running = Running::start("pg_dump", command.arg("--format=custom"))?;
-                let output = running.child.stdout.take().expect("it was asked for");
-                let (sent, ended) = tokio::join!(upload.send(output), running.end(on_line));
-                // Why the one failed is why the other did, and its output ends like that of one that did not.
-                sent?;
-                ended?;
-                let file = upload.complete(DUMP).await?;
-                self.note(None);
-                bucket.delete(&format!("{path}/{UPLOAD}")).await?;
-                Ok((version, Some(file)))
-            }
+            Self::Folder { path, .. } => Place::Folder(path.join(DATA)),
+            Self::Bucket(sender) => Place::Bucket(sender),
         }
     }
 
@@ -145,7 +127,7 @@ impl Attempt {
                     .await
                     .map_err(|_| BackupError::Stopped)?
             }
-            (Self::Bucket { bucket, path, .. }, Some(file)) => {
+            (Self::Bucket(Sender { bucket, path, .. }), Some(file)) => {
                 let name = format!("{path}/{DATA}/{}", file.path);
                 let found = bucket.list(&format!("{path}/{DATA}")).await?;
                 if found.iter().any(|object| object.path == name && object.size == file.size) {
@@ -154,7 +136,7 @@ impl Attempt {
                 let sentence = format!("{} is not there as it was sent", file.path);
                 Err(BackupError::Damaged(vec![sentence]))
             }
-            (Self::Bucket { .. }, None) => Err(BackupError::Damaged(vec!["nothing was sent".into()])),
+            (Self::Bucket(_), None) => Err(BackupError::Damaged(vec!["nothing was sent".into()])),
         }
     }
 
@@ -162,7 +144,7 @@ impl Attempt {
     pub(super) async fn commit(&self, manifest: &[u8]) -> Result<String, BackupError> {
         match self {
             Self::Folder { path, .. } => manifest::commit(manifest, path),
-            Self::Bucket { bucket, path, .. } => {
+            Self::Bucket(Sender { bucket, path, .. }) => {
                 let place = format!("{path}/{FILE_NAME}");
                 if made(bucket, &place, manifest).await? {
                     return Ok(files::digest(manifest));
@@ -176,7 +158,7 @@ impl Attempt {
     /// It became a backup: where it is, relative to the storage.
     pub(super) fn keep(mut self) -> String {
         match &mut self {
-            Self::Bucket { path, .. } => path.clone(),
+            Self::Bucket(sender) => sender.path.clone(),
             Self::Folder { backups, path, kept } => {
                 *kept = true;
                 path.strip_prefix(backups).expect("it was made below").to_string_lossy().into_owned()
@@ -186,10 +168,10 @@ impl Attempt {
 
     /// Removes it. Best effort: without a manifest it counts for nothing, it only takes room, and a prune finds it.
     pub(super) async fn discard(self) {
-        let Self::Bucket { bucket, path, upload } = &self else { return };
-        let begun = upload.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(id) = begun {
-            let _ = bucket.abort(&format!("{path}/{DATA}/{DUMP}"), &id).await;
+        let Self::Bucket(sender) = &self else { return };
+        let Sender { bucket, path, .. } = sender;
+        if let Some(id) = sender.begun(None) {
+            let _ = bucket.abort(&sender.place(), &id).await;
         }
         let mut objects = bucket.list(path).await.unwrap_or_default();
         // The note last: without it nobody would know whose the rest is.
@@ -205,14 +187,42 @@ impl Attempt {
     pub(super) fn folder(&self) -> Option<&Path> {
         match self {
             Self::Folder { path, .. } => Some(path),
-            Self::Bucket { .. } => None,
+            Self::Bucket(_) => None,
         }
     }
+}
 
-    fn note(&self, id: Option<String>) {
-        if let Self::Bucket { upload, .. } = self {
-            *upload.lock().unwrap_or_else(PoisonError::into_inner) = id;
-        }
+impl Sender {
+    /// Sends all that `from` gives, as a file of about `bytes`. The file is there only once `ended`, which says how the writer
+    /// ended, is fine: one that died in the middle ends its output like one that did not.
+    pub(super) async fn send(
+        &self,
+        bytes: u64,
+        from: impl AsyncRead + Unpin,
+        ended: impl Future<Output = Result<(), BackupError>>,
+    ) -> Result<FileDigest, BackupError> {
+        let (bucket, noted) = (&self.bucket, format!("{}/{UPLOAD}", self.path));
+        let mut upload = Upload::begin(bucket, &self.place(), bytes).await?;
+        self.begun(Some(upload.id().to_owned()));
+        let note = UploadNote { id: upload.id().to_owned() };
+        bucket.put(&noted, serde_json::to_vec(&note).expect("a note has only strings")).await?;
+        let (sent, ended) = tokio::join!(upload.send(from), ended);
+        // Why the one failed is why the other did.
+        sent?;
+        ended?;
+        let file = upload.complete(&self.file).await?;
+        self.begun(None);
+        bucket.delete(&noted).await?;
+        Ok(file)
+    }
+
+    fn place(&self) -> String {
+        format!("{}/{DATA}/{}", self.path, self.file)
+    }
+
+    /// Which upload is at work from now on; gives the one before.
+    fn begun(&self, id: Option<String>) -> Option<String> {
+        std::mem::replace(&mut *self.upload.lock().unwrap_or_else(PoisonError::into_inner), id)
     }
 }
 

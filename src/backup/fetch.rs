@@ -1,6 +1,6 @@
 //! Brings a backup out of its bucket into a folder, for a person who restores it by hand.
 
-use super::{BackupError, Bucket, Manifest, Of, Storage, storage};
+use super::{BackupError, Bucket, Of, Storage, manifest::Head, storage};
 use futures::StreamExt as _;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -42,14 +42,14 @@ pub struct Fetched {
 /// Another manifest than the one that was verified, a damaged dump, no room, and what the bucket's service says.
 pub async fn fetch(fetch: &Fetch, mut progress: impl FnMut(u64, u64, &str)) -> Result<Fetched, BackupError> {
     let storage = Storage::Bucket(fetch.bucket.clone());
-    let (manifest, found): (Manifest, _) = storage.manifest(&fetch.path, &fetch.of).await?;
+    let (manifest, found): (Head, _) = storage.manifest(&fetch.path, &fetch.of).await?;
     if found != fetch.sha256 {
         let (path, expected) = (fetch.path.display().to_string(), fetch.sha256.clone());
         return Err(BackupError::Changed { path, expected, found });
     }
-    let (folder, file) = storage::object(&fetch.path, &manifest)?;
+    let (folder, file) = storage::object(&fetch.path, &manifest.files)?;
     fs::create_dir_all(&fetch.to).await.map_err(BackupError::file(&fetch.to))?;
-    let whole = fetch.to.join(storage::DUMP);
+    let whole = fetch.to.join(&file.path);
     let part = whole.with_extension("part");
     let mut from = fetch.bucket.read(&format!("{folder}/{}", file.path)).await?;
     let mut to = fs::File::create(&part).await.map_err(BackupError::file(&part))?;

@@ -9,7 +9,7 @@ use super::{
     bucket::{Bucket, Object},
     manifest::{DATA, FILE_NAME},
     prune::{DELETED, Found, NAMED, Prune, Pruned, SENTENCE, Told, meant, place},
-    storage::{DUMP, LONGEST_MANIFEST},
+    storage::LONGEST_MANIFEST,
 };
 use crate::api::bounds::cut;
 use std::collections::BTreeMap;
@@ -115,7 +115,7 @@ async fn sweep_one(
     if note.of.target != prune.target || !over {
         return Ok(None);
     }
-    let dump = format!("{DATA}/{DUMP}");
+    let dump = format!("{DATA}/{}", note.file);
     if let Some((foreign, _)) = objects.iter().find(|(name, _)| ![NOTE, UPLOAD, &dump].contains(name)) {
         return Err(format!("{foreign} in it does not belong to it"));
     }

@@ -39,7 +39,8 @@ impl Volume {
         let of = Of { plan_uid: plan_uid.into(), run, target: target.into() };
         self.write(
             &format!("{path}/attempt.json"),
-            &json!(Note { of, epoch: 1, at: jiff::Timestamp::UNIX_EPOCH }).to_string(),
+            &json!(Note { of, epoch: 1, at: jiff::Timestamp::UNIX_EPOCH, file: "dump.pgc".into() })
+                .to_string(),
         );
     }
 

@@ -7,13 +7,13 @@ use super::{
     probe,
     session::Session,
     storage::Dump,
-    take, tool, verify,
+    take, tool,
 };
 use crate::engine::postgresql::{Label, Stage};
-use futures::future::{Either, join, select};
+use futures::future::join;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, pin::pin, process::Stdio};
+use std::{path::PathBuf, process::Stdio};
 
 /// One backup to be restored.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ pub async fn restore(
     mut progress: impl FnMut(u64, u64, &str),
 ) -> Result<Restored, BackupError> {
     let begun = Timestamp::now();
-    let (manifest, sha256) = restore.storage.manifest(&restore.path, &restore.of).await?;
+    let (manifest, sha256): (Manifest, _) = restore.storage.manifest(&restore.path, &restore.of).await?;
     if sha256 != restore.sha256 {
         return Err(BackupError::Changed {
             path: restore.path.display().to_string(),
@@ -91,22 +91,13 @@ pub async fn restore(
             let mut original = server.inside(&restore.connection.database).await?;
             take::refuse_if_overtaken(&mut original, restore.epoch).await?;
             drop(original);
-            let dump = restore.storage.dump(&restore.path, &manifest)?;
+            let dump = restore.storage.dump(&restore.path, &manifest.files)?;
             if leftover {
                 server.drop_copy().await?;
             }
             server.make(&manifest).await?;
-            // Services are down while this runs: the files are compared with the manifest while they are read. A copy of
-            // damaged ones is dropped like any other that is not complete, and the damage is what is said.
-            let done = {
-                let sound = pin!(verify::artifact(&dump, &manifest));
-                let filled = pin!(fill(restore, &manifest, &dump, &mut server, &mut progress));
-                match select(sound, filled).await {
-                    Either::Left((Ok(()), filled)) => filled.await,
-                    Either::Left((damaged, _)) => damaged,
-                    Either::Right((filled, sound)) => sound.await.and(filled),
-                }
-            };
+            let filled = fill(restore, &manifest, &dump, &mut server, &mut progress);
+            let done = dump.while_sound(&manifest.files, filled).await;
             let done = match done {
                 Ok(()) => server.complete(&manifest).await,
                 failed => failed,

@@ -2,17 +2,24 @@
 //! that many write at once, a bucket one object that is written as it comes.
 
 use super::{
-    BackupError, Manifest, Of, Summary,
+    BackupError, Of, Summary,
     bucket::{Bucket, BucketArgs, slashed},
     files::{self, FileDigest},
     manifest::{self, DATA, FILE_NAME, Written},
     retain, tool,
+    verify::shortened,
 };
-use futures::StreamExt as _;
+use bytes::Bytes;
+use futures::{
+    StreamExt as _,
+    future::{Either, select},
+    stream::BoxStream,
+};
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    pin::pin,
 };
 use tokio::process::Command;
 
@@ -77,13 +84,13 @@ impl Storage {
         Ok((manifest, sha256))
     }
 
-    /// The dump of the backup at `path`.
-    pub(super) fn dump(&self, path: &Path, manifest: &Manifest) -> Result<Dump, BackupError> {
+    /// The dump of the backup at `path`, of which its manifest names these files.
+    pub(super) fn dump(&self, path: &Path, files: &[FileDigest]) -> Result<Dump, BackupError> {
         match self {
             Self::Folder(backups) => Ok(Dump::Folder(backups.join(path).join(DATA))),
             Self::Bucket(bucket) => {
-                let (folder, file) = object(path, manifest)?;
-                Ok(Dump::Object { bucket: bucket.clone(), folder, file })
+                let (folder, file) = object(path, files)?;
+                Ok(Dump::Object(DumpObject { bucket: bucket.clone(), folder, file }))
             }
         }
     }
@@ -98,9 +105,9 @@ impl Storage {
 }
 
 /// The folder of the dump of a backup in a bucket, and the one file in it.
-pub(super) fn object(path: &Path, manifest: &Manifest) -> Result<(String, FileDigest), BackupError> {
-    let [file] = manifest.files.as_slice() else {
-        let reason = format!("a backup in a bucket has one file, this one has {}", manifest.files.len());
+pub(super) fn object(path: &Path, files: &[FileDigest]) -> Result<(String, FileDigest), BackupError> {
+    let [file] = files else {
+        let reason = format!("a backup in a bucket has one file, this one has {}", files.len());
         return Err(BackupError::Manifest { path: format!("{}/{FILE_NAME}", path.display()), reason });
     };
     Ok((format!("{}/{DATA}", slashed(path)), file.clone()))
@@ -139,50 +146,50 @@ pub(super) enum Dump {
     /// The folder that many can read at once.
     Folder(PathBuf),
     /// One object, read from its beginning to its end.
-    Object { bucket: Bucket, folder: String, file: FileDigest },
+    Object(DumpObject),
+}
+
+/// A dump that is one object.
+pub(super) struct DumpObject {
+    bucket: Bucket,
+    folder: String,
+    file: FileDigest,
 }
 
 impl Dump {
     /// Every file is there, as long as it was, and with the same bytes.
-    pub(super) async fn artifact(&self, manifest: &Manifest) -> Result<Vec<String>, BackupError> {
+    ///
+    /// # Errors
+    /// What differs, by name.
+    pub(super) async fn sound(&self, files: &[FileDigest]) -> Result<(), BackupError> {
+        let differences = self.differences(files).await?;
+        if differences.is_empty() { Ok(()) } else { Err(BackupError::Damaged(shortened(differences))) }
+    }
+
+    /// Has it used while it is compared with the manifest: services are down. If it is damaged, that is what is said, and
+    /// what came of the use is to be thrown away.
+    pub(super) async fn while_sound<T>(
+        &self,
+        files: &[FileDigest],
+        used: impl Future<Output = Result<T, BackupError>>,
+    ) -> Result<T, BackupError> {
+        match select(pin!(self.sound(files)), pin!(used)).await {
+            Either::Left((Ok(()), used)) => used.await,
+            Either::Left((Err(damaged), _)) => Err(damaged),
+            Either::Right((used, sound)) => sound.await.and(used),
+        }
+    }
+
+    async fn differences(&self, expected: &[FileDigest]) -> Result<Vec<String>, BackupError> {
         match self {
             Self::Folder(data) => {
-                let (data, expected) = (data.clone(), manifest.files.clone());
+                let (data, expected) = (data.clone(), expected.to_vec());
                 tokio::task::spawn_blocking(move || files::differences(&data, &expected))
                     .await
                     .map_err(|_| BackupError::Stopped)?
             }
-            Self::Object { bucket, folder, file } => {
-                let mut differences = Vec::new();
-                let mut found = false;
-                for object in bucket.list(folder).await? {
-                    let name = object.path.strip_prefix(&format!("{folder}/")).unwrap_or(&object.path);
-                    if name != file.path {
-                        differences.push(format!("{name} does not belong to it"));
-                        continue;
-                    }
-                    found = true;
-                    if object.size != file.size {
-                        differences.push(format!("{name} has {} bytes, not {}", object.size, file.size));
-                    } else if self.hashed(bucket, folder, file).await? != file.sha256 {
-                        differences.push(format!("{name} has another SHA-256 than when it was written"));
-                    }
-                }
-                if !found {
-                    differences.push(format!("{} is missing", file.path));
-                }
-                Ok(differences)
-            }
+            Self::Object(object) => object.differences().await,
         }
-    }
-
-    async fn hashed(&self, bucket: &Bucket, folder: &str, file: &FileDigest) -> Result<String, BackupError> {
-        let mut bytes = bucket.read(&format!("{folder}/{}", file.path)).await?;
-        let mut hash = Sha256::new();
-        while let Some(bytes) = bytes.next().await {
-            hash.update(&bytes?);
-        }
-        Ok(hex::encode(hash.finalize()))
     }
 
     /// Has the dump read by `pg_restore`, to which `command` says what to do with it. `jobs`: tables at the same time, where
@@ -201,11 +208,59 @@ impl Dump {
                 }
                 tool::Running::start("pg_restore", command.arg(data))?.end(on_line).await
             }
-            Self::Object { bucket, folder, file } => {
-                let from = bucket.read(&format!("{folder}/{}", file.path)).await?;
-                let whole = (!list).then_some(file);
-                tool::fed("pg_restore", command, from, whole, on_line).await
+            Self::Object(object) => object.feed("pg_restore", command, !list, on_line).await,
+        }
+    }
+}
+
+impl DumpObject {
+    /// Has it read by a tool at its standard input. `whole`: all of it must be what was written.
+    ///
+    /// # Errors
+    /// As [`tool::fed`].
+    pub(super) async fn feed(
+        &self,
+        tool: &'static str,
+        command: &mut Command,
+        whole: bool,
+        on_line: impl FnMut(&str),
+    ) -> Result<String, BackupError> {
+        tool::fed(tool, command, self.bytes().await?, whole.then_some(&self.file), on_line).await
+    }
+
+    async fn bytes(&self) -> Result<BoxStream<'static, Result<Bytes, BackupError>>, BackupError> {
+        self.bucket.read(&format!("{}/{}", self.folder, self.file.path)).await
+    }
+
+    async fn differences(&self) -> Result<Vec<String>, BackupError> {
+        let Self { bucket, folder, file } = self;
+        let mut differences = Vec::new();
+        let mut found = false;
+        for object in bucket.list(folder).await? {
+            let name = object.path.strip_prefix(&format!("{folder}/")).unwrap_or(&object.path);
+            if name != file.path {
+                differences.push(format!("{name} does not belong to it"));
+                continue;
+            }
+            found = true;
+            if object.size != file.size {
+                differences.push(format!("{name} has {} bytes, not {}", object.size, file.size));
+            } else if self.hashed().await? != file.sha256 {
+                differences.push(format!("{name} has another SHA-256 than when it was written"));
             }
         }
+        if !found {
+            differences.push(format!("{} is missing", file.path));
+        }
+        Ok(differences)
+    }
+
+    async fn hashed(&self) -> Result<String, BackupError> {
+        let mut bytes = self.bytes().await?;
+        let mut hash = Sha256::new();
+        while let Some(bytes) = bytes.next().await {
+            hash.update(&bytes?);
+        }
+        Ok(hex::encode(hash.finalize()))
     }
 }

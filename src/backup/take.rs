@@ -1,21 +1,25 @@
 //! Takes a backup: a dump and its probes from one snapshot, made durable, the manifest last.
 
 use super::{
-    BackupError, Connection, Manifest, Of, Probes, Source, Storage, Summary,
-    attempt::{Attempt, Whose},
+    BackupError, Connection, FileDigest, Manifest, Of, Probes, Source, Storage, Summary,
+    attempt::{Attempt, Place, Whose},
     connection::Opened,
     files,
     manifest::FORMAT,
     probe, roles,
     session::Session,
+    storage::DUMP,
+    tool::{self, Running},
 };
 use crate::engine::postgresql::Properties;
+use futures::TryFutureExt as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
     io::ErrorKind,
     path::PathBuf,
     pin::{Pin, pin},
+    process::Stdio,
 };
 
 /// A server from 14 on looks every 5 s whether we are still there: a pod that was killed can't say goodbye, and its
@@ -26,7 +30,7 @@ SELECT set_config('client_connection_check_interval', '5s', false)
 
 /// How long the dump waits for a lock that somebody holds on a table before it gives up, in milliseconds. Everybody
 /// was asked to leave before it began; who comes back for a minute does not go by himself.
-pub(super) const LOCK_WAIT: &str = "60000";
+const LOCK_WAIT: &str = "60000";
 
 /// One backup to be taken.
 #[derive(Clone, Debug)]
@@ -50,7 +54,7 @@ pub struct Take {
 impl Take {
     fn whose(&self) -> Whose<'_> {
         let Self { of, epoch, attempt, storage, run_folder, .. } = self;
-        Whose { of, epoch: *epoch, attempt: *attempt, storage, run_folder }
+        Whose { of, epoch: *epoch, attempt: *attempt, storage, run_folder, file: DUMP }
     }
 }
 
@@ -167,7 +171,7 @@ async fn write(
             Ok((roles, probe::read(&mut session).await?))
         };
         let mut begun = 0;
-        let dump = attempt.dump(take, opened, &source.snapshot, bytes, |table| {
+        let dump = dump(take, opened, attempt, &source, |table| {
             begun += 1;
             progress(begun, tables, table);
         });
@@ -193,6 +197,40 @@ async fn write(
     };
     let sha256 = attempt.commit(&manifest.text()).await.map_err(or_full)?;
     Ok((manifest, sha256))
+}
+
+/// Runs the dump and says with which tool; of a bucket also what was written.
+async fn dump(
+    take: &Take,
+    opened: &Opened,
+    attempt: &Attempt,
+    source: &Source,
+    mut on_table: impl FnMut(&str),
+) -> Result<(String, Option<FileDigest>), BackupError> {
+    let mut version = tool::command("pg_dump", &opened.environment)?;
+    let version = tool::run("pg_dump", version.arg("--version")).await?.trim().to_owned();
+    let mut command = tool::command("pg_dump", &opened.environment)?;
+    command.args(["--no-password", "--verbose", "--lock-wait-timeout", LOCK_WAIT]);
+    command.arg(format!("--snapshot={}", source.snapshot));
+    let on_line = |line: &str| {
+        if let Some((_, table)) = line.split_once("dumping contents of table ") {
+            on_table(table.trim_matches('"'));
+        }
+    };
+    match attempt.place() {
+        Place::Folder(data) => {
+            command.arg("--format=directory").arg(format!("--jobs={}", take.jobs.max(1)));
+            command.arg("--file").arg(data).stdout(Stdio::null());
+            Running::start("pg_dump", &mut command)?.end(on_line).await?;
+            Ok((version, None))
+        }
+        Place::Bucket(sender) => {
+            let mut running = Running::start("pg_dump", command.arg("--format=custom"))?;
+            let output = running.child.stdout.take().expect("it was asked for");
+            let ended = running.end(on_line).map_ok(drop);
+            Ok((version, Some(sender.send(source.bytes, output, ended).await?)))
+        }
+    }
 }
 
 fn taken(manifest: &Manifest, path: String, sha256: String, kept: Summary) -> Taken {

@@ -4,15 +4,10 @@ use super::beside::{RICH, ROLES, catalogue, dump, same};
 use super::by_hand::by_hand;
 use super::hostile::{Holder, signal, waiting_dumps};
 use super::put_back::engine_of;
+use super::s3::{Bucket, minio};
 use super::world::{Done, World, is_root, sql, until, worker};
-use object_store::{
-    Certificate, ClientOptions, ObjectStore as _, ObjectStoreExt as _, PutPayload,
-    aws::{AmazonS3, AmazonS3Builder, Checksum},
-    multipart::MultipartStore as _,
-    path::Path as Key,
-};
+use object_store::{ObjectStoreExt as _, PutPayload, multipart::MultipartStore as _, path::Path as Key};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use std::{
     fs,
     process::{Command, Stdio},
@@ -28,9 +23,7 @@ const LARGE: &str = "CREATE TABLE a AS SELECT g, (SELECT string_agg(md5(random()
 /// A database, and a prefix of its own in a bucket.
 pub(crate) struct Place {
     world: World,
-    bucket: String,
-    endpoint: String,
-    runtime: tokio::runtime::Runtime,
+    at: Bucket,
 }
 
 impl Place {
@@ -39,94 +32,15 @@ impl Place {
     }
 
     fn of(world: World) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        fs::create_dir(world.path("bucket")).expect("the folder is ours");
-        for (file, variable_name) in
-            [("accessKey", "WHIMBREL_TEST_S3_ACCESS_KEY"), ("secretKey", "WHIMBREL_TEST_S3_SECRET_KEY")]
-        {
-            fs::write(world.path("bucket").join(file), minio(variable_name)).expect("the folder is ours");
-        }
-        fs::copy(minio("WHIMBREL_TEST_S3_CA"), world.path("bucket/ca.crt")).expect("the folder is ours");
-        let open = |path: std::path::PathBuf, mode: u32| {
-            use std::os::unix::fs::PermissionsExt as _;
-            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the folder is ours");
-        };
-        open(world.path("bucket"), 0o755);
-        for file in ["accessKey", "secretKey", "ca.crt"] {
-            open(world.path("bucket").join(file), 0o644);
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        // A bucket of this run of the tests: what an earlier one left in its own is no concern of it.
-        let bucket =
-            format!("wb-{}-{}", &hex::encode(Sha256::digest(&world.database))[..16], std::process::id());
-        let endpoint = minio("WHIMBREL_TEST_S3");
-        let place = Self { world, bucket, endpoint, runtime };
-        place.make_bucket();
-        place
-    }
-
-    /// The client has no word for it; MinIO makes a bucket of every folder in its data.
-    fn make_bucket(&self) {
-        let folder = std::path::Path::new(&minio("WHIMBREL_TEST_S3_DATA")).join(&self.bucket);
-        fs::create_dir(folder).expect("the server's data are this machine's");
-    }
-
-    /// The tests' own client.
-    fn store(&self) -> AmazonS3 {
-        let ca = fs::read(minio("WHIMBREL_TEST_S3_CA")).expect("the testbed made it");
-        let ca = Certificate::from_pem(&ca).expect("the testbed made it");
-        AmazonS3Builder::new()
-            .with_endpoint(&self.endpoint)
-            .with_allow_http(true)
-            .with_bucket_name(&self.bucket)
-            .with_region("us-east-1")
-            .with_checksum_algorithm(Checksum::SHA256)
-            .with_access_key_id(minio("WHIMBREL_TEST_S3_ACCESS_KEY"))
-            .with_secret_access_key(minio("WHIMBREL_TEST_S3_SECRET_KEY"))
-            .with_client_options(ClientOptions::new().with_root_certificate(ca).with_allow_http(true))
-            .build()
-            .expect("the testbed made it so")
-    }
-
-    /// Uploads of an object that were begun and not ended: MinIO keeps them in a folder that has the hash of its name.
-    fn uploads(&self, key: &str) -> usize {
-        let hash = hex::encode(Sha256::digest(format!("{}/{key}", self.bucket)));
-        let root =
-            std::path::Path::new(&minio("WHIMBREL_TEST_S3_DATA")).join(".minio.sys/multipart").join(hash);
-        fs::read_dir(root)
-            .map_or(0, |it| it.flatten().filter(|it| it.path().join("xl.meta").exists()).count())
-    }
-
-    /// Every key in the bucket.
-    fn keys(&self) -> Vec<String> {
-        use futures::TryStreamExt as _;
-        let all: Vec<_> =
-            self.runtime.block_on(self.store().list(None).try_collect()).expect("the server answers");
-        let mut keys: Vec<String> =
-            all.into_iter().map(|it: object_store::ObjectMeta| it.location.to_string()).collect();
-        keys.sort();
-        keys
-    }
-
-    fn get(&self, key: &str) -> Vec<u8> {
-        let store = self.store();
-        self.runtime
-            .block_on(async { store.get(&Key::from(key)).await?.bytes().await })
-            .expect("it is there")
-            .to_vec()
-    }
-
-    fn put(&self, key: &str, bytes: &[u8]) {
-        let payload = PutPayload::from(bytes.to_vec());
-        self.runtime.block_on(self.store().put(&Key::from(key), payload)).expect("the server takes it");
+        Bucket::put_credentials(&world.path("bucket"));
+        let at = Bucket::new(&world.database);
+        Self { world, at }
     }
 
     fn command(&self, work: &str, more: &[String]) -> Command {
         let mut command = worker();
         command.args(["worker", work]).args(more);
-        command.arg(format!("--bucket={}", self.bucket)).arg("--prefix=some/where");
-        command.arg(format!("--endpoint={}", self.endpoint)).arg("--path-style");
-        command.arg("--bucket-credentials").arg(self.world.path("bucket"));
+        command.args(self.at.flags(&self.world.path("bucket")));
         command.arg("--result").arg(self.world.path("private/result"));
         command.arg("--target").arg(&self.world.database);
         command
@@ -181,11 +95,6 @@ impl Place {
     }
 }
 
-fn minio(name: &str) -> String {
-    std::env::var(name)
-        .unwrap_or_else(|_| panic!("{name} is not set: testbed/minio up; eval \"$(testbed/minio env)\""))
-}
-
 fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key].as_str().unwrap_or_else(|| panic!("no {key} in {value}"))
 }
@@ -198,8 +107,8 @@ fn a_backup_is_taken_proven_restored_and_deleted() {
     let root = "some/where/plan/7/wb_s3-1";
     let all =
         [format!("{root}/attempt.json"), format!("{root}/data/dump.pgc"), format!("{root}/manifest.json")];
-    assert_eq!(place.keys(), all);
-    assert!(place.get(&all[1]).starts_with(b"PGDMP"), "the engine's own format");
+    assert_eq!(place.at.keys(), all);
+    assert!(place.at.get(&all[1]).starts_with(b"PGDMP"), "the engine's own format");
     for level in ["Artifact", "Structure", "Restored"] {
         let verified = place.verify(&taken, level).ok("verify");
         assert_eq!((&verified["level"], &verified["sha256"]), (&json!(level), &taken["sha256"]));
@@ -209,9 +118,9 @@ fn a_backup_is_taken_proven_restored_and_deleted() {
     let second = place.backup().ok("backup");
     assert_eq!(second["path"], "plan/7/wb_s3-1-2", "a place of its own");
     assert_eq!((&second["kept"]["count"], &second["kept"]["unfinished"]), (&json!(2), &json!(0)));
-    let size: usize = all.iter().map(|key| place.get(key).len()).sum();
+    let size: usize = all.iter().map(|key| place.at.get(key).len()).sum();
     assert_eq!(place.prune(&[&taken], &[]).ok("prune")["found"], json!([{ "deleted": size }]));
-    assert_eq!(place.keys().len(), 3, "the second is there");
+    assert_eq!(place.at.keys().len(), 3, "the second is there");
     assert_eq!(place.prune(&[&taken], &[]).ok("prune")["found"], json!(["absent"]));
     place.verify(&second, "Restored").ok("verify");
 }
@@ -221,17 +130,17 @@ fn a_person_restores_from_the_bucket_by_hand_and_what_is_damaged_changes_nothing
     let place = Place::new("wb_s3_hand", SCHEMA);
     let taken = place.backup().ok("backup");
     sql("wb_s3_hand", "DROP TABLE a; CREATE TABLE half_migrated (x int)");
-    let storage = json!({"s3": {"endpoint": place.endpoint, "bucket": place.bucket, "prefix": "some/where", "pathStyle": true,
+    let storage = json!({"s3": {"endpoint": place.at.endpoint, "bucket": place.at.name, "prefix": "some/where", "pathStyle": true,
         "credentials": {"secretRef": {"name": "minio"}}, "ca": {"configMapKeyRef": {"name": "minio-ca", "key": "ca.pem"}}}});
     let dump = place.key(&taken, "data/dump.pgc");
-    let whole = place.get(&dump);
+    let whole = place.at.get(&dump);
     let mut damaged = whole.clone();
     *damaged.last_mut().unwrap() ^= 1;
-    place.put(&dump, &damaged);
+    place.at.put(&dump, &damaged);
     let said = by_hand(&place.world, &taken, &storage).unwrap_err();
     assert!(said.contains("dump.pgc has another SHA-256 than when it was written"), "{said}");
     assert_eq!(sql("wb_s3_hand", "SELECT count(*) FROM half_migrated"), "0", "nothing was renamed");
-    place.put(&dump, &whole);
+    place.at.put(&dump, &whole);
     by_hand(&place.world, &taken, &storage).unwrap();
     assert_eq!(sql("wb_s3_hand", "SELECT count(*) FROM a"), "2");
     let aside = aside("wb_s3_hand", 7);
@@ -252,7 +161,7 @@ fn a_dump_of_many_parts_is_the_same_in_the_bucket_and_memory_is_bounded() {
     let taken = place.world.run(limited).ok("backup");
     let bytes = taken["bytes"].as_u64().unwrap();
     assert!(bytes > 2 * (16 << 20), "{bytes}");
-    assert_eq!(place.get(&place.key(&taken, "data/dump.pgc")).len() as u64, bytes);
+    assert_eq!(place.at.get(&place.key(&taken, "data/dump.pgc")).len() as u64, bytes);
     place.verify(&taken, "Restored").ok("verify");
 }
 
@@ -302,18 +211,19 @@ fn a_kill_in_the_middle_leaves_no_backup_and_a_prune_takes_what_is_left() {
     until("the dump waits", || waiting_dumps(&place.world) == "1");
     let root = "some/where/plan/7/wb_s3_kill-1";
     let note = format!("{root}/upload.json");
-    until("the upload is noted", || place.keys().contains(&note));
+    until("the upload is noted", || place.at.keys().contains(&note));
     signal(&child, "-KILL");
     drop(holder);
     assert_eq!(place.world.done(child).code, None);
-    assert_eq!(place.keys(), [format!("{root}/attempt.json"), note.clone()]);
-    let id = serde_json::from_slice::<Value>(&place.get(&note)).unwrap()["id"].as_str().unwrap().to_owned();
+    assert_eq!(place.at.keys(), [format!("{root}/attempt.json"), note.clone()]);
+    let id =
+        serde_json::from_slice::<Value>(&place.at.get(&note)).unwrap()["id"].as_str().unwrap().to_owned();
     let dump = Key::from(format!("{root}/data/dump.pgc"));
     // Whoever was killed had sent a part.
-    let store = place.store();
-    let part = place.runtime.block_on(store.put_part(&dump, &id, 0, PutPayload::from(vec![7; 6 << 20])));
+    let store = place.at.store();
+    let part = place.at.runtime.block_on(store.put_part(&dump, &id, 0, PutPayload::from(vec![7; 6 << 20])));
     let part = part.expect("the upload is still there");
-    assert_eq!(place.uploads(dump.as_ref()), 1);
+    assert_eq!(place.at.uploads(dump.as_ref()), 1);
     let taken = place.backup().ok("backup");
     assert_eq!(taken["path"], "plan/7/wb_s3_kill-1-2");
     assert_eq!(taken["kept"]["unfinished"], 1);
@@ -322,12 +232,12 @@ fn a_kill_in_the_middle_leaves_no_backup_and_a_prune_takes_what_is_left() {
     }
     assert_eq!(place.prune(&[], &["u-1/8"]).ok("prune")["attempts"], 1);
     assert!(
-        place.keys().iter().all(|key| key.starts_with("some/where/plan/7/wb_s3_kill-1-2/")),
+        place.at.keys().iter().all(|key| key.starts_with("some/where/plan/7/wb_s3_kill-1-2/")),
         "{:?}",
-        place.keys()
+        place.at.keys()
     );
-    assert_eq!(place.uploads(dump.as_ref()), 0);
-    let late = place.runtime.block_on(store.complete_multipart(&dump, &id, vec![part]));
+    assert_eq!(place.at.uploads(dump.as_ref()), 0);
+    let late = place.at.runtime.block_on(store.complete_multipart(&dump, &id, vec![part]));
     assert!(late.is_err(), "who comes back late makes nothing of it");
     place.verify(&taken, "Structure").ok("verify");
 }
@@ -339,7 +249,7 @@ fn a_dump_that_dies_in_the_middle_of_its_rows_becomes_no_object() {
     let copying = "SELECT pid FROM pg_stat_activity WHERE application_name = 'wb/wb_s3_dies' AND query LIKE 'COPY %' AND state = 'active'";
     until("rows are on their way", || !sql("postgres", copying).is_empty());
     let dump = "some/where/plan/7/wb_s3_dies-1/data/dump.pgc";
-    assert_eq!(place.uploads(dump), 1);
+    assert_eq!(place.at.uploads(dump), 1);
     sql("postgres", &format!("SELECT pg_terminate_backend(pid) FROM ({copying}) it"));
     let done = place.world.done(child);
     assert_eq!(
@@ -348,8 +258,8 @@ fn a_dump_that_dies_in_the_middle_of_its_rows_becomes_no_object() {
         "{}",
         done.result
     );
-    assert_eq!(place.keys(), [""; 0]);
-    assert_eq!(place.uploads(dump), 0, "its parts are forgotten");
+    assert_eq!(place.at.keys(), [""; 0]);
+    assert_eq!(place.at.uploads(dump), 0, "its parts are forgotten");
     place.backup().ok("backup");
 }
 
@@ -360,12 +270,12 @@ fn a_signal_in_the_middle_gives_the_upload_up() {
     let child = place.backup_command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     until("the dump waits", || waiting_dumps(&place.world) == "1");
     let dump = "some/where/plan/7/wb_s3_term-1/data/dump.pgc";
-    until("the upload is begun", || place.uploads(dump) == 1);
+    until("the upload is begun", || place.at.uploads(dump) == 1);
     signal(&child, "-TERM");
     let done = place.world.done(child);
     assert_eq!(done.message(), "stopped by a signal before it was done");
-    assert_eq!((done.code, place.uploads(dump)), (Some(1), 0));
-    assert_eq!(place.keys(), [""; 0]);
+    assert_eq!((done.code, place.at.uploads(dump)), (Some(1), 0));
+    assert_eq!(place.at.keys(), [""; 0]);
 }
 
 /// A MinIO whose disk is full: a process of the test's own on a file system of its own.
@@ -387,16 +297,16 @@ fn a_service_without_room_is_said_with_what_helps_and_nothing_is_left() {
     let mut server =
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program can be started");
     until("it listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-    place.bucket = "wb-full".into();
-    place.endpoint = format!("http://127.0.0.1:{port}");
+    place.at.name = "wb-full".into();
+    place.at.endpoint = format!("http://127.0.0.1:{port}");
     let filled = (0..64).find_map(|n| {
         let payload = PutPayload::from(vec![n; 1 << 20]);
-        place.runtime.block_on(place.store().put(&Key::from(format!("filler/{n}")), payload)).err()
+        place.at.runtime.block_on(place.at.store().put(&Key::from(format!("filler/{n}")), payload)).err()
     });
     assert!(filled.is_some(), "the disk is full");
-    let before = place.keys();
+    let before = place.at.keys();
     let done = place.backup();
-    let (message, after) = (done.message().to_owned(), place.keys());
+    let (message, after) = (done.message().to_owned(), place.at.keys());
     let _ = server.kill();
     let _ = server.wait();
     assert!(message.contains("XMinioStorageFull: "), "{message}");
@@ -410,11 +320,11 @@ fn what_was_changed_in_the_bucket_is_found() {
     let place = Place::new("wb_s3_tamper", SCHEMA);
     let taken = place.backup().ok("backup");
     let dump = place.key(&taken, "data/dump.pgc");
-    let whole = place.get(&dump);
+    let whole = place.at.get(&dump);
     let mut flipped = whole.clone();
     let middle = flipped.len() / 2;
     flipped[middle] ^= 1;
-    place.put(&dump, &flipped);
+    place.at.put(&dump, &flipped);
     let done = place.verify(&taken, "Artifact");
     assert_eq!(
         done.message(),
@@ -425,23 +335,23 @@ fn what_was_changed_in_the_bucket_is_found() {
         place.restore(&taken).message(),
         "the backup is damaged: dump.pgc has another SHA-256 than when it was written"
     );
-    place.put(&dump, &whole[..whole.len() - 1]);
+    place.at.put(&dump, &whole[..whole.len() - 1]);
     let shorter = format!("dump.pgc has {} bytes, not {}", whole.len() - 1, whole.len());
     assert_eq!(place.verify(&taken, "Artifact").message(), format!("the backup is damaged: {shorter}"));
-    place.put(&dump, &whole);
+    place.at.put(&dump, &whole);
     let foreign = place.key(&taken, "data/other");
-    place.put(&foreign, b"x");
+    place.at.put(&foreign, b"x");
     assert_eq!(
         place.verify(&taken, "Artifact").message(),
         "the backup is damaged: other does not belong to it"
     );
     // Nor is it deleted with what does not belong to it.
-    let before = place.keys();
+    let before = place.at.keys();
     let pruned = place.prune(&[&taken], &[]).ok("prune");
     assert_eq!(pruned["found"][0]["refused"], "data/other in it does not belong to it");
-    assert_eq!(place.keys(), before);
-    place.runtime.block_on(place.store().delete(&Key::from(foreign))).unwrap();
-    place.runtime.block_on(place.store().delete(&Key::from(dump))).unwrap();
+    assert_eq!(place.at.keys(), before);
+    place.at.runtime.block_on(place.at.store().delete(&Key::from(foreign))).unwrap();
+    place.at.runtime.block_on(place.at.store().delete(&Key::from(dump))).unwrap();
     assert_eq!(place.verify(&taken, "Artifact").message(), "the backup is damaged: dump.pgc is missing");
 }
 
@@ -450,18 +360,18 @@ fn a_manifest_of_another_run_or_an_older_one_is_refused_by_all_who_read_it() {
     let place = Place::new("wb_s3_stale", SCHEMA);
     let (first, second) = (place.backup().ok("backup"), place.backup().ok("backup"));
     let manifest = place.key(&second, "manifest.json");
-    let own = place.get(&manifest);
-    place.put(&manifest, &place.get(&place.key(&first, "manifest.json")));
+    let own = place.at.get(&manifest);
+    place.at.put(&manifest, &place.at.get(&place.key(&first, "manifest.json")));
     let said = place.restore(&second).message().to_owned();
     assert!(said.ends_with("it was changed since"), "{said}");
     let refused = place.prune(&[&second], &[]).ok("prune");
     let refused = refused["found"][0]["refused"].as_str().unwrap().to_owned();
     assert!(refused.starts_with("its manifest has SHA-256 "), "{refused}");
     let theirs = String::from_utf8(own).unwrap().replace("\"u-1\"", "\"u-2\"");
-    place.put(&manifest, theirs.as_bytes());
+    place.at.put(&manifest, theirs.as_bytes());
     let said = place.verify(&second, "Artifact").message().to_owned();
     assert!(said.contains("is the backup of target wb_s3_stale in run 7 of plan u-2, not of"), "{said}");
-    place.runtime.block_on(place.store().delete(&Key::from(manifest))).unwrap();
+    place.at.runtime.block_on(place.at.store().delete(&Key::from(manifest))).unwrap();
     assert_eq!(
         place.verify(&second, "Artifact").message(),
         "plan/7/wb_s3_stale-1-2 has no manifest.json: this backup was not finished and counts for nothing"
@@ -475,34 +385,38 @@ fn a_manifest_of_another_run_or_an_older_one_is_refused_by_all_who_read_it() {
 fn what_a_killed_prune_left_is_no_backup_and_goes_with_the_next() {
     let place = Place::new("wb_s3_prune", SCHEMA);
     let taken = place.backup().ok("backup");
-    let manifest = place.get(&place.key(&taken, "manifest.json"));
-    place.put(&place.key(&taken, "manifest.json.deleted"), &manifest);
+    let manifest = place.at.get(&place.key(&taken, "manifest.json"));
+    place.at.put(&place.key(&taken, "manifest.json.deleted"), &manifest);
     place.verify(&taken, "Artifact").ok("verify");
-    place.runtime.block_on(place.store().delete(&Key::from(place.key(&taken, "manifest.json")))).unwrap();
+    place
+        .at
+        .runtime
+        .block_on(place.at.store().delete(&Key::from(place.key(&taken, "manifest.json"))))
+        .unwrap();
     assert!(place.verify(&taken, "Artifact").message().contains("has no manifest.json"));
-    let before = place.keys();
+    let before = place.at.keys();
     place.prune(&[], &["u-1/9"]).ok("prune");
-    assert_eq!(place.keys(), before, "it is for whoever is told of it");
+    assert_eq!(place.at.keys(), before, "it is for whoever is told of it");
     let pruned = place.prune(&[&taken], &[]).ok("prune");
     assert!(pruned["found"][0]["deleted"].is_u64(), "{pruned}");
-    assert_eq!(place.keys(), [""; 0]);
+    assert_eq!(place.at.keys(), [""; 0]);
 }
 
 #[test]
 fn a_bucket_that_is_not_there_a_wrong_key_and_a_stranger_are_said_with_what_helps() {
     let mut place = Place::new("wb_s3_refused", SCHEMA);
-    let right = std::mem::replace(&mut place.bucket, "wb-there-is-none".into());
+    let right = std::mem::replace(&mut place.at.name, "wb-there-is-none".into());
     let done = place.backup();
     assert_eq!(
         done.message(),
         format!(
             "bucket wb-there-is-none at {}: plan/7/wb_s3_refused-1/attempt.json: NoSuchBucket: The specified bucket does not exist; create it, or correct spec.backup.storage.s3.bucket",
-            place.endpoint
+            place.at.endpoint
         )
     );
     assert_eq!((done.code, done.result["failed"]["code"].as_str()), (Some(42), Some("Bucket")));
     assert!(place.prune(&[], &[]).message().contains("NoSuchBucket"), "an empty bucket is another thing");
-    place.bucket = right;
+    place.at.name = right;
     fs::write(place.world.path("bucket/secretKey"), "not-the-secret").unwrap();
     let done = place.backup();
     assert!(
@@ -525,5 +439,5 @@ fn a_bucket_that_is_not_there_a_wrong_key_and_a_stranger_are_said_with_what_help
     fs::write(place.world.path("bucket/ca.crt"), stranger).unwrap();
     let done = place.backup();
     assert!(done.message().contains("invalid peer certificate: UnknownIssuer"), "{}", done.message());
-    assert_eq!(place.keys(), [""; 0]);
+    assert_eq!(place.at.keys(), [""; 0]);
 }

@@ -10,4 +10,6 @@ mod hostile;
 mod ladder;
 mod prune;
 mod put_back;
+#[path = "../tools/s3.rs"]
+mod s3;
 mod world;

@@ -12,15 +12,22 @@ use crate::put_back::dumped_and_changed;
 use crate::server::{World, path};
 
 /// Runs the script for a backup; the error is what it said.
-fn by_hand(world: &World, taken: &Value) -> Result<(), String> {
+pub(crate) fn by_hand(world: &World, taken: &Value) -> Result<(), String> {
+    let storage = match &world.bucket {
+        Some(bucket) => json!({"s3": {
+            "endpoint": bucket.endpoint, "bucket": bucket.name, "prefix": "some/where", "pathStyle": true,
+            "credentials": {"secretRef": {"name": "minio"}}, "ca": {"configMapKeyRef": {"name": "minio-ca", "key": "ca.pem"}}}}),
+        None => json!({"volumeClaim": {"name": "backups"}}),
+    };
     let spec: DatabaseTargetSpec = serde_json::from_value(json!({
         "neo4j": {"uri": "neo4j://graph:7687"}, "credentials": {"secretRef": {"name": "graph"}},
         "server": {"kind": "StatefulSet", "name": "graph", "volumeClaim": "data-graph-0", "dataPath": "data"},
-        "backup": {"image": "neo4j:5", "storage": {"volumeClaim": {"name": "backups"}}},
+        "backup": {"image": "neo4j:5", "storage": storage},
     }))
     .expect("a good target");
     let backup: BackupRecord = serde_json::from_value(json!({
-        "target": "graph", "path": taken["path"], "at": "2026-11-20T02:14:00Z", "level": "Restored", "bytes": 5, "sha256": "ab12",
+        "target": "graph", "path": taken["path"], "at": "2026-11-20T02:14:00Z", "level": "Restored", "bytes": 5,
+        "sha256": taken["sha256"],
     }))
     .expect("a good record");
     let of = Of { plan_uid: "9b7f".into(), run: 7, target: "graph".into() };
@@ -33,10 +40,17 @@ fn by_hand(world: &World, taken: &Value) -> Result<(), String> {
     let mut folders = vec![tools];
     folders.extend(std::env::split_paths(&path()));
     let script = by_hand.script().expect("the target says how its backups are made");
-    let script = script
-        .replace("/server/data", &world.data().display().to_string())
-        .replace("/backups/", &format!("{}/", world.path("backups").display()))
-        .replace("/tmp/neo4j", &world.path("neo4j").display().to_string());
+    let here = |name: &str| world.path(name).display().to_string();
+    let places = [
+        ("/server/data", here("data")),
+        ("/backups/", format!("{}/", here("backups"))),
+        ("/tmp/neo4j", here("neo4j")),
+        ("=/bucket ", format!("={} ", here("bucket"))),
+        ("/tmp/backup", here("fetched")),
+        ("/tmp/fetched.json", here("fetched.json")),
+        ("/whimbrel-bin/whimbrel", env!("CARGO_BIN_EXE_whimbrel").to_owned()),
+    ];
+    let script = places.iter().fold(script, |script, (there, here)| script.replace(there, here));
     let ran = Command::new("sh")
         .args(["-c", &script])
         .env("PATH", std::env::join_paths(folders).expect("no colon in it"))

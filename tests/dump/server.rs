@@ -13,6 +13,8 @@ use whimbrel::engine::neo4j::{Credentials, Format, History, Neo4j, Settings, Tls
 use whimbrel::engine::{Claim, Engine as _, Fence, Proof, Session as _};
 use whimbrel::script::{Dialect, Script, read_bundle};
 
+use crate::s3::Bucket;
+
 /// Only a test that fails waits so long.
 const DEADLINE: Duration = Duration::from_secs(180);
 pub(crate) const PASSWORD: &str = "a-password-of-the-system-database";
@@ -26,6 +28,8 @@ pub(crate) struct World {
     _alone: MutexGuard<'static, ()>,
     folder: TempDir,
     pub(crate) proof: Proof,
+    /// Where backups are; else in the folder `backups`.
+    pub(crate) bucket: Option<Bucket>,
 }
 
 struct Template {
@@ -128,7 +132,14 @@ impl World {
         let copied = Command::new("cp").arg("-a").arg(&template.data).arg(folder.path()).status();
         assert!(copied.expect("cp is there").success());
         fs::create_dir(folder.path().join("backups")).expect("a folder");
-        Self { _alone: alone, folder, proof: template.proof.clone() }
+        Self { _alone: alone, folder, proof: template.proof.clone(), bucket: None }
+    }
+
+    /// The same with backups in a bucket.
+    pub(crate) fn in_bucket(whose: &str) -> Self {
+        let world = Self::new();
+        Bucket::put_credentials(&world.path("bucket"));
+        Self { bucket: Some(Bucket::new(whose)), ..world }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -40,9 +40,16 @@ impl World {
         command
     }
 
+    pub(crate) fn storage(&self) -> Vec<String> {
+        match &self.bucket {
+            Some(bucket) => bucket.flags(&self.path("bucket")),
+            None => vec![format!("--backups={}", self.path("backups").display())],
+        }
+    }
+
     fn whose(&self) -> Vec<String> {
-        let backups = format!("--backups={}", self.path("backups").display());
-        vec![backups, "--plan-uid=9b7f".into(), "--run=7".into(), "--target=graph".into()]
+        let whose = ["--plan-uid=9b7f", "--run=7", "--target=graph"].map(str::to_owned);
+        self.storage().into_iter().chain(whose).collect()
     }
 
     pub(crate) fn dump_command(&self, data: &str, database: &str) -> Command {

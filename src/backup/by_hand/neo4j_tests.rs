@@ -5,10 +5,14 @@ use crate::backup::{ByHand, Of};
 use serde_json::{Value, json};
 
 fn script(server: Value) -> Option<String> {
+    script_from(server, json!({"volumeClaim": {"name": "backups"}}))
+}
+
+fn script_from(server: Value, storage: Value) -> Option<String> {
     let spec: DatabaseTargetSpec = serde_json::from_value(json!({
         "neo4j": {"uri": "neo4j://graph:7687", "database": "Graph"}, "server": server,
         "credentials": {"secretRef": {"name": "graph"}},
-        "backup": {"image": "neo4j:5", "storage": {"volumeClaim": {"name": "backups"}}},
+        "backup": {"image": "neo4j:5", "storage": storage},
     }))
     .unwrap();
     let backup: BackupRecord = serde_json::from_value(json!({
@@ -46,6 +50,16 @@ fn the_server_is_stopped_first_and_started_last() {
     let moves = exec.find("mv databases/graph /server/data/wb-by-hand-r7/aside/databases/");
     assert!(loads.is_some() && loads < moves, "nothing is moved before the dump is loaded: {exec}");
     assert_eq!(start, "kubectl -n aether scale statefulset/graph --replicas=1");
+}
+
+#[test]
+fn what_is_in_a_bucket_is_fetched_before_anything_is_loaded() {
+    let server =
+        json!({"kind": "StatefulSet", "name": "graph", "volumeClaim": "data-graph-0", "dataPath": "data"});
+    let script = script_from(server, json!({"s3": {"bucket": "backups"}})).unwrap();
+    let fetch = script.find("/whimbrel-bin/whimbrel worker fetch --bucket=backups");
+    let load = script.find("neo4j-admin database load graph --from-path=/tmp/backup; ");
+    assert!(fetch.is_some() && fetch < load, "{script}");
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Pod<'_> {
         ]
     }
 
-    /// The folder of the backup's data in the pod, and the command that brings it there, where it is in a bucket.
+    /// The command that brings the backup's data into the pod, where it is in a bucket, and the folder that they are in.
     pub(super) fn data(&self) -> (Option<String>, String) {
         let (backup, of) = (self.input.backup, self.input.of);
         match self.kept {
@@ -61,7 +61,7 @@ impl Pod<'_> {
                     "--result=/tmp/fetched.json".into(),
                 ]);
                 let words: Vec<String> = words.iter().map(|word| quote(word)).collect();
-                (Some(words.join(" ")), format!("{to}/{}", crate::backup::storage::DUMP))
+                (Some(words.join(" ")), to.to_owned())
             }
             Kept::Claim(claim) => {
                 let folder = crate::backup::jobs::folder(claim);

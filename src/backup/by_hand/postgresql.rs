@@ -4,7 +4,7 @@
 use super::{ByHand, pod::Pod, shell::quote};
 use crate::{
     api::target::{Postgresql, TlsMode},
-    backup::{connection::SYSTEM_CERTIFICATES, jobs::credentials, roles::identifier},
+    backup::{connection::SYSTEM_CERTIFICATES, jobs::credentials, roles::identifier, storage::DUMP},
     engine::postgresql::{aside, maintenance},
     job::mount,
 };
@@ -41,6 +41,7 @@ fn script(input: &ByHand<'_>, postgresql: &Postgresql, pod: &Pod<'_>) -> Vec<Str
         identifier(&aside(database, input.run))
     );
     let (fetch, data) = pod.data();
+    let dump = if fetch.is_some() { format!("{data}/{DUMP}") } else { data };
     let mut lines = vec![
         format!("export PGHOST={} PGPORT={}", quote(&postgresql.host), postgresql.port),
         "export PGUSER=\"$(cat /credentials/username)\" PGPASSWORD=\"$(cat /credentials/password)\"".into(),
@@ -52,7 +53,7 @@ fn script(input: &ByHand<'_>, postgresql: &Postgresql, pod: &Pod<'_>) -> Vec<Str
         format!("psql -X -d {elsewhere} -c {}", quote(&rename)),
         format!(
             "pg_restore --create --exit-on-error --no-subscriptions --jobs=2 -d {elsewhere} {}",
-            quote(&data)
+            quote(&dump)
         ),
         format!("psql -X -d {} -c ANALYZE", quote(database)),
     ]);

@@ -5,9 +5,13 @@ use super::{
     data::{DataFolder, or_denied},
 };
 use crate::backup::{
-    BackupError, files,
+    BackupError, FileDigest,
+    attempt::Sender,
+    files,
+    storage::Dump,
     tool::{self, Environment, Running, Said},
 };
+use futures::TryFutureExt as _;
 use std::{
     collections::VecDeque,
     env, fs,
@@ -90,16 +94,44 @@ impl Admin {
         self.run(command, database, progress).await
     }
 
-    /// Loads `<database>.dump` from `from` into the data folder of our settings.
+    /// The same into a bucket, of a store of `bytes`; the tool's own progress comes on its standard error then.
+    pub(super) async fn send(
+        &self,
+        database: &str,
+        bytes: u64,
+        to: &Sender,
+        progress: impl FnMut(u64, u64),
+    ) -> Result<FileDigest, BackupError> {
+        let mut command = self.command(ADMIN)?;
+        let mut running = Running::start(ADMIN, command.args(["database", "dump", database, "--to-stdout"]))?;
+        let output = running.child.stdout.take().expect("every command of ours has it");
+        let mut ears = Ears::new(progress);
+        let ended = running.end(|line| ears.hear(line)).map_ok(drop);
+        let sent = to.send(bytes, output, ended).await;
+        sent.map_err(|error| understood(error, database, &ears.heard()))
+    }
+
+    /// Loads the dump of a database into the data folder of our settings.
     pub(super) async fn load(
         &self,
         database: &str,
-        from: &Path,
+        from: &Dump,
         progress: impl FnMut(u64, u64),
     ) -> Result<(), BackupError> {
         let mut command = self.command(ADMIN)?;
-        command.args(["database", "load", database]).arg(format!("--from-path={}", from.display()));
-        self.run(command, database, progress).await
+        command.args(["database", "load", database]);
+        match from {
+            Dump::Folder(data) => {
+                command.arg(format!("--from-path={}", data.display()));
+                self.run(command, database, progress).await
+            }
+            Dump::Object(object) => {
+                let mut ears = Ears::new(progress);
+                command.arg("--from-stdin");
+                let loaded = object.feed(ADMIN, &mut command, true, |line| ears.hear(line)).await;
+                loaded.map(drop).map_err(|error| understood(error, database, &ears.heard()))
+            }
+        }
     }
 
     /// Has every record, index and count of a store read and compared with the others.
@@ -116,35 +148,56 @@ impl Admin {
         &self,
         mut command: Command,
         database: &str,
-        mut progress: impl FnMut(u64, u64),
+        progress: impl FnMut(u64, u64),
     ) -> Result<(), BackupError> {
         let mut running = Running::start(ADMIN, &mut command)?;
         let output = running.child.stdout.take().expect("every command of ours has it");
         // How far it is and what is wrong come on its standard output, its last word on the other.
         let listen = async {
-            let (mut heard, mut told) = (VecDeque::new(), None);
+            let mut ears = Ears::new(progress);
             let mut lines = BufReader::new(output).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                match files_of(&line) {
-                    Some(now) if told == Some(now) => {}
-                    Some((done, all)) => {
-                        told = Some((done, all));
-                        progress(done, all);
-                    }
-                    None => {
-                        heard.push_back(line);
-                        if heard.len() > MOST_HEARD {
-                            heard.pop_front();
-                        }
-                    }
-                }
+                ears.hear(&line);
             }
-            heard
+            ears.heard()
         };
         let mut last_word = Vec::new();
         let (mut heard, ended) = tokio::join!(listen, running.end(|line| last_word.push(line.to_owned())));
         heard.extend(last_word);
-        ended.map(|_| ()).map_err(|error| understood(error, database, heard.make_contiguous()))
+        ended.map(drop).map_err(|error| understood(error, database, &heard))
+    }
+}
+
+/// Hears how far the tool is, and keeps what else it said last.
+struct Ears<P> {
+    progress: P,
+    told: Option<(u64, u64)>,
+    heard: VecDeque<String>,
+}
+
+impl<P: FnMut(u64, u64)> Ears<P> {
+    fn new(progress: P) -> Self {
+        Self { progress, told: None, heard: VecDeque::new() }
+    }
+
+    fn hear(&mut self, line: &str) {
+        match files_of(line) {
+            Some(now) if self.told == Some(now) => {}
+            Some((done, all)) => {
+                self.told = Some((done, all));
+                (self.progress)(done, all);
+            }
+            None => {
+                self.heard.push_back(line.to_owned());
+                if self.heard.len() > MOST_HEARD {
+                    self.heard.pop_front();
+                }
+            }
+        }
+    }
+
+    fn heard(self) -> Vec<String> {
+        self.heard.into()
     }
 }
 

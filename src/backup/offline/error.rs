@@ -75,9 +75,6 @@ pub enum OfflineError {
         /// The last lines it wrote.
         said: String,
     },
-    /// Asked for what is not built.
-    #[error("{0}")]
-    NotBuilt(&'static str),
     /// A level needs what no flag said.
     #[error(
         "there is nothing to compare a restored store with: the structure that was read before the backup is not known"
@@ -108,7 +105,6 @@ impl OfflineError {
             Self::Denied { .. } => "Denied",
             Self::VolumeFull { .. } => "VolumeFull",
             Self::PrivateServer { .. } => "PrivateServer",
-            Self::NotBuilt(_) => "NotBuilt",
             Self::NothingExpected => "NothingExpected",
             Self::InTheWay { .. } => "InTheWay",
         }

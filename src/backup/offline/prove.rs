@@ -4,10 +4,11 @@ use super::{
     OfflineError,
     admin::{Admin, or_volume_full},
     private::{Private, free_port},
-    take::{DumpManifest, sound},
+    take::DumpManifest,
 };
 use crate::backup::{
     BackupError, Level, Of, Storage,
+    storage::Dump,
     take::{seconds_between, unless},
     verify::{Verified, shortened},
 };
@@ -54,19 +55,19 @@ pub async fn prove_dump(
         return Err(OfflineError::NothingExpected.into());
     }
     let begun = Timestamp::now();
-    let read = async {
-        progress(Level::Artifact);
-        let (manifest, sha256): (DumpManifest, _) = prove.storage.manifest(&prove.path, &prove.of).await?;
-        let data = sound(&prove.storage, &prove.path, &manifest).await?;
-        Ok((manifest, sha256, data))
-    };
-    let (manifest, sha256, data) = unless(stop.as_mut(), read).await?;
+    progress(Level::Artifact);
+    let read = prove.storage.manifest(&prove.path, &prove.of);
+    let (manifest, sha256): (DumpManifest, _) = unless(stop.as_mut(), read).await?;
+    let dump = prove.storage.dump(&prove.path, &manifest.files)?;
     let mut restore_seconds = None;
-    if prove.level > Level::Artifact {
+    if prove.level == Level::Artifact {
+        unless(stop.as_mut(), dump.sound(&manifest.files)).await?;
+    } else {
         progress(Level::Structure);
         let loading = Timestamp::now();
         let store = Store::new(&prove.scratch, &manifest.source.database)?;
-        unless(stop.as_mut(), store.load(&data, |_, _| ())).await?;
+        let load = store.load(&dump, |_, _| ());
+        unless(stop.as_mut(), dump.while_sound(&manifest.files, load)).await?;
         let loaded = Timestamp::now();
         unless(stop.as_mut(), store.admin.check(&store.database)).await?;
         if prove.level == Level::Restored {
@@ -112,7 +113,7 @@ impl Store {
     }
 
     /// Fills it from a dump.
-    pub(super) async fn load(&self, from: &Path, progress: impl FnMut(u64, u64)) -> Result<(), BackupError> {
+    pub(super) async fn load(&self, from: &Dump, progress: impl FnMut(u64, u64)) -> Result<(), BackupError> {
         let loaded = self.admin.load(&self.database, from, progress).await;
         loaded.map_err(|error| or_volume_full(error, self.admin_folder()))
     }

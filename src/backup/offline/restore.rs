@@ -9,7 +9,7 @@ use super::{
     journal::{Journal, Run, Step, in_the_way, sync_volume},
     prove::{Store, compare},
     swap::{self, swap},
-    take::{DumpManifest, folder, sound},
+    take::DumpManifest,
 };
 use crate::backup::{
     BackupError, Of, Storage, files,
@@ -80,7 +80,6 @@ pub async fn restore_dump(
 ) -> Result<DumpRestored, BackupError> {
     let begun = Timestamp::now();
     let mut stop = pin!(stop);
-    folder(&restore.storage)?;
     let database = admin::folder_of(&restore.database)?;
     let data = restore.data.as_path();
     let mut journal = Journal::read(data)?;
@@ -201,10 +200,10 @@ async fn copy(
     swap::remove(&beside)?;
     let beside = journal.run.make(data, &journal.run.beside())?;
     let made = async {
-        let from = unless(stop.as_mut(), sound(&restore.storage, &restore.path, manifest)).await?;
+        let dump = restore.storage.dump(&restore.path, &manifest.files)?;
         let store = Store::new(&beside, &journal.database)?;
-        let load = store.load(&from, |done, all| progress(done, all, "files loaded"));
-        unless(stop.as_mut(), load).await?;
+        let load = store.load(&dump, |done, all| progress(done, all, "files loaded"));
+        unless(stop.as_mut(), dump.while_sound(&manifest.files, load)).await?;
         progress(1, 1, "comparing and stamping the copy");
         store
             .serve(stop, &restore.fence.target, &restore.histories, async |server| {

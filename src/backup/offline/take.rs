@@ -1,14 +1,10 @@
 //! Takes a backup of a stopped server: `neo4j-admin database dump`, made durable, the manifest last.
 
-use super::{
-    OfflineError,
-    admin::{self, Admin},
-};
+use super::admin::{self, Admin};
 use crate::backup::{
     BackupError, FileDigest, Of, Storage, Summary,
-    attempt::{Attempt, Whose},
-    files,
-    manifest::{DATA, FORMAT, Written},
+    attempt::{Attempt, Place, Whose},
+    manifest::{FORMAT, Written},
     take::{or_disk_full, seconds_between, unless},
 };
 use jiff::Timestamp;
@@ -110,17 +106,6 @@ impl DumpManifest {
     }
 }
 
-/// The folder of all backups: a bucket is not built for dumps.
-pub(super) fn folder(storage: &Storage) -> Result<&PathBuf, BackupError> {
-    match storage {
-        Storage::Folder(folder) => Ok(folder),
-        Storage::Bucket(_) => {
-            Err(OfflineError::NotBuilt("backups of neo4j in a bucket are not built yet; use volumeClaim")
-                .into())
-        }
-    }
-}
-
 /// Takes the dump, unless `stop` ends first. `progress` hears how many files of the store are done, of how many, and what
 /// goes on.
 ///
@@ -132,11 +117,10 @@ pub async fn take_dump(
     stop: impl Future<Output = ()>,
     progress: impl FnMut(u64, u64, &str),
 ) -> Result<Dumped, BackupError> {
-    folder(&take.storage)?;
     let (data, database) = admin::open(&take.data, &take.database)?;
     // Asked of the lock itself: the tool looks at one database, and later.
     drop(data.hold_stopped(&database)?);
-    let attempt = Attempt::make(take.whose()).await?;
+    let attempt = Attempt::make(take.whose(&file_of(&database))).await?;
     let bytes = data.bytes(&database);
     let mut stop = pin!(stop);
     match unless(stop.as_mut(), write(take, &database, bytes, &attempt, progress)).await {
@@ -171,11 +155,17 @@ async fn write(
     let admin = Admin::new(&take.scratch, &take.data, database, None)?;
     let version = admin.version().await?;
     let started_at = Timestamp::now();
-    let data = attempt.folder().expect("a dump goes into a folder").join(DATA);
-    fs::create_dir(&data).map_err(BackupError::file(&data))?;
-    admin.dump(database, &data, |done, all| progress(done, all, "files dumped")).await?;
-    let files = attempt.settle(None).await?;
-    let name = format!("{database}.dump");
+    let progress = |done, all| progress(done, all, "files dumped");
+    let written = match attempt.place() {
+        Place::Folder(data) => {
+            fs::create_dir(&data).map_err(BackupError::file(&data))?;
+            admin.dump(database, &data, progress).await?;
+            None
+        }
+        Place::Bucket(sender) => Some(admin.send(database, bytes, sender, progress).await?),
+    };
+    let files = attempt.settle(written).await?;
+    let name = file_of(database);
     if !matches!(files.as_slice(), [file] if file.path == name) {
         return Err(BackupError::Damaged(vec![format!("neo4j-admin has not written {name} alone")]));
     }
@@ -196,21 +186,13 @@ async fn write(
 }
 
 impl TakeDump {
-    fn whose(&self) -> Whose<'_> {
+    fn whose<'a>(&'a self, file: &'a str) -> Whose<'a> {
         let Self { of, epoch, attempt, storage, run_folder, .. } = self;
-        Whose { of, epoch: *epoch, attempt: *attempt, storage, run_folder }
+        Whose { of, epoch: *epoch, attempt: *attempt, storage, run_folder, file }
     }
 }
 
-/// Compares the files of a dump with its manifest; gives the folder they are in.
-pub(super) async fn sound(
-    storage: &Storage,
-    path: &std::path::Path,
-    manifest: &DumpManifest,
-) -> Result<PathBuf, BackupError> {
-    let data = folder(storage)?.join(path).join(DATA);
-    let (at, expected) = (data.clone(), manifest.files.clone());
-    let differences = tokio::task::spawn_blocking(move || files::differences(&at, &expected)).await;
-    let differences = differences.map_err(|_| BackupError::Stopped)??;
-    if differences.is_empty() { Ok(data) } else { Err(BackupError::Damaged(differences)) }
+/// How the tool calls the dump of a database, and looks for it.
+fn file_of(database: &str) -> String {
+    format!("{database}.dump")
 }

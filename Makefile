@@ -17,7 +17,7 @@ CLUSTER_UP := testbed/testbed up
 # The addresses that server tests and cluster tests read.
 WITH_POSTGRES = testbed/postgres up >/dev/null; testbed/postgres replica >/dev/null; eval "$$(testbed/postgres env)"
 WITH_MINIO = testbed/minio up >/dev/null; eval "$$(testbed/minio env)"
-WITH_NEO4J = testbed/neo4j up >/dev/null; testbed/neo4j reader >/dev/null; eval "$$(testbed/neo4j env)"
+WITH_NEO4J = testbed/neo4j up >/dev/null; testbed/neo4j reader >/dev/null; testbed/neo4j apoc >/dev/null; eval "$$(testbed/neo4j env)"
 WITH_SEARCH = testbed/search up; testbed/search up elasticsearch; eval "$$(testbed/search env)"; \
   WHIMBREL_TEST_EVOLUTION=$$(testbed/search evolution); export WHIMBREL_TEST_EVOLUTION
 WITH_CLUSTER = WHIMBREL_TEST_KUBECONFIG=$$($(CLUSTER_UP)); export WHIMBREL_TEST_KUBECONFIG

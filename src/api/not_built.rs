@@ -124,9 +124,9 @@ const TARGET: &[NotBuilt<DatabaseTargetSpec>] = &[
     NotBuilt {
         places: |target| {
             let apoc = target.neo4j.as_ref().is_some_and(|it| it.backup.method == Neo4jMethod::Apoc);
-            when(apoc, "spec.neo4j.backup.method")
+            when(apoc && target.backup.image.is_some(), "spec.backup.image")
         },
-        sentence: "exports by APOC are not built yet; leave method out, and export by hand before the plan",
+        sentence: "an export is written down by Whimbrel's own program, without tools; remove it",
     },
     NotBuilt {
         places: |target| {

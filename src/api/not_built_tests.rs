@@ -123,8 +123,8 @@ fn each_field_of_a_target_that_is_not_built_is_refused_by_one_sentence() {
     let engine = "this engine is not built yet; postgresql, neo4j, elasticsearch and opensearch are";
     for (yaml, expected) in [
         (
-            "neo4j: {uri: u, backup: {method: Apoc}}\nbackup: {verification: None}",
-            "spec.neo4j.backup.method: exports by APOC are not built yet; leave method out, and export by hand before the plan".into(),
+            "neo4j: {uri: u, backup: {method: Apoc}}\nbackup: {image: i}",
+            "spec.backup.image: an export is written down by Whimbrel's own program, without tools; remove it".into(),
         ),
         (
             "neo4j: {uri: u, tls: {clientCertificate: {secretRef: {name: s}}}}\nbackup: {verification: None}",

@@ -15,8 +15,8 @@ pub use guard::{Drift, Execution, Identity, Quiet, QuietIgnore, Server, StoredIn
 pub use history::{HistoryFormat, HistorySpec};
 pub use retained::{AsideStatus, Deleted, Pruning, TargetBackupStatus};
 pub use server_engines::{
-    Neo4j, Neo4jBackup, Neo4jMethod, Postgresql, PostgresqlBackup, PostgresqlMethod, Redis, RedisBackup,
-    RedisHistoryIn, RedisMethod,
+    Neo4j, Neo4jBackup, Neo4jExport, Neo4jMethod, Postgresql, PostgresqlBackup, PostgresqlMethod, Redis,
+    RedisBackup, RedisHistoryIn, RedisMethod,
 };
 pub use service_engines::{
     Elasticsearch, ElasticsearchBackup, Http, HttpBackup, HttpMethod, IndexNames, Kafka, KafkaBackup,

@@ -157,6 +157,9 @@ pub enum BackupError {
     /// Files are not what the manifest says.
     #[error("the backup is damaged: {}", .0.join("; "))]
     Damaged(Vec<String>),
+    /// What was written is not all that was there.
+    #[error("{0}")]
+    NotWhole(String),
     /// What came back from the backup is not what was in the database.
     #[error("the backup does not give back what was in the database: {}", .0.join("; "))]
     Different(Vec<String>),
@@ -212,6 +215,7 @@ impl BackupError {
             Self::InTheWay { .. } => "InTheWay",
             Self::Busy { .. } => "Busy",
             Self::Damaged(_) => "Damaged",
+            Self::NotWhole(_) => "NotWhole",
             Self::Different(_) => "Different",
             Self::Scratch(_) => "Scratch",
             Self::Engine(EngineError::Overtaken { .. }) => "Overtaken",
@@ -233,6 +237,7 @@ impl BackupError {
             | Self::Tool { .. }
             | Self::File { .. }
             | Self::Busy { .. }
+            | Self::NotWhole(_)
             | Self::Bucket { again: true, .. }
             | Self::Stopped => EXIT_FAILED,
             _ => EXIT_NEVER_AGAIN,

@@ -5,7 +5,7 @@ use crate::{
     api::{
         pod::Pod,
         reference::FromKey,
-        target::{Postgresql, Tls, TlsMode, VolumeClaim},
+        target::{Postgresql, Tls, VolumeClaim},
     },
     job::{JobKey, WorkerJob, mount, scratch_volume},
 };
@@ -145,16 +145,11 @@ impl BackupJob<'_> {
         read_only: bool,
     ) -> Job {
         let postgresql = source.postgresql;
-        let tls = match postgresql.tls.mode {
-            TlsMode::VerifyFull => "VerifyFull",
-            TlsMode::VerifyCA => "VerifyCA",
-            TlsMode::Disable => "Disable",
-        };
         let flags = [
             ("host", postgresql.host.clone()),
             ("port", postgresql.port.to_string()),
             ("database", postgresql.database.clone()),
-            ("tls", tls.to_owned()),
+            ("tls", postgresql.tls.mode.as_str().to_owned()),
             ("credentials", "/credentials".to_owned()),
             ("private", "/private".to_owned()),
             ("application-name", source.application_name.to_owned()),

@@ -111,6 +111,48 @@ impl Written for Manifest {
     }
 }
 
+/// `manifest.json` of a backup that is one file of a tool's own; `S`: what it was taken of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct FileManifest<S> {
+    /// As every manifest.
+    pub(super) format: u32,
+    /// Who wrote it: another engine's reader refuses it by this.
+    pub(super) engine: String,
+    /// Whose backup this is.
+    pub(super) of: Of,
+    /// The driver's epoch when it was taken.
+    pub(super) epoch: u64,
+    /// When it was begun.
+    pub(super) started_at: Timestamp,
+    /// When the file was on the disk, or in the bucket.
+    pub(super) finished_at: Timestamp,
+    /// What wrote it, such as `neo4j-admin 5.26.0`.
+    pub(super) tool: String,
+    /// What it was taken of.
+    pub(super) source: S,
+    /// The file.
+    pub(super) files: Vec<FileDigest>,
+}
+
+impl<S: Serialize> FileManifest<S> {
+    /// What stands in the file.
+    pub(super) fn text(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(self).expect("a manifest has only strings and numbers")
+    }
+
+    /// Size of the file in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+}
+
+impl<S: DeserializeOwned> Written for FileManifest<S> {
+    fn of(&self) -> &Of {
+        &self.of
+    }
+}
+
 /// What every manifest says, whatever the engine.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

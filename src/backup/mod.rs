@@ -9,6 +9,7 @@ mod bucket;
 mod by_hand;
 mod connection;
 mod error;
+mod export;
 mod fetch;
 mod files;
 mod jobs;
@@ -16,6 +17,7 @@ mod keep;
 mod kept;
 mod level;
 mod manifest;
+mod mounted;
 mod offline;
 mod probe;
 mod prune;
@@ -36,6 +38,10 @@ pub use bucket::{Bucket, BucketArgs};
 pub use by_hand::ByHand;
 pub use connection::{Connection, TlsMode};
 pub use error::{BackupError, EXIT_FAILED, EXIT_NEVER_AGAIN, EXIT_OVERTAKEN};
+pub use export::{
+    ExportSource, ExportTaken, GraphConnection, ProveExport, TakeExport, job_for_export,
+    job_for_export_proof, prove_export, take_export,
+};
 pub use fetch::{Fetch, Fetched, fetch};
 pub use files::FileDigest;
 pub use jobs::{

@@ -1,21 +1,20 @@
 //! Backups that a search cluster takes itself: the Jobs that ask it, and what runs inside them.
 
 use super::jobs::{BackupJob, BackupToRestore, RESULT_KEPT, RETRIES, named_credentials};
+use super::mounted::Mounted;
 use super::prune::SENTENCE;
 use super::{BackupError, Found, Level, Pruned, TlsMode, Told};
 use crate::api::bounds::cut;
-use crate::api::target::{Elasticsearch, TlsMode as TlsModeSpec};
+use crate::api::target::Elasticsearch;
+use crate::engine::fixed_credentials;
 use crate::engine::search::{
     Beside, History, Kept, Login, Names, Search, Settings, SnapshotGone, SnapshotOf,
 };
-use crate::engine::{ClientCertificate, Tls, TlsMode as EngineTlsMode, fixed_credentials};
 use crate::job::{mount, scratch_volume};
 use clap::Args;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// The cluster to be backed up.
@@ -152,14 +151,9 @@ fn build(input: &BackupJob<'_>, source: &SnapshotSource<'_>, work: &str, more: &
 }
 
 fn finish(input: &BackupJob<'_>, source: &SnapshotSource<'_>, work: &str, more: &[(&str, String)]) -> Job {
-    let tls = match source.search.tls.mode {
-        TlsModeSpec::VerifyFull => "VerifyFull",
-        TlsModeSpec::VerifyCA => "VerifyCA",
-        TlsModeSpec::Disable => "Disable",
-    };
     let flags = [
         ("url", source.search.url.clone()),
-        ("tls", tls.to_owned()),
+        ("tls", source.search.tls.mode.as_str().to_owned()),
         ("credentials", "/credentials".to_owned()),
     ];
     let mut arguments = vec![work.to_owned()];
@@ -176,26 +170,10 @@ fn finish(input: &BackupJob<'_>, source: &SnapshotSource<'_>, work: &str, more: 
 impl SearchConnection {
     /// The engine, as the operator itself would open it.
     fn open(&self, target: &str) -> Result<Search, BackupError> {
-        let login = match self.text("token")? {
+        let mounted = Mounted(&self.credentials);
+        let login = match mounted.text("token")? {
             Some(token) => Some(Login::ApiKey(token)),
-            None => match (self.text("username")?, self.text("password")?) {
-                (Some(user), Some(password)) => Some(Login::Password { user, password }),
-                (None, None) => None,
-                _ => {
-                    return Err(BackupError::Credentials(
-                        "the Secret has only one of username and password".to_owned(),
-                    ));
-                }
-            },
-        };
-        let mode = match self.tls {
-            TlsMode::VerifyFull => EngineTlsMode::VerifyFull,
-            TlsMode::VerifyCa => EngineTlsMode::VerifyCa,
-            TlsMode::Disable => EngineTlsMode::Disable,
-        };
-        let client = match (self.bytes("tls.crt")?, self.bytes("tls.key")?) {
-            (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
-            _ => None,
+            None => mounted.login()?.map(|(user, password)| Login::Password { user, password }),
         };
         let kept = |index: &String| Kept::Evolution { index: index.clone() };
         let histories =
@@ -203,7 +181,7 @@ impl SearchConnection {
         Ok(Search::new(Settings {
             target: target.to_owned(),
             url: self.url.clone(),
-            tls: Tls { mode, ca: self.bytes("ca.crt")?, client },
+            tls: mounted.tls(self.tls)?,
             credentials: login.map(fixed_credentials),
             indices: self.index.clone(),
             // Which way a restored index gets its name is the driver's affair.
@@ -216,22 +194,6 @@ impl SearchConnection {
             lease: Settings::LEASE,
             diagnostics_full: false,
         }))
-    }
-
-    fn text(&self, key: &str) -> Result<Option<String>, BackupError> {
-        let Some(bytes) = self.bytes(key)? else { return Ok(None) };
-        let text =
-            String::from_utf8(bytes).map_err(|_| BackupError::Credentials(format!("{key} is no text")))?;
-        Ok(Some(text.strip_suffix('\n').unwrap_or(&text).to_owned()))
-    }
-
-    fn bytes(&self, key: &str) -> Result<Option<Vec<u8>>, BackupError> {
-        let path = self.credentials.join(key);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(BackupError::file(&path)(error)),
-        }
     }
 }
 

@@ -6,6 +6,7 @@ mod operator;
 mod status;
 mod worker;
 mod worker_dump;
+mod worker_export;
 mod worker_search;
 
 pub use operator::OperatorArgs;

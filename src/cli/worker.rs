@@ -4,6 +4,7 @@
 //! progress to standard output, and the exit code says whether another try could help.
 
 use super::worker_dump::{self, DropArgs, DumpArgs, ProveDumpArgs, RestoreDumpArgs};
+use super::worker_export::{self, ExportArgs, ProveExportArgs};
 use super::worker_search::{self, ProveArgs, SnapshotArgs};
 use crate::backup::{
     self, BackupError, Connection, EXIT_FAILED, Fetch, Level, Of, Prune, Restore, Storage, StorageArgs, Take,
@@ -51,7 +52,7 @@ enum Work {
     PruneSnapshots(worker_search::PruneArgs),
     /// Restores a verified backup beside its database
     Restore(RestoreArgs),
-    /// Brings a backup of PostgreSQL out of its bucket, for a restore by hand
+    /// Brings a backup of PostgreSQL or Neo4j out of its bucket, for a restore by hand
     Fetch(FetchArgs),
     /// Dumps a database of a stopped Neo4j
     Dump(DumpArgs),
@@ -61,6 +62,10 @@ enum Work {
     RestoreDump(RestoreDumpArgs),
     /// Deletes what a restore of Neo4j has put aside
     DropPutAside(DropArgs),
+    /// Exports a graph from a Neo4j that runs, by APOC
+    Export(ExportArgs),
+    /// Compares an export with its manifest
+    ProveExport(ProveExportArgs),
     /// Deletes backups, and what aborted attempts have left
     Prune(PruneArgs),
 }
@@ -71,15 +76,22 @@ struct BackupArgs {
     connection: Connection,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    attempt: AttemptArgs,
+}
+
+/// One attempt at a backup.
+#[derive(Debug, Args)]
+pub(super) struct AttemptArgs {
     /// Folder below the storage's for this run, such as aether-platform/7
     #[arg(long)]
-    run_folder: PathBuf,
+    pub(super) run_folder: PathBuf,
     /// The driver's epoch; a target that a newer driver owns is left alone
     #[arg(long)]
-    epoch: u64,
+    pub(super) epoch: u64,
     /// Number of the attempt, from 1
     #[arg(long)]
-    attempt: u32,
+    pub(super) attempt: u32,
 }
 
 #[derive(Debug, Args)]
@@ -199,6 +211,8 @@ pub(super) fn run(args: WorkerArgs) -> ExitCode {
         Work::Dump(args) => finish(result, "backup", runtime().block_on(worker_dump::take(args))),
         Work::ProveDump(args) => finish(result, "verify", runtime().block_on(worker_dump::prove(args))),
         Work::RestoreDump(args) => finish(result, "restore", runtime().block_on(worker_dump::restore(args))),
+        Work::Export(args) => finish(result, "backup", runtime().block_on(worker_export::take(args))),
+        Work::ProveExport(args) => finish(result, "verify", block_on(worker_export::prove(args))),
         Work::Verify(args) => finish(result, "verify", block_on(verify(args))),
         Work::Restore(args) => finish(result, "restore", block_on(restore(args))),
         Work::Fetch(args) => finish(result, "fetch", block_on(fetch(args))),
@@ -223,10 +237,10 @@ async fn take(args: BackupArgs) -> Result<Value, BackupError> {
     let take = Take {
         of: args.place.of(),
         connection: args.connection,
-        epoch: args.epoch,
-        attempt: args.attempt,
+        epoch: args.attempt.epoch,
+        attempt: args.attempt.attempt,
         storage: args.place.storage.open()?,
-        run_folder: args.run_folder,
+        run_folder: args.attempt.run_folder,
         jobs: args.place.jobs,
     };
     let taken = backup::take(&take, stopped(), progress).await?;

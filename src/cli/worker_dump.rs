@@ -1,6 +1,6 @@
 //! `whimbrel worker dump`, `prove-dump`, `restore-dump` and `drop-put-aside`: what Jobs do with the files of a stopped Neo4j.
 
-use super::worker::{progress, stopped};
+use super::worker::{AttemptArgs, progress, stopped};
 use crate::backup::{
     self, BackupError, Level, Of, ProveDump, RestoreDump, StorageArgs, TakeDump, drop_put_aside,
 };
@@ -26,15 +26,8 @@ pub(super) struct DumpArgs {
     /// Folder for the tools' own files, which is made
     #[arg(long)]
     scratch: PathBuf,
-    /// Folder below the storage's for this run, such as aether-platform/7
-    #[arg(long)]
-    run_folder: PathBuf,
-    /// The driver's epoch
-    #[arg(long)]
-    epoch: u64,
-    /// Number of the attempt, from 1
-    #[arg(long)]
-    attempt: u32,
+    #[command(flatten)]
+    attempt: AttemptArgs,
 }
 
 /// Proves a dump.
@@ -109,9 +102,9 @@ pub(super) struct DropArgs {
 }
 
 #[derive(Debug, Args)]
-struct WhoseArgs {
+pub(super) struct WhoseArgs {
     #[command(flatten)]
-    storage: StorageArgs,
+    pub(super) storage: StorageArgs,
     /// Uid of the plan whose backup this is
     #[arg(long)]
     plan_uid: String,
@@ -152,7 +145,7 @@ fn declared(text: &str) -> Result<History, String> {
 }
 
 impl WhoseArgs {
-    fn of(&self) -> Of {
+    pub(super) fn of(&self) -> Of {
         Of { plan_uid: self.plan_uid.clone(), run: self.run, target: self.target.clone() }
     }
 }
@@ -170,9 +163,9 @@ pub(super) async fn take(args: DumpArgs) -> Result<Value, BackupError> {
         storage: args.whose.storage.open()?,
         data: args.data,
         database: args.database,
-        epoch: args.epoch,
-        attempt: args.attempt,
-        run_folder: args.run_folder,
+        epoch: args.attempt.epoch,
+        attempt: args.attempt.attempt,
+        run_folder: args.attempt.run_folder,
         scratch: args.scratch,
     };
     Ok(json!(backup::take_dump(&take, stopped(), progress).await?))

@@ -1,7 +1,7 @@
 //! The Jobs of a run: which one a request means, and what one left.
 
 use super::world::{Answer, RealCluster};
-use super::{dumps, snapshots};
+use super::{dumps, exports, snapshots};
 use crate::api::run::BackupRecord;
 use crate::api::target::VerificationLevel;
 use crate::backup::{self, BackupJob, BackupSource, BackupToRestore, Kept, Level};
@@ -43,13 +43,17 @@ impl RealCluster {
             return Ok((target.acting.clone(), job));
         }
         let storage = spec.backup.storage.as_ref().and_then(Kept::of);
+        let exported = target.exported();
         let pod = spec.backup.pod.clone().unwrap_or_default();
         let input = BackupJob {
             key: &key,
             namespace: &self.run.namespace,
             owner: Some(self.owner()),
             whimbrel_image: &self.operator.image,
-            tools_image: spec.backup.image.as_deref().ok_or_else(|| missing("backup.image"))?,
+            tools_image: match exported {
+                Some(_) => &self.operator.image,
+                None => spec.backup.image.as_deref().ok_or_else(|| missing("backup.image"))?,
+            },
             storage: storage.ok_or_else(|| missing("backup.storage"))?,
             pod: &pod,
             within: spec.backup.within.get(),
@@ -62,6 +66,11 @@ impl RealCluster {
             cluster: self.run.cluster.clone(),
             token: request.epoch,
         };
+        if let Some(neo4j) = exported {
+            let secret = spec.credentials.as_ref().ok_or_else(|| missing("credentials"))?;
+            let job = exports::job(&request.work, &input, neo4j, &secret.secret_ref.name, &fence.target)?;
+            return Ok((target.acting.clone(), job));
+        }
         if let Some(offline) = target.offline() {
             let job = dumps::job(&request.work, &input, &offline, &fence)?;
             return Ok((target.acting.clone(), job));

@@ -229,6 +229,7 @@ async fn look_at(
         );
         return Err(Refused::new("TargetIdentityMismatch", message));
     }
+    target.can_be_exported().await.map_err(|error| Refused::new(reason(&error), error.to_string()))?;
     let known = target.object.status.as_ref().map_or(&[][..], |status| &status.histories);
     if histories::in_sync(name, known, &look.histories).is_err() {
         // A run may have ended that its status does not know of yet.
@@ -244,7 +245,7 @@ async fn look_at(
         server: target.server(namespace),
         offline: target.offline().and_then(|_| target.server(namespace)),
         speaks: target.engine.dialect(),
-        backed_up: target.is_backed_up(),
+        proves: target.proves(),
         of_the_peer: of_the_peer(target),
         histories: provable(name, look)?,
     })

@@ -19,6 +19,7 @@ mod by_hand;
 mod drivers;
 mod dumps;
 mod ending;
+mod exports;
 mod frozen;
 mod histories;
 mod jobs;

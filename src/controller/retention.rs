@@ -282,7 +282,10 @@ fn wanted(operator: &Operator, seen: &Seen, pruning: &Pruning) -> Result<(JobKey
     let (tools_image, storage) = match search {
         Some(_) => (operator.image.as_str(), Kept::Server),
         None => (
-            spec.image.as_deref().ok_or("spec.backup.image is needed to delete a backup")?,
+            match targets::exported(&target.spec) {
+                Some(_) => operator.image.as_str(),
+                None => spec.image.as_deref().ok_or("spec.backup.image is needed to delete a backup")?,
+            },
             storage.ok_or("spec.backup.storage is needed to delete a backup")?,
         ),
     };

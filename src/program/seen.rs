@@ -48,8 +48,8 @@ pub struct TargetSeen {
     pub server: Option<WorkloadRef>,
     /// The language of its scripts.
     pub speaks: Dialect,
-    /// Whether a run can take a backup of it; not of every engine that is built.
-    pub backed_up: bool,
+    /// The most that a backup of it can prove; None: none can be taken.
+    pub proves: VerificationLevel,
     /// It is backed up while this server is stopped.
     pub offline: Option<WorkloadRef>,
     /// Histories that neo4j-migrations reads too: files of that tool's names only.

@@ -60,6 +60,24 @@ neo4j_reader() {
   say "the reader is on port $(<"$PLACE/reader/bolt.port")"
 }
 
+# A server that can export its graph.
+neo4j_apoc() {
+  neo4j_up
+  LIBRARY=$(jars apoc)
+  if runs apoc; then
+    say "the one with APOC runs already"
+    return
+  fi
+  stop_server apoc KILL
+  rm -rf "$PLACE/apoc"
+  make_server apoc
+  # Procedures are looked for in this folder only.
+  cp "$LIBRARY"/apoc-*.jar "$PLACE/apoc/plugins/"
+  echo "dbms.security.procedures.unrestricted=apoc.*" >>"$PLACE/apoc/conf/base.conf"
+  start_server apoc
+  say "the one with APOC is on port $(<"$PLACE/apoc/bolt.port")"
+}
+
 make_secrets() (
   umask 077
   cd "$PLACE" || exit
@@ -148,7 +166,7 @@ alive() {
 
 stop_servers() {
   local name
-  for name in reader writer; do
+  for name in apoc reader writer; do
     stop_server "$name" KILL
   done
 }
@@ -193,12 +211,17 @@ export WHIMBREL_TEST_NEO4J_STRANGER_CA=$PLACE/stranger.crt
 export WHIMBREL_TEST_NEO4J_HOME=$(neo4j_home)
 EOF
   [[ ! -s $PLACE/reader/bolt.port ]] || echo "export WHIMBREL_TEST_NEO4J_READER_PORT=$(<"$PLACE/reader/bolt.port")"
+  [[ ! -s $PLACE/apoc/bolt.port ]] || cat <<EOF
+export WHIMBREL_TEST_NEO4J_APOC_PORT=$(<"$PLACE/apoc/bolt.port")
+export WHIMBREL_TEST_NEO4J_APOC_HTTP_PORT=$(<"$PLACE/apoc/http.port")
+EOF
 }
 
 neo4j_status() {
   runs writer || { echo "Neo4j $ID: down"; exit 1; }
   echo "Neo4j $ID: up on port $(<"$PLACE/writer/bolt.port"), $(du -sh "$PLACE" | cut -f1) in $PLACE"
   runs reader && echo "  reader on port $(<"$PLACE/reader/bolt.port")"
+  runs apoc && echo "  with APOC on port $(<"$PLACE/apoc/bolt.port")"
   return 0
 }
 

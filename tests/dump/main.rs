@@ -6,6 +6,9 @@ mod by_hand;
 mod crash;
 #[path = "../tools/exec_kubectl.rs"]
 mod exec_kubectl;
+mod export;
+#[path = "../neo4j/http.rs"]
+mod http;
 mod ladder;
 mod put_back;
 mod refused;

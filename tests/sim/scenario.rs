@@ -232,7 +232,7 @@ fn of_intent(intent: &Intent, undo: Undo, third: Third, taken: Taken, bugs: Bugs
         histories: BTreeMap::from([("default".into(), history.clone())]),
         server: offline.clone(),
         speaks: Dialect::Postgresql,
-        backed_up: true,
+        proves: VerificationLevel::Restored,
         offline: offline.clone(),
         of_the_peer: BTreeSet::new(),
     };

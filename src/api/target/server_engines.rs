@@ -92,17 +92,34 @@ words! {
         /// Stop, `neo4j-admin database dump`, start; needs `server.volumeClaim`.
         #[default]
         Offline,
-        /// An APOC export; never automatic to restore.
+        /// An export by APOC while the server runs; nothing restores it by itself.
         Apoc,
     }
 }
 
+words! {
+    /// What an export of Neo4j is written as.
+    #[derive(Default)]
+    pub enum Neo4jExport {
+        /// Statements that make everything again.
+        #[default]
+        Cypher,
+        /// GraphML: neither constraints nor indexes, and the server has all of it in its heap at once.
+        Graphml,
+    }
+}
+
 /// How a Neo4j database is backed up.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.format) || self.method == 'Apoc'").message("format is that of an export: say method: Apoc"))]
 pub struct Neo4jBackup {
     /// Offline or Apoc; default Offline.
+    #[serde(default)]
     pub method: Neo4jMethod,
+    /// What an export is written as; default Cypher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<Neo4jExport>,
 }
 
 /// A Redis database.

@@ -3,6 +3,7 @@
 //! One for each target, for a POSIX shell with `kubectl`. Nothing is destroyed by it: what is there now is put aside, and
 //! the backup takes its name. Names of Secrets are in it, and nothing of what is in them.
 
+mod export;
 mod neo4j;
 mod pod;
 mod postgresql;
@@ -10,7 +11,10 @@ mod search;
 mod shell;
 
 use super::{Kept, Of};
-use crate::api::{run::BackupRecord, target::DatabaseTargetSpec};
+use crate::api::{
+    run::BackupRecord,
+    target::{DatabaseTargetSpec, Neo4jMethod},
+};
 
 /// What is to be restored, and where.
 #[derive(Clone, Debug)]
@@ -36,6 +40,9 @@ impl<'a> ByHand<'a> {
     pub fn script(&self) -> Option<String> {
         if self.spec.elasticsearch.is_some() || self.spec.opensearch.is_some() {
             return search::script(self);
+        }
+        if let Some(neo4j) = self.spec.neo4j.as_ref().filter(|it| it.backup.method == Neo4jMethod::Apoc) {
+            return Some(export::script(self, neo4j));
         }
         let (aside, commands) = match &self.spec.neo4j {
             Some(neo4j) => neo4j::commands(self, neo4j)?,

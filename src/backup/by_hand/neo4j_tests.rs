@@ -9,12 +9,19 @@ fn script(server: Value) -> Option<String> {
 }
 
 fn script_from(server: Value, storage: Value) -> Option<String> {
-    let spec: DatabaseTargetSpec = serde_json::from_value(json!({
+    script_of(&spec(server, storage))
+}
+
+fn spec(server: Value, storage: Value) -> Value {
+    json!({
         "neo4j": {"uri": "neo4j://graph:7687", "database": "Graph"}, "server": server,
         "credentials": {"secretRef": {"name": "graph"}},
         "backup": {"image": "neo4j:5", "storage": storage},
-    }))
-    .unwrap();
+    })
+}
+
+fn script_of(spec: &Value) -> Option<String> {
+    let spec: DatabaseTargetSpec = serde_json::from_value(spec.clone()).unwrap();
     let backup: BackupRecord = serde_json::from_value(json!({
         "target": "graph", "path": "plan/7/graph-1", "at": "2026-11-20T02:14:00Z", "level": "Restored", "bytes": 5, "sha256": "ab12",
     }))
@@ -60,6 +67,16 @@ fn what_is_in_a_bucket_is_fetched_before_anything_is_loaded() {
     let fetch = script.find("/whimbrel-bin/whimbrel worker fetch --bucket=backups");
     let load = script.find("neo4j-admin database load graph --from-path=/tmp/backup; ");
     assert!(fetch.is_some() && fetch < load, "{script}");
+}
+
+#[test]
+fn an_export_is_named_and_nothing_is_run() {
+    let server = json!({"kind": "StatefulSet", "name": "graph", "volumeClaim": "data-graph-0"});
+    let mut spec = spec(server, json!({"volumeClaim": {"name": "backups"}}));
+    spec["neo4j"]["backup"] = json!({"method": "Apoc"});
+    let script = script_of(&spec).unwrap();
+    assert!(script.contains("plan/7/graph-1/data/Graph.cypher below the storage's path"), "{script}");
+    assert!(script.lines().all(|line| line.starts_with('#')), "{script}");
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use super::admin::{self, Admin};
 use crate::backup::{
-    BackupError, FileDigest, Of, Storage, Summary,
+    BackupError, Of, Storage, Summary,
     attempt::{Attempt, Place, Whose},
-    manifest::{FORMAT, Written},
+    manifest::{FORMAT, FileManifest},
     take::{or_disk_full, seconds_between, unless},
 };
 use jiff::Timestamp;
@@ -58,28 +58,7 @@ pub struct Dumped {
 }
 
 /// `manifest.json` of a dump.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct DumpManifest {
-    /// As every manifest.
-    format: u32,
-    /// [`ENGINE`].
-    engine: String,
-    /// Whose backup this is.
-    of: Of,
-    /// The driver's epoch when it was taken.
-    epoch: u64,
-    /// When it was begun.
-    pub(super) started_at: Timestamp,
-    /// When the last file was on the disk.
-    finished_at: Timestamp,
-    /// What wrote it, such as `neo4j-admin 5.26.0`.
-    tool: String,
-    /// What it was taken of.
-    pub(super) source: DumpSource,
-    /// Every file, by path.
-    pub(super) files: Vec<FileDigest>,
-}
+pub(super) type DumpManifest = FileManifest<DumpSource>;
 
 /// The database that a dump was taken of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,19 +70,6 @@ pub(super) struct DumpSource {
     pub(super) version: String,
     /// Bytes of its store and logs.
     pub(super) bytes: u64,
-}
-
-impl Written for DumpManifest {
-    fn of(&self) -> &Of {
-        &self.of
-    }
-}
-
-impl DumpManifest {
-    /// Size of all files in bytes.
-    pub(super) fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.size).sum()
-    }
 }
 
 /// Takes the dump, unless `stop` ends first. `progress` hears how many files of the store are done, of how many, and what
@@ -180,8 +146,7 @@ async fn write(
         source: DumpSource { database: database.to_owned(), version, bytes },
         files,
     };
-    let text = serde_json::to_vec_pretty(&manifest).expect("a manifest has only strings and numbers");
-    let sha256 = attempt.commit(&text).await?;
+    let sha256 = attempt.commit(&manifest.text()).await?;
     Ok((manifest, sha256))
 }
 

@@ -8,17 +8,18 @@ use super::operator::Operator;
 use crate::api::outcome::Diagnostics;
 use crate::api::target::{
     DatabaseTargetSpec, Elasticsearch, Engine as Kind, EngineSpec, HistoryFormat, Neo4j as Neo4jSpec,
-    Neo4jMethod, Postgresql as PostgresqlSpec, QuietIgnore, Tls as TlsSpec, TlsMode as TlsModeSpec,
+    Neo4jExport, Neo4jMethod, Postgresql as PostgresqlSpec, QuietIgnore, Tls as TlsSpec,
+    TlsMode as TlsModeSpec, VerificationLevel,
 };
 use crate::api::{DatabaseTarget, not_built};
 use crate::cluster::source::{self, SourceError};
 use crate::cluster::{Acting, ReadError, get};
-use crate::engine::neo4j::Neo4j;
+use crate::engine::neo4j::{Export, Neo4j};
 use crate::engine::postgresql::Postgresql;
 use crate::engine::search::Search;
 use crate::engine::{
-    AnyEngine, ClientCertificate, Credentials, CredentialsError, CredentialsSource, DatabaseSettings, Ignore,
-    Tls, TlsMode,
+    AnyEngine, ClientCertificate, Credentials, CredentialsError, CredentialsSource, DatabaseSettings,
+    EngineError, Ignore, Tls, TlsMode,
 };
 use crate::program::{WorkloadRef, workload};
 use crate::script::Dialect;
@@ -146,9 +147,28 @@ impl OpenTarget {
         stops.then_some(Offline { neo4j, volume_claim, data_path: server.data_path.as_deref() })
     }
 
-    /// Whether a run takes a backup of it.
-    pub(super) fn is_backed_up(&self) -> bool {
-        self.object.spec.neo4j.is_none() || self.offline().is_some()
+    /// As [`exported`].
+    pub(super) fn exported(&self) -> Option<&Neo4jSpec> {
+        exported(&self.object.spec)
+    }
+
+    /// Asks the server of a target that is exported whether it can be.
+    pub(super) async fn can_be_exported(&self) -> Result<(), EngineError> {
+        let (Some(spec), AnyEngine::Neo4j(engine)) = (self.exported(), &self.engine) else { return Ok(()) };
+        let export = match spec.backup.format.unwrap_or_default() {
+            Neo4jExport::Cypher => Export::Cypher,
+            Neo4jExport::Graphml => Export::GraphMl,
+        };
+        engine.can_export(export).await
+    }
+
+    /// The most that a backup of it can prove; None: no run takes one.
+    pub(super) fn proves(&self) -> VerificationLevel {
+        match (self.object.spec.neo4j.is_some(), self.offline().is_some(), self.exported().is_some()) {
+            (true, false, true) => VerificationLevel::Artifact,
+            (true, false, false) => VerificationLevel::None,
+            _ => VerificationLevel::Restored,
+        }
     }
 
     /// The block of either search engine.
@@ -157,11 +177,17 @@ impl OpenTarget {
     }
 }
 
+/// A graph that is exported while its server runs.
+pub(super) fn exported(spec: &DatabaseTargetSpec) -> Option<&Neo4jSpec> {
+    spec.neo4j.as_ref().filter(|neo4j| neo4j.backup.method == Neo4jMethod::Apoc)
+}
+
 /// The block of either search engine.
 pub(super) fn search(spec: &DatabaseTargetSpec) -> Option<&Elasticsearch> {
     spec.elasticsearch.as_ref().or(spec.opensearch.as_ref())
 }
 
+pub(super) use neo4j::address;
 pub(super) use search::evolution;
 
 /// What an offline backup reads.

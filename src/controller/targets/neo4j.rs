@@ -30,7 +30,7 @@ pub(super) async fn settings(
 
 /// Host and port of `bolt://host:7687` or `neo4j://host`. Both mean this very server: a migration speaks to the one that
 /// takes writes, and is told by a follower who that is.
-fn address(uri: &str) -> Result<(String, u16), &'static str> {
+pub(in crate::controller) fn address(uri: &str) -> Result<(String, u16), &'static str> {
     let (scheme, rest) = uri.split_once("://").ok_or("it has no scheme: write neo4j://<host>:7687")?;
     match scheme {
         "bolt" | "neo4j" => {}

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncWrite;
+
 use self::connect::connect;
 use super::lineage::Lineage;
 use super::name::Purpose;
@@ -23,6 +25,7 @@ mod check;
 mod connect;
 mod contents;
 mod enter;
+mod export;
 mod fence;
 mod history;
 mod incumbents;
@@ -46,6 +49,7 @@ mod wire;
 mod words;
 
 pub use super::{ClientCertificate, Credentials, CredentialsError, CredentialsSource, Ignore, Tls, TlsMode};
+pub use export::{Export, ExportError, Exported};
 pub use session::Neo4jSession;
 pub use settings::{Format, History, Settings};
 
@@ -77,6 +81,34 @@ impl Neo4j {
     /// [`EngineError::Overtaken`] and [`EngineError::Claimed`]: a newer epoch, or another run, stands in the backup itself.
     pub async fn stamp_copy(&self, fence: &Fence) -> Result<(), EngineError> {
         stamp::stamp(&self.settings, &self.lineage, fence).await
+    }
+}
+
+/// Exports, by APOC.
+impl Neo4j {
+    /// Says whether the server can export for this user.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn can_export(&self, export: Export) -> Result<(), EngineError> {
+        let mut connection = connect(&self.settings, &self.lineage, Purpose::Look).await?;
+        export::able(&mut connection, &self.settings, export).await.map(drop)
+    }
+
+    /// Writes the whole graph to `to`, unless a newer driver than that of `epoch` owns the target. `progress` hears how many
+    /// nodes and relationships are written, and of how many.
+    ///
+    /// # Errors
+    /// What keeps it from being the whole graph; what was written until then is of no use.
+    pub async fn export(
+        &self,
+        export: Export,
+        epoch: u64,
+        to: &mut (dyn AsyncWrite + Send + Unpin),
+        progress: impl FnMut(u64, u64),
+    ) -> Result<Exported, ExportError> {
+        let mut connection = connect(&self.settings, &self.lineage, Purpose::Look).await?;
+        export::export(&mut connection, &self.settings, (export, epoch), to, progress).await
     }
 }
 

@@ -173,6 +173,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         done
     }
 
+    /// Sends a statement that reads in a transaction of its own; its rows are taken by [`Self::next_row`], and the server waits
+    /// where nobody takes them.
+    pub(super) async fn open(&mut self, query: &str, parameters: Value, begin: &Begin) -> Answer<()> {
+        self.start()?;
+        let mut message = Vec::with_capacity(query.len() + 64);
+        frame_statement(query, parameters, begin.extra(), &mut message);
+        self.send(&message).await?;
+        let begun = self.summary().await?;
+        if begun.is_err() {
+            // The PULL was ignored.
+            let _ = self.summary().await?;
+            self.busy = false;
+        }
+        Ok(begun.map(drop))
+    }
+
+    /// The next row of the statement that was opened; none: that was all.
+    pub(super) async fn next_row(&mut self) -> Answer<Option<Vec<Value>>> {
+        match self.message().await? {
+            (RECORD, mut fields) => match fields.pop() {
+                Some(Value::List(row)) => Ok(Ok(Some(row))),
+                _ => Err(Lost::new("a row of the server's is none")),
+            },
+            (tag, fields) => {
+                let ended = summary(tag, fields)?;
+                self.busy = false;
+                Ok(ended.map(|_| None))
+            }
+        }
+    }
+
     /// Ends the transaction and makes it durable; gives its bookmark.
     pub(super) async fn commit(&mut self, what: &str) -> Answer<Option<String>> {
         let done = Point::of_message(what).around(self.ask(COMMIT, Vec::new()), Lost::new).await;
@@ -342,6 +373,36 @@ mod tests {
         let mut wire = with(&[fields, record(1), record(2), record(3), success(Value::map([]))]).await;
         let set = wire.run("RETURN n", Value::map([]), 2).await.unwrap().unwrap();
         assert_eq!((set.columns, set.rows.len(), set.truncated), (vec!["n".to_owned()], 2, true));
+    }
+
+    #[tokio::test]
+    async fn rows_are_taken_one_by_one_to_the_end_or_the_refusal() {
+        let ok = || success(Value::map([]));
+        let (begin, nothing) = (Begin::default(), || Value::map([]));
+        let ignored = Value::Struct(IGNORED, Vec::new());
+        let said = [
+            ok(),
+            record(1),
+            record(2),
+            ok(),
+            ok(),
+            record(3),
+            failure("Neo.Late"),
+            failure("Neo.X"),
+            ignored,
+            ok(),
+        ];
+        let mut wire = with(&said).await;
+        wire.open("a", nothing(), &begin).await.unwrap().unwrap();
+        for n in [1, 2] {
+            assert_eq!(wire.next_row().await.unwrap().unwrap(), Some(vec![Value::Int(n)]));
+        }
+        assert_eq!(wire.next_row().await.unwrap().unwrap(), None);
+        wire.open("b", nothing(), &begin).await.unwrap().unwrap();
+        assert_eq!(wire.next_row().await.unwrap().unwrap(), Some(vec![Value::Int(3)]));
+        assert_eq!(wire.next_row().await.unwrap().unwrap_err().code, "Neo.Late");
+        assert_eq!(wire.open("c", nothing(), &begin).await.unwrap().unwrap_err().code, "Neo.X");
+        wire.reset().await.unwrap();
     }
 
     #[tokio::test]

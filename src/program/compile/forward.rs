@@ -277,8 +277,8 @@ fn targets(intent: &Intent, seen: &Seen, work: &Work, applied: &[String]) -> BTr
                 quiet_for_ms: look.quiet_for_ms,
                 bytes: look.bytes,
                 verification: level,
-                backed_up: look.backed_up,
-                offline: look.offline.clone().filter(|_| look.backed_up),
+                backed_up: look.proves > VerificationLevel::None,
+                offline: look.offline.clone(),
             };
             Some((name.clone(), plan))
         })

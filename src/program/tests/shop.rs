@@ -115,7 +115,7 @@ fn target(name: &str) -> TargetSeen {
         histories: BTreeMap::from([("default".to_owned(), Vec::new())]),
         server: None,
         speaks: Dialect::Postgresql,
-        backed_up: true,
+        proves: VerificationLevel::Restored,
         offline: None,
         of_the_peer: BTreeSet::new(),
     }

@@ -12,8 +12,8 @@ const PLAN: &str = "stages: [{name: Data, steps: [{name: schema, migrate: {targe
 fn graph(files: &[(&str, &str)]) -> Seen {
     let mut seen = seen(PLAN);
     let target = seen.targets.get_mut("orders").unwrap();
-    (target.speaks, target.backed_up, target.verification) =
-        (Dialect::Cypher, false, VerificationLevel::None);
+    (target.speaks, target.proves, target.verification) =
+        (Dialect::Cypher, VerificationLevel::None, VerificationLevel::None);
     let files: BTreeMap<String, Vec<u8>> =
         files.iter().map(|(file, text)| ((*file).to_owned(), text.as_bytes().to_vec())).collect();
     seen.bundles.insert("schema".into(), read_bundle(files, None, Dialect::Cypher).unwrap());
@@ -62,6 +62,45 @@ fn what_only_a_backup_could_bring_back_is_refused() {
         [
             "GuardBlocked: step schema: a backup of target orders shall reach Structure, and none of it is taken: name its server and volume (spec.server), or say backup.verification: None, in the target and the plan"
         ]
+    );
+}
+
+#[test]
+fn an_export_proves_little_and_nobody_relies_on_it() {
+    let exported = |files: &[(&str, &str)], level| {
+        let mut seen = graph(files);
+        let target = seen.targets.get_mut("orders").unwrap();
+        (target.proves, target.verification) = (VerificationLevel::Artifact, level);
+        seen
+    };
+    let Ok(Compiled::Program(program)) = compiled(PLAN, &exported(&[UP, KEEPS], VerificationLevel::Artifact))
+    else {
+        panic!("it compiles")
+    };
+    let backups = program
+        .forward
+        .iter()
+        .flatten()
+        .filter(|op| matches!(op.kind, Kind::Backup { .. } | Kind::Trial { .. }));
+    assert_eq!(backups.count(), 2);
+    assert!(program.targets["orders"].backed_up);
+    assert_eq!(
+        refusals(&exported(&[UP, KEEPS], VerificationLevel::Structure)),
+        [
+            "GuardBlocked: step schema: a backup of target orders shall reach Structure, and an export proves no more than Artifact: say backup.verification: Artifact, in the target and the plan, or backup.method: Offline in its engine's block"
+        ]
+    );
+    assert_eq!(
+        refusals(&exported(&[UP], VerificationLevel::Artifact)),
+        [
+            "GuardBlocked: step schema: V1__a.cypher can't be taken back without a loss, and an export of target orders is put back by hand alone: say backup.method: Offline in its engine's block, or give each an undo file that keeps data and says so (// whimbrel: undo keeps-data), and delete nothing in it; or run it by hand, with a dump"
+        ]
+    );
+    let online = format!("backup: {{when: Online}}\n{PLAN}");
+    let refusals = compiled(&online, &exported(&[UP, KEEPS], VerificationLevel::Artifact)).unwrap_err();
+    assert_eq!(
+        refusals[0].message,
+        "step schema: backup.when: an export of target orders is no snapshot, and is not whole where somebody writes meanwhile: leave it at Quiesced"
     );
 }
 

@@ -198,12 +198,37 @@ async fn from_every_cut_there_is_one_continuation() {
             matches!(&cut, Ok(_) | Err(EngineError::Lost { .. } | EngineError::Unreachable { .. })),
             "{way:?} {bytes}: {cut:?}"
         );
+        // Whoever goes on asks for silence first, also where the door is closed already.
+        bed.engine().quiet(&bed.fence(3)).await.expect("says who is there");
         let done = put_back(&bed.engine(), &bed.fence(3), &stamp).await;
         let token = bed.psql("SELECT token FROM whimbrel.fence").parse().expect("a number");
         assert!((2..=3).contains(&token), "{way:?} {bytes}");
         is_back(&bed, &done, token);
         assert_eq!(bed.engine().put_back(&bed.fence(3), &stamp).await.expect("is done"), done);
     }
+}
+
+/// A driver that died between closing the database and the swap: the next one asks for silence before it goes on.
+#[tokio::test]
+async fn a_database_that_a_swap_has_closed_is_silent_to_its_run_alone() {
+    let bed = owner();
+    let stamp = damaged(&bed).await;
+    let copy = beside(&bed.database, 1);
+    admin(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", bed.database));
+    let closed = |quiet| matches!(quiet, Err(EngineError::Server { code, .. }) if code == "55000");
+    assert!(closed(bed.engine().quiet(&bed.fence(3)).await), "by somebody");
+    let comment = admin(&format!(
+        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{copy}'"
+    ));
+    let label = Label::read(&comment).expect("says whose it is");
+    let label = Label { whimbrel: Stage::Swapping, token: Some(2), ..label };
+    admin(&format!("COMMENT ON DATABASE {copy} IS '{}'", label.text().replace('\'', "''")));
+    let another = Fence { run_uid: "ffff0000-88aa-4a63-9b65-000000000009".to_owned(), ..bed.fence(3) };
+    assert!(closed(bed.engine().quiet(&another).await), "by another run");
+    let quiet = bed.engine().quiet(&bed.fence(3)).await.expect("nobody gets in");
+    assert_eq!((quiet.foreign.len(), quiet.obstacles.len()), (0, 0));
+    let done = put_back(&bed.engine(), &bed.fence(3), &stamp).await;
+    is_back(&bed, &done, 3);
 }
 
 #[tokio::test]

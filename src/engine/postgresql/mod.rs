@@ -47,6 +47,9 @@ pub use restore::{Grant, Label, Properties, Setting, Stage, aside, beside, lock,
 pub use session::PostgresqlSession;
 pub use settings::{History, Settings};
 
+/// The database takes no connections.
+const CLOSED: &str = "55000";
+
 /// One PostgreSQL database. Cheap to clone; clones share what they know of the server's lineage.
 #[derive(Clone)]
 pub struct Postgresql {
@@ -74,8 +77,16 @@ impl Engine for Postgresql {
     }
 
     async fn quiet(&self, fence: &Fence) -> Result<Quiet, EngineError> {
-        let mut connection = connect(&self.settings, &self.lineage, Purpose::Watch(fence)).await?;
-        quiet::sample(&mut connection, &self.settings).await
+        match connect(&self.settings, &self.lineage, Purpose::Watch(fence)).await {
+            Ok(mut connection) => quiet::sample(&mut connection, &self.settings).await,
+            Err(EngineError::Server { code, .. })
+                if code == CLOSED
+                    && restore::is_closed_by_us(&self.settings, &self.lineage, fence).await? =>
+            {
+                Ok(Quiet { foreign: Vec::new(), obstacles: Vec::new(), mark: None })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn progress(&self, fence: &Fence, _: &Script) -> Result<Option<String>, EngineError> {

@@ -70,6 +70,15 @@ impl<'a> Door<'a> {
         }
     }
 
+    /// As somebody who only looks, and waits for nobody's lock.
+    pub(super) async fn of_reader(
+        settings: &'a Settings,
+        lineage: &Lineage,
+        fence: &'a Fence,
+    ) -> Result<Self, EngineError> {
+        Self::connect(settings, lineage, fence, Purpose::Watch(fence)).await
+    }
+
     /// To the first maintenance database that lets us in.
     async fn connect(
         settings: &'a Settings,

@@ -3,6 +3,7 @@
 //! A database is renamed by a session that is in another one, and only while nobody is in it. So all of this is done
 //! from the maintenance database, through one session ([`door`]) that holds the lock on this database's restore.
 
+mod closed;
 mod door;
 mod forget;
 mod label;
@@ -13,6 +14,7 @@ mod state;
 mod swap;
 mod trial;
 
+pub(super) use closed::is_closed_by_us;
 pub(super) use forget::drop_aside;
 pub use label::{Label, Stage, aside, beside, lock, maintenance};
 pub use properties::{Grant, Properties, Setting};

@@ -74,7 +74,8 @@ pub trait Engine: Send + Sync + 'static {
     /// raises its token and writes the claim. [`EngineError::Busy`] means: try again later, nothing is wrong.
     fn enter(&self, fence: &Fence) -> impl Future<Output = Result<Self::Session, EngineError>> + Send;
 
-    /// Who else is in the database, and the write mark.
+    /// Who else is in the database, and the write mark. One that [`Engine::put_back`] of the fence's run has closed, and not
+    /// yet replaced, is quiet and has no mark: the driver that closed it may have died, and the next one asks before it goes on.
     fn quiet(&self, fence: &Fence) -> impl Future<Output = Result<Quiet, EngineError>> + Send;
 
     /// How far the statement is that the session of `fence` runs for `script`, for people; nothing where the server does not

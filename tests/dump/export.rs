@@ -26,10 +26,11 @@ fn http() -> Http {
 const GRAPH: &[&str] = &[
     "CREATE CONSTRAINT person_n FOR (p:Person) REQUIRE p.n IS UNIQUE",
     "CREATE INDEX thing_name FOR (t:Thing) ON (t.name)",
-    "CREATE FULLTEXT INDEX person_text FOR (p:Person) ON EACH [p.text]",
+    "CREATE FULLTEXT INDEX person_text FOR (p:Person) ON EACH [p.text] OPTIONS {indexConfig: {`fulltext.analyzer`: 'english'}}",
+    "CREATE VECTOR INDEX `thing ``vector` FOR (t:Thing) ON (t.place) OPTIONS {indexConfig: {`vector.dimensions`: 2, `vector.similarity_function`: 'euclidean'}}",
     "UNWIND range(1, 750) AS n CREATE (:Person:Known {n: n, text: 'it\\'s \"p\";\\n' + n, born: date('2001-02-03') + duration({days: n}), \
      at: point({latitude: n / 10.0, longitude: 1.5}), tags: ['x', 'b', toString(n)], real: n / 4.0, yes: n % 2 = 0})",
-    "UNWIND range(1, 333) AS n CREATE (:Thing {name: 't' + n})",
+    "UNWIND range(1, 333) AS n CREATE (:Thing {name: 't' + n, place: [n / 2.0, 1.0]})",
     "CREATE ()",
     "MATCH (a:Person), (b:Person) WHERE b.n = a.n + 1 CREATE (a)-[:KNOWS {since: a.n}]->(b)",
     "MATCH (a:Person), (t:Thing) WHERE t.name = 't' + a.n CREATE (a)-[:HAS]->(t), (t)-[:HAS]->(t)",
@@ -46,7 +47,7 @@ fn told() -> Vec<Vec<Value>> {
     [
         "MATCH (n) RETURN count(n)",
         "MATCH (p:Person:Known) RETURN p.n, p.text, toString(p.born), p.at.latitude, p.tags, p.real, p.yes ORDER BY p.n",
-        "MATCH (t:Thing) RETURN t.name ORDER BY t.name",
+        "MATCH (t:Thing) RETURN t.name, t.place ORDER BY t.name",
         "MATCH (a)-[r:KNOWS]->(b) RETURN a.n, r.since, b.n ORDER BY a.n",
         "MATCH (a)-[:HAS]->(t:Thing) RETURN coalesce(a.n, a.name), t.name ORDER BY t.name, toString(coalesce(a.n, a.name))",
         "MATCH (n) WHERE size(labels(n)) = 0 RETURN properties(n)",

@@ -2,6 +2,7 @@
 //! a fence row that is locked to commit, effects that can be counted.
 
 use super::stored::{Answer, Database, Entry, ServerSession};
+use super::swap::open;
 use super::world::{State, World};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ impl Drop for SimSession {
     }
 }
 
-fn lost() -> EngineError {
+pub fn lost() -> EngineError {
     EngineError::Lost { at: "sim".into(), reason: "cut".into() }
 }
 
@@ -54,7 +55,8 @@ impl Engine for SimEngine {
         let looked = self.world.call(self.driver, "look at the database", || {
             let mut state = self.world.state();
             let db = state.database(&self.target);
-            Look {
+            open(db)?;
+            Ok(Look {
                 version: "1".into(),
                 identity: "sim/1".into(),
                 lineage: "sim/1".into(),
@@ -66,9 +68,9 @@ impl Engine for SimEngine {
                 warnings: Vec::new(),
                 claim: None,
                 bytes: 1,
-            }
+            })
         });
-        looked.await.map_err(|_| lost())
+        looked.await.unwrap_or_else(|_| Err(lost()))
     }
 
     async fn enter(&self, fence: &Fence) -> Result<SimSession, EngineError> {
@@ -79,7 +81,7 @@ impl Engine for SimEngine {
         }
     }
 
-    async fn quiet(&self, _: &Fence) -> Result<Quiet, EngineError> {
+    async fn quiet(&self, fence: &Fence) -> Result<Quiet, EngineError> {
         self.world
             .call(self.driver, "quiet", || {
                 let mut state = self.world.state();
@@ -87,6 +89,10 @@ impl Engine for SimEngine {
                 let writers =
                     if state.bugs.terminating_is_gone { Vec::new() } else { state.connected_pods() };
                 let db = state.database(&self.target);
+                if db.closed.as_ref() == Some(&fence.run_uid) {
+                    return Ok(Quiet { foreign: Vec::new(), obstacles: Vec::new(), mark: None });
+                }
+                open(db)?;
                 let foreign = writers.into_iter().map(foreign).collect();
                 let mark = Some(db.mark());
                 Ok(Quiet { foreign, obstacles: Vec::new(), mark })
@@ -101,6 +107,7 @@ impl Engine for SimEngine {
                 let mut state = self.world.state();
                 reachable(&state)?;
                 let db = state.database(&self.target);
+                open(db)?;
                 let digest = whimbrel::program::history_digest(&db.history);
                 let effects = db.effects.iter().filter(|(_, n)| **n != 0).collect::<Vec<_>>();
                 let structure = format!("{effects:?} {:?}", db.statements);
@@ -113,7 +120,10 @@ impl Engine for SimEngine {
     async fn query(&self, _: &str, _: Duration) -> Result<Rows, EngineError> {
         self.world
             .call(self.driver, "query", || {
-                reachable(&self.world.state())?;
+                let mut state = self.world.state();
+                reachable(&state)?;
+                open(state.database(&self.target))?;
+                drop(state);
                 let answer = if self.world.check_holds() { "0" } else { "7" };
                 Ok(Rows {
                     columns: vec!["count".into()],
@@ -132,10 +142,7 @@ impl Engine for SimEngine {
     }
 
     async fn put_back(&self, fence: &Fence, stamp: &Stamp) -> Result<PutBack, EngineError> {
-        self.world
-            .call(self.driver, "put_back", || self.try_put_back(fence, stamp))
-            .await
-            .unwrap_or_else(|_| Err(lost()))
+        self.swap_in(fence, stamp).await
     }
 }
 
@@ -157,38 +164,12 @@ fn foreign(name: String) -> ForeignSession {
 }
 
 impl SimEngine {
-    /// One transaction at the server: the copy takes the database's place, every session ends.
-    fn try_put_back(&self, fence: &Fence, stamp: &Stamp) -> Result<PutBack, EngineError> {
-        let mut state = self.world.state();
-        let over = state.bugs.restores_over_writes;
-        let copied = state.jobs.iter().any(|(op, until)| op.contains("restore") && *until <= Instant::now());
-        let db = state.database(&self.target);
-        if db.token > fence.token {
-            return Err(EngineError::Overtaken { at: "sim".into(), token: db.token });
-        }
-        let put = PutBack { identity: "sim/2".into(), replaced: "sim/1".into(), aside: "wb_r1".into() };
-        if db.aside.is_some() {
-            return Ok(put);
-        }
-        let Some(copy) = db.backup.clone().filter(|_| copied) else {
-            state.violation("a copy was put back that is not there".into());
-            return Ok(put);
-        };
-        let db = state.database(&self.target);
-        if stamp.mark.as_ref().is_some_and(|mark| *mark != db.mark()) && !over {
-            return Err(EngineError::Unsupported { at: "sim".into(), reason: "written to".into() });
-        }
-        let lost = db.noticeable_writes - copy.noticeable_writes;
-        db.lost_writes += if stamp.mark.is_some() { lost } else { 0 };
-        db.put_back(copy, fence.token, &fence.run_uid);
-        Ok(put)
-    }
-
     fn try_enter(&self, fence: &Fence) -> Result<SimSession, EngineError> {
         let mut state = self.world.state();
         reachable(&state)?;
         let naive = state.bugs.naive_fence;
         let db = state.database(&self.target);
+        open(db)?;
         if let Some(holder) = db.lock
             && !naive
         {

@@ -13,6 +13,7 @@ mod recheck;
 mod rollback;
 mod scenario;
 mod stored;
+mod swap;
 mod world;
 
 use faults::{Faults, draw};

@@ -32,6 +32,10 @@ pub struct Database {
     pub partial: Vec<String>,
     /// What the run's backup holds.
     pub backup: Option<Data>,
+    /// The run whose swap has closed it.
+    pub closed: Option<String>,
+    /// That swap was to be refused had somebody written since Weigh.
+    pub marked: bool,
     /// What was there before the backup took its place.
     pub aside: Option<Data>,
     /// Scripts without a transaction that were begun, by key.
@@ -76,6 +80,7 @@ impl Database {
     /// A backup takes the place of what is there, stamped with a token and a claim.
     pub fn put_back(&mut self, copy: Data, token: u64, run_uid: &str) {
         self.aside = Some(self.data());
+        self.closed = None;
         self.sessions.clear();
         self.lock = None;
         self.partial.clear();

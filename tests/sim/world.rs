@@ -151,7 +151,8 @@ impl State {
         // Inside an op that writes itself, and from its last look to its first write, only sessions are sampled.
         let open = |op: &OpRecord| matches!(op.state, OpState::Intent | OpState::Unknown);
         let hidden = self.record.ops.iter().any(|(id, op)| id.starts_with("apply/") && open(op));
-        for db in self.databases.values_mut() {
+        // Nobody gets into one that a swap has closed.
+        for db in self.databases.values_mut().filter(|db| db.closed.is_none()) {
             db.foreign_writes += 1;
             db.noticeable_writes += u64::from(!hidden);
             // Only what is written into what a script of the run made is lost when that is dropped.

@@ -152,6 +152,9 @@ pub(super) async fn export(
         heard.hear(export, (number(0), number(1)), written);
         progress(number(0) + number(1), before.0 + before.1);
     }
+    if export == Export::Cypher {
+        to.write_all(left_out(connection, settings).await?.as_bytes()).await?;
+    }
     to.flush().await?;
     let after = counted(connection, settings).await?;
     heard.judge(export, before, after).map_err(ExportError::NotWhole)?;
@@ -159,6 +162,18 @@ pub(super) async fn export(
     refuse_if_overtaken(connection, settings, epoch).await?;
     let server = connection.server.version.clone();
     Ok(Exported { server, apoc, nodes: before.0, relationships: before.1 })
+}
+
+/// APOC writes vector indexes not at all, and full-text indexes without their options.
+async fn left_out(connection: &mut Connection, settings: &Settings) -> Result<String, EngineError> {
+    let query = "SHOW INDEXES YIELD name, type, createStatement WHERE type IN ['FULLTEXT', 'VECTOR'] \
+        RETURN name, createStatement ORDER BY name";
+    let set = connection.read(settings, query, Value::map([])).await?;
+    let again = |row: &Vec<Value>| {
+        let name = text(row.first()).replace('`', "``");
+        format!("DROP INDEX `{name}` IF EXISTS;\n{};\n", text(row.get(1)))
+    };
+    Ok(set.rows.iter().map(again).collect())
 }
 
 async fn refuse_if_overtaken(

@@ -109,6 +109,9 @@ fn held(state: &mut State) {
     if state.database(TARGET).claim.is_none() {
         state.violation("Held, and the target is not claimed".into());
     }
+    if state.database(TARGET).closed.is_some() {
+        state.violation("Held, and nobody gets into the database".into());
+    }
 }
 
 fn check_workload(state: &mut State, name: &str, replicas: i32, image: &str) {

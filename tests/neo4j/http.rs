@@ -32,7 +32,8 @@ impl Http {
             ("INDEX", "SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP' RETURN name"),
         ] {
             for row in self.rows(all) {
-                self.rows(&format!("DROP {what} `{}` IF EXISTS", row[0].as_str().expect("a name")));
+                let name = row[0].as_str().expect("a name").replace('`', "``");
+                self.rows(&format!("DROP {what} `{name}` IF EXISTS"));
             }
         }
     }

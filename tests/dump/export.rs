@@ -184,6 +184,9 @@ fn what_is_no_export_leaves_nothing_behind() {
     assert!(done.message().starts_with("the export is not whole: "), "{}", done.message());
     assert_eq!((done.code, done.result["failed"]["code"].as_str()), (Some(1), Some("NotWhole")));
     nothing_left();
+    let odd = export(&world, &[("database", "../../neo4j")]);
+    assert!(odd.message().contains("this is no name of a database of Neo4j"), "{}", odd.message());
+    nothing_left();
     fs::write(world.path("credentials/password"), "not-the-password").expect("room");
     assert!(export(&world, &[]).message().contains("no login"), "a wrong password");
     nothing_left();

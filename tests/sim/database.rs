@@ -7,7 +7,6 @@ use super::world::{State, World};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 use whimbrel::engine::{
     BlockedBy, Canceller, Claim, Engine, EngineError, Fence, ForeignSession, Look, Partial, Proof, PutBack,
     Quiet, RestoreTrial, Rows, ScriptError, ScriptFailure, Session, Stamp,

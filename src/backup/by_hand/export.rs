@@ -2,18 +2,18 @@
 
 use super::ByHand;
 use crate::api::target::{Neo4j, Neo4jExport};
-use crate::backup::manifest::DATA;
+use crate::backup::{manifest::DATA, offline::folder_of};
 
 /// Comments only: nothing runs by pasting it.
-pub(super) fn script(input: &ByHand<'_>, neo4j: &Neo4j) -> String {
+pub(super) fn script(input: &ByHand<'_>, neo4j: &Neo4j) -> Option<String> {
     let extension = match neo4j.backup.format.unwrap_or_default() {
         Neo4jExport::Cypher => "cypher",
         Neo4jExport::Graphml => "graphml",
     };
-    format!(
+    Some(format!(
         "{}\n# It is an export by APOC: {}/{DATA}/{}.{extension} below the storage's path.\n# How it is loaded is in docs/engines/neo4j.md, \"Exports\"; nothing is run by this script.\n",
         input.head(),
         input.backup.path,
-        neo4j.database
-    )
+        folder_of(&neo4j.database).ok()?
+    ))
 }

@@ -42,7 +42,7 @@ impl<'a> ByHand<'a> {
             return search::script(self);
         }
         if let Some(neo4j) = self.spec.neo4j.as_ref().filter(|it| it.backup.method == Neo4jMethod::Apoc) {
-            return Some(export::script(self, neo4j));
+            return export::script(self, neo4j);
         }
         let (aside, commands) = match &self.spec.neo4j {
             Some(neo4j) => neo4j::commands(self, neo4j)?,

@@ -75,7 +75,7 @@ fn an_export_is_named_and_nothing_is_run() {
     let mut spec = spec(server, json!({"volumeClaim": {"name": "backups"}}));
     spec["neo4j"]["backup"] = json!({"method": "Apoc"});
     let script = script_of(&spec).unwrap();
-    assert!(script.contains("plan/7/graph-1/data/Graph.cypher below the storage's path"), "{script}");
+    assert!(script.contains("plan/7/graph-1/data/graph.cypher below the storage's path"), "{script}");
     assert!(script.lines().all(|line| line.starts_with('#')), "{script}");
 }
 

@@ -5,6 +5,7 @@ use crate::backup::{
     attempt::{Attempt, Place, Whose},
     manifest::{FORMAT, FileManifest, Head},
     mounted::Mounted,
+    offline::folder_of,
     take::{or_disk_full, seconds_between, unless},
     verify::Verified,
 };
@@ -142,7 +143,8 @@ pub async fn take_export(
     progress: impl FnMut(u64, u64, &str),
 ) -> Result<ExportTaken, BackupError> {
     let engine = take.connection.open()?;
-    let file = format!("{}.{}", take.connection.database, take.export.word());
+    // It becomes part of a path.
+    let file = format!("{}.{}", folder_of(&take.connection.database)?, take.export.word());
     let attempt = Attempt::make(take.whose(&file)).await?;
     match unless(pin!(stop), write(take, &engine, &file, &attempt, progress)).await {
         Ok((manifest, sha256)) => {

@@ -31,7 +31,7 @@ CRASH = testbed/neo4j up >/dev/null; eval "$$(testbed/neo4j env)"; $(WITH_LANES)
   $(TEST) $(CRASH_PROFILE) --test crash -- --nocapture
 
 define say
-@printf '\n\033[1m== %s\033[0m\n' '$(1)'
+@printf '\n\033[1m== %s\033[0m  %s\n' '$(1)' "$$(date +%T)"
 endef
 
 ##@ To see it work

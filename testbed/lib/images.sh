@@ -119,11 +119,11 @@ build_opensearch_image() {
   rm -rf "$context"
 }
 
-# The same server as `testbed/neo4j` starts, in a pod.
+# The same server as `testbed/neo4j apoc` starts, in a pod.
 image_neo4j() {
   local base lib key
   base=$(image_debian)
-  lib=$(jars server)
+  lib=$(jars apoc)
   key=$(digest_of "$TESTBED/images/neo4j" -- "$LAYOUT" "$(basename "$base")" "$(basename "$lib")")
   cached image-neo4j "$key" build_neo4j_image "$base/image.tar" "$lib"
 }
@@ -133,6 +133,8 @@ build_neo4j_image() {
   mkdir "$context"
   cp -r "$TESTBED/images/neo4j/." "$context"
   cp -r "$2" "$context/lib"
+  mkdir "$context/labs"
+  mv "$context"/lib/apoc-*.jar "$context/labs"
   chmod -R a+rX "$context"
   build_from_dockerfile "localhost/neo4j:$NEO4J_VERSION" "$TESTBED/images/neo4j/Dockerfile" "$context" "$3" --base "$1"
   rm -rf "$context"

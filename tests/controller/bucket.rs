@@ -1,7 +1,7 @@
 //! Backups in a bucket, from pods: taken, proven, pruned and put back by the operator's own Jobs, on a MinIO in the cluster.
 
 use crate::lane::Platform;
-use crate::minio::{ACCESS_KEY, BUCKET, Minio};
+use crate::minio::{BUCKET, Minio};
 use crate::{every_dependent, wait, workloads};
 use serde_json::{Value, json};
 
@@ -11,32 +11,19 @@ const TARGET: &str = "dbt/stored";
 const DATABASE: &str = "stored";
 const FINISHED: &str = r#"{.status.conditions[?(@.type=="Finished")].reason}"#;
 
-/// What a target says of its bucket, and the Secret and ConfigMap that it names.
-fn target(lane: &Platform, minio: &Minio, bucket: &str, secret_key: &str) -> String {
-    let metadata = |name: &str| json!({"name": name, "namespace": lane.name});
-    let s3 = json!({
-        "endpoint": minio.endpoint, "pathStyle": true, "bucket": bucket, "prefix": "some/where",
-        "credentials": {"secretRef": {"name": "bucket"}},
-        "ca": {"configMapKeyRef": {"name": "bucket-ca", "key": "ca.crt"}},
-    });
+fn target(lane: &Platform, minio: &Minio, bucket: &str) -> String {
     let target = json!({
-        "apiVersion": "whimbrel.dev/v1alpha1", "kind": "DatabaseTarget", "metadata": metadata("stored"),
+        "apiVersion": "whimbrel.dev/v1alpha1", "kind": "DatabaseTarget", "metadata": {"name": "stored", "namespace": lane.name},
         "spec": {
             "postgresql": {"host": lane.database.address, "database": DATABASE, "tls": {"mode": "Disable"}},
             "credentials": {"secretRef": {"name": "pg-admin"}},
             "backup": {
                 "image": "localhost/postgresql:15", "verification": "Restored",
-                "storage": {"s3": s3}, "retention": {"keepLast": 1},
+                "storage": {"s3": minio.storage(bucket)}, "retention": {"keepLast": 1},
             },
         },
     });
-    let items = json!([
-        {"apiVersion": "v1", "kind": "Secret", "metadata": metadata("bucket"),
-         "stringData": {"accessKey": ACCESS_KEY, "secretKey": secret_key}},
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("bucket-ca"), "data": {"ca.crt": minio.ca}},
-        target,
-    ]);
-    json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
+    target.to_string()
 }
 
 /// A plan with these scripts, none of which has an undo, and a check that so many items are left.
@@ -71,10 +58,10 @@ fn made(lane: &Platform) {
     lane.database.sql(DATABASE, &[items]);
 }
 
-fn removed(lane: &Platform, asides: &[&str]) {
+fn removed(lane: &Platform, minio: Minio, asides: &[&str]) {
     lane.kubectl(&["delete", PLAN, TARGET, "--timeout=60s"]);
     lane.kubectl(&["delete", "mrun", "--all", "--timeout=60s"]);
-    lane.kubectl(&["delete", "deployment/minio", "service/minio", "--timeout=60s"]);
+    minio.remove(lane);
     for database in [&[DATABASE], asides].concat() {
         lane.database.sql("shop", &[&format!("DROP DATABASE IF EXISTS \"{database}\" WITH (FORCE)")]);
     }
@@ -94,7 +81,8 @@ fn a_run_keeps_its_backup_in_a_bucket_and_is_restored_from_it() {
     made(lane);
     let scripts =
         ["CREATE TABLE more (id int)", "CREATE TABLE most (id int)", "DELETE FROM items WHERE id > 100"];
-    lane.apply(&target(lane, &minio, BUCKET, &minio.secret_key));
+    minio.admit(lane, &minio.secret_key);
+    lane.apply(&target(lane, &minio, BUCKET));
 
     ended(lane, &plan(lane, "1", &scripts[..1], 1000), 1, "Succeeded");
     assert_eq!(minio.keys(), of_run(1));
@@ -132,7 +120,7 @@ fn a_run_keeps_its_backup_in_a_bucket_and_is_restored_from_it() {
     let said = lane.get(PLAN, "{.status.message}");
     assert!(said.contains(&aside), "{said}");
     lane.wait_for_deployments();
-    removed(lane, &[&aside]);
+    removed(lane, minio, &[&aside]);
 }
 
 #[test]
@@ -157,7 +145,8 @@ fn a_wrong_key_and_a_bucket_that_is_not_there_are_said_and_change_nothing() {
         ),
     ];
     for (run, (bucket, secret_key, sentence)) in (1..).zip(cases) {
-        lane.apply(&target(lane, &minio, bucket, secret_key));
+        minio.admit(lane, secret_key);
+        lane.apply(&target(lane, &minio, bucket));
         ended(lane, &plan(lane, bucket, &["CREATE TABLE more (id int)"], 1000), run, "Aborted");
         let (name, endpoint) = (&lane.name, &minio.endpoint);
         assert_eq!(
@@ -174,5 +163,5 @@ fn a_wrong_key_and_a_bucket_that_is_not_there_are_said_and_change_nothing() {
     }
     assert_eq!(minio.keys(), [""; 0]);
     assert_eq!(lane.get(TARGET, "{.status.backups}"), "");
-    removed(lane, &[]);
+    removed(lane, minio, &[]);
 }

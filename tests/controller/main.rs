@@ -4,8 +4,10 @@
 //! or how the API server refuses it; nothing may be changed by it.
 
 mod bucket;
+mod exported;
 mod full_volume;
 mod graph;
+mod graph_store;
 mod held;
 #[path = "../neo4j/http.rs"]
 mod http;

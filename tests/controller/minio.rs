@@ -11,14 +11,14 @@ use object_store::path::Path as Key;
 use object_store::{Certificate, ClientOptions, ObjectStore as _, ObjectStoreExt as _};
 use rand::distr::{Alphanumeric, SampleString as _};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Its workload, Service and Secrets are called so.
 const NAME: &str = "minio";
 /// The one bucket in it.
 pub(crate) const BUCKET: &str = "backups";
 /// Who may do everything in it.
-pub(crate) const ACCESS_KEY: &str = "lane";
+const ACCESS_KEY: &str = "lane";
 /// The image's own user.
 const USER: u32 = 65532;
 
@@ -28,7 +28,7 @@ pub(crate) struct Minio {
     pub(crate) endpoint: String,
     pub(crate) secret_key: String,
     /// The authority's certificate.
-    pub(crate) ca: String,
+    ca: String,
     store: AmazonS3,
     runtime: tokio::runtime::Runtime,
 }
@@ -68,6 +68,31 @@ impl Minio {
         Self { endpoint: format!("https://{host}:9000"), secret_key, ca, store, runtime }
     }
 
+    /// How a target calls a bucket of it.
+    pub(crate) fn storage(&self, bucket: &str) -> Value {
+        json!({
+            "endpoint": self.endpoint, "pathStyle": true, "bucket": bucket, "prefix": "some/where",
+            "credentials": {"secretRef": {"name": "bucket"}},
+            "ca": {"configMapKeyRef": {"name": "bucket-ca", "key": "ca.crt"}},
+        })
+    }
+
+    /// Makes the Secret and the ConfigMap that are named there.
+    pub(crate) fn admit(&self, lane: &Lane, secret_key: &str) {
+        let metadata = |name: &str| json!({"name": name, "namespace": lane.name});
+        let items = json!([
+            {"apiVersion": "v1", "kind": "Secret", "metadata": metadata("bucket"),
+             "stringData": {"accessKey": ACCESS_KEY, "secretKey": secret_key}},
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("bucket-ca"), "data": {"ca.crt": self.ca}},
+        ]);
+        lane.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string());
+    }
+
+    /// Takes it away, and all that is in it.
+    pub(crate) fn remove(self, lane: &Lane) {
+        lane.kubectl(&["delete", "deployment/minio", "service/minio", "--timeout=60s"]);
+    }
+
     /// Every key in the bucket, sorted.
     pub(crate) fn keys(&self) -> Vec<String> {
         let all: Vec<_> =
@@ -87,7 +112,7 @@ impl Minio {
 
 /// The server under nobody's user, with nothing but the volume to write to; what starts before it makes the bucket, which to
 /// MinIO is a folder.
-fn workload(lane: &Lane) -> serde_json::Value {
+fn workload(lane: &Lane) -> Value {
     let restricted = json!({
         "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
     });

@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -37,9 +38,13 @@ const GRAPH: &[&str] = &[
     "CREATE (:__WhimbrelFence {id: 1, format: 1, token: 3, claimed: false, runUid: '', run: 0, plan: '', cluster: '', entry: '', peerLock: '', own: 0})",
 ];
 
-fn fill() {
+/// The one server of these tests, filled, for as long as this is kept.
+fn filled() -> MutexGuard<'static, ()> {
+    static SERVER: Mutex<()> = Mutex::new(());
+    let server = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
     http().empty();
     GRAPH.iter().for_each(|statement| drop(http().rows(statement)));
+    server
 }
 
 /// All that an export must bring back, in the server's own words.
@@ -100,7 +105,7 @@ fn prove(world: &World, taken: &Value) -> Done {
 #[test]
 fn an_export_is_the_whole_graph_and_makes_it_again() {
     let world = World::new();
-    fill();
+    let _server = filled();
     let before = told();
     let done = export(&world, &[]);
     assert!(done.output.contains("nodes and relationships written"), "{}", done.output);
@@ -134,7 +139,7 @@ fn an_export_is_the_whole_graph_and_makes_it_again() {
 #[test]
 fn as_graphml_and_into_a_bucket() {
     let world = World::in_bucket("neo4j-export");
-    fill();
+    let _server = filled();
     let taken = export(&world, &[("format", "Graphml")]).ok("backup");
     let bucket = world.bucket.as_ref().expect("this world has one");
     let key = "some/where/release/7/graph-1/data/neo4j.graphml";
@@ -152,7 +157,7 @@ fn as_graphml_and_into_a_bucket() {
 #[test]
 fn what_is_no_export_leaves_nothing_behind() {
     let world = World::new();
-    fill();
+    let _server = filled();
     let nothing_left = || {
         let left = fs::read_dir(world.path("backups/release/7"));
         assert_eq!(left.map_or(0, Iterator::count), 0);

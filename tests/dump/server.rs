@@ -4,11 +4,12 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use whimbrel::engine::neo4j::{Credentials, Format, History, Neo4j, Settings, Tls, TlsMode};
 use whimbrel::engine::{Claim, Engine as _, Fence, Proof, Session as _};
 use whimbrel::script::{Dialect, Script, read_bundle};
@@ -20,12 +21,12 @@ const DEADLINE: Duration = Duration::from_secs(180);
 pub(crate) const PASSWORD: &str = "a-password-of-the-system-database";
 pub(crate) const RUN: &str = "5c1e0000-88aa-4a63-9b65-000000000001";
 
-/// One heavy server at a time.
-static ALONE: Mutex<()> = Mutex::new(());
+/// Heavy servers at a time: to start one takes a little more than one processor.
+static ROOM: Semaphore = Semaphore::const_new(2);
 
 /// A data folder of a stopped server, and room for backups.
 pub(crate) struct World {
-    _alone: MutexGuard<'static, ()>,
+    _room: SemaphorePermit<'static>,
     folder: TempDir,
     pub(crate) proof: Proof,
     /// Where backups are; else in the folder `backups`.
@@ -126,13 +127,13 @@ pub(crate) fn scripts(files: &[(&str, &str)]) -> Vec<Script> {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = wait(ROOM.acquire()).expect("it is never closed");
         let template = template();
         let folder = tempfile::tempdir().expect("a folder");
         let copied = Command::new("cp").arg("-a").arg(&template.data).arg(folder.path()).status();
         assert!(copied.expect("cp is there").success());
         fs::create_dir(folder.path().join("backups")).expect("a folder");
-        Self { _alone: alone, folder, proof: template.proof.clone(), bucket: None }
+        Self { _room: room, folder, proof: template.proof.clone(), bucket: None }
     }
 
     /// The same with backups in a bucket.

@@ -2,7 +2,7 @@
 
 use crate::lane::Platform;
 use crate::minio::{BUCKET, Minio};
-use crate::{every_dependent, graph_store, wait};
+use crate::{graph_store, wait};
 use serde_json::{Value, json};
 
 const PLAN: &str = "mplan/exported";
@@ -24,24 +24,13 @@ fn target(lane: &Platform, uri: &str, minio: &Minio, verification: &Value) -> St
 
 /// Two scripts, each with an undo that keeps data, and a check that holds or not.
 fn plan(lane: &Platform, version: &str, tenants: u32) -> String {
-    let metadata = json!({"name": "exported", "namespace": lane.name});
     let scripts = json!({
         "V001__tenants.cypher": "MATCH (u:User) WHERE u.tenant IS NULL SET u.tenant = 'tenant ' + toString(u.id % 4);\n",
         "U001__tenants.cypher": "// whimbrel: undo keeps-data\nMATCH (u:User) WHERE u.tenant STARTS WITH 'tenant ' REMOVE u.tenant;\n",
         "V002__tenant.cypher": "CREATE INDEX user_tenant FOR (u:User) ON (u.tenant);\n",
         "U002__tenant.cypher": "DROP INDEX user_tenant IF EXISTS;\n",
     });
-    let statement = "MATCH (u:User) RETURN count(DISTINCT u.tenant)";
-    let steps = json!([
-        {"name": "graph", "migrate": {"target": "exported", "scripts": {"configMap": {"name": "exported"}}}},
-        {"name": "tenants", "verify": {"query": {"target": "exported", "statement": statement, "expect": {"equals": tenants}}}},
-    ]);
-    let plan = json!({
-        "apiVersion": "whimbrel.dev/v1alpha1", "kind": "MigrationPlan", "metadata": metadata,
-        "spec": {"version": version, "dependents": every_dependent(lane), "stages": [{"name": "Data", "steps": steps}]},
-    });
-    let sources = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": scripts});
-    json!({"apiVersion": "v1", "kind": "List", "items": [sources, plan]}).to_string()
+    graph_store::plan(lane, "exported", version, &scripts, tenants)
 }
 
 #[test]

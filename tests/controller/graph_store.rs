@@ -1,8 +1,9 @@
 //! A Neo4j in the cluster, with APOC, on a volume of its own: one for all tests that need one.
 
+use crate::every_dependent;
 use crate::http::Http;
 use crate::lane::Platform;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Its workload, Service and Secret are called so.
 pub(crate) const NAME: &str = "graph-store";
@@ -23,6 +24,23 @@ pub(crate) fn set_up(lane: &Platform) -> Http {
 /// How a target calls it.
 pub(crate) fn uri(graph: &Http) -> String {
     format!("neo4j://{}:7687", graph.host)
+}
+
+/// A plan, and the ConfigMap of its scripts, on the target that is called as both are: they give each user one of four tenants, and
+/// a check behind them holds only where `tenants` is four.
+pub(crate) fn plan(lane: &Platform, name: &str, version: &str, scripts: &Value, tenants: u32) -> String {
+    let metadata = json!({"name": name, "namespace": lane.name});
+    let statement = "MATCH (u:User) RETURN count(DISTINCT u.tenant)";
+    let steps = json!([
+        {"name": "graph", "migrate": {"target": name, "scripts": {"configMap": {"name": name}}}},
+        {"name": "tenants", "verify": {"query": {"target": name, "statement": statement, "expect": {"equals": tenants}}}},
+    ]);
+    let plan = json!({
+        "apiVersion": "whimbrel.dev/v1alpha1", "kind": "MigrationPlan", "metadata": metadata,
+        "spec": {"version": version, "dependents": every_dependent(lane), "stages": [{"name": "Data", "steps": steps}]},
+    });
+    let sources = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": scripts});
+    json!({"apiVersion": "v1", "kind": "List", "items": [sources, plan]}).to_string()
 }
 
 fn objects(lane: &Platform, password: &str) -> String {

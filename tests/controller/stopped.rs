@@ -1,7 +1,7 @@
 //! A Neo4j in the cluster that is backed up while its server is stopped, and put back from that backup.
 
 use crate::lane::Platform;
-use crate::{every_dependent, graph_store, wait};
+use crate::{graph_store, wait};
 use serde_json::{Value, json};
 
 const PLAN: &str = "mplan/stopped";
@@ -25,22 +25,11 @@ fn target(lane: &Platform, uri: &str) -> Value {
 
 /// Two scripts of which one has no undo, and a check that holds or not.
 fn plan(lane: &Platform, version: &str, tenants: u32) -> String {
-    let metadata = json!({"name": "stopped", "namespace": lane.name});
     let scripts = json!({
         "V001__tenants.cypher": "MATCH (u:User) SET u.tenant = 'tenant ' + toString(u.id % 4);\n",
         "V002__half.cypher": "MATCH (u:User) WHERE u.id > 100 DETACH DELETE u;\n",
     });
-    let statement = "MATCH (u:User) RETURN count(DISTINCT u.tenant)";
-    let steps = json!([
-        {"name": "graph", "migrate": {"target": "stopped", "scripts": {"configMap": {"name": "stopped"}}}},
-        {"name": "tenants", "verify": {"query": {"target": "stopped", "statement": statement, "expect": {"equals": tenants}}}},
-    ]);
-    let plan = json!({
-        "apiVersion": "whimbrel.dev/v1alpha1", "kind": "MigrationPlan", "metadata": metadata,
-        "spec": {"version": version, "dependents": every_dependent(lane), "stages": [{"name": "Data", "steps": steps}]},
-    });
-    let sources = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": scripts});
-    json!({"apiVersion": "v1", "kind": "List", "items": [sources, plan]}).to_string()
+    graph_store::plan(lane, "stopped", version, &scripts, tenants)
 }
 
 #[test]

@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(180);
 pub(crate) const PASSWORD: &str = "a-password-of-the-system-database";
 pub(crate) const RUN: &str = "5c1e0000-88aa-4a63-9b65-000000000001";
 
-/// Heavy servers at a time: to start one takes a little more than one processor.
+/// Heavy servers at a time: one that starts keeps about one processor busy.
 static ROOM: Semaphore = Semaphore::const_new(2);
 
 /// A data folder of a stopped server, and room for backups.

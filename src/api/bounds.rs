@@ -23,6 +23,8 @@ pub const STATEMENT: u32 = 8 * 1024;
 pub const INLINE_FILE: u32 = 64 * 1024;
 /// A sentence for people: 4 KiB.
 pub const MESSAGE: u32 = 4 * 1024;
+/// A clause for people: 1 KiB.
+pub const WHY: u32 = 1024;
 /// `conditions[].message`: 32 KiB, the bound of the Kubernetes API convention.
 pub const CONDITION_MESSAGE: u32 = 32 * 1024;
 /// The preview: 32 KiB, then "and n more".

@@ -67,6 +67,7 @@ fn needed(of: &Program, record: &Record) -> Record {
         originals: record.originals.clone(),
         backups: record.backups.clone(),
         quiet_unbroken: record.quiet_unbroken,
+        quiet_broken: record.quiet_broken.clone(),
         write_marks: record.write_marks.clone(),
         fingerprints: record.fingerprints.clone(),
         restore_trials: record.restore_trials.clone(),

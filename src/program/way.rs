@@ -16,8 +16,9 @@ pub struct Weighed<'a> {
     pub partial: Vec<String>,
     /// How a history differs from what the run has applied, if it does.
     pub drift: Option<String>,
-    /// Somebody wrote since the first workload was given back, or while it should have been quiet; or nobody can tell.
-    pub written: bool,
+    /// Somebody wrote since the first workload was given back, or may have while it should have been quiet; which, in one
+    /// clause. None: nobody did.
+    pub written: Option<String>,
     /// Why the run's backup can't be put back by itself; none: it can.
     pub no_restore: Option<String>,
 }
@@ -107,13 +108,13 @@ fn undo(target: &str, weighed: &Weighed<'_>, accepts_loss: bool) -> Result<(), S
         return Err(Stuck::new("NoUndo", message));
     }
     let destructive = files(&Script::undo_loses_data);
-    if !destructive.is_empty() && weighed.written && !accepts_loss {
-        let message = format!(
-            "somebody wrote after the first workload was given back, and the undo of {destructive} would drop what was written"
-        );
-        return Err(Stuck::new(DATA_LOSS, message));
+    match &weighed.written {
+        Some(why) if !destructive.is_empty() && !accepts_loss => {
+            let message = format!("{why}, and the undo of {destructive} would drop what was written");
+            Err(Stuck::new(DATA_LOSS, message))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// A backup brings everything back, and takes away everything that came after it: whoever wrote it.
@@ -131,12 +132,13 @@ fn restore(target: &str, weighed: &Weighed<'_>, accepts_loss: bool) -> Result<()
             format!("a restore of {target} would drop what others applied: {drift}"),
         ));
     }
-    if weighed.written {
-        let message =
-            format!("somebody wrote to {target} after its backup, and a restore would drop what was written");
-        return Err(Stuck::new(DATA_LOSS, message));
+    match &weighed.written {
+        Some(why) => {
+            let message = format!("{why}, and a restore of {target} would drop what was written");
+            Err(Stuck::new(DATA_LOSS, message))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Why neither way is open. What a person may answer stands before what only a repair can mend.
@@ -188,7 +190,7 @@ mod tests {
         let all = scripts();
         let [keeps, drops, none] = [&all.scripts[0], &all.scripts[1], &all.scripts[2]];
         let of = |applied: &[_]| Weighed { applied: applied.to_vec(), ..Weighed::default() };
-        let written = |weighed| Weighed { written: true, ..weighed };
+        let written = |weighed| Weighed { written: Some("somebody wrote".into()), ..weighed };
         let manual = |weighed| Weighed { no_restore: Some("no CREATEDB".into()), ..weighed };
         let rows = [
             (of(&[]), "nothing nothing nothing nothing", "nothing nothing nothing nothing"),

@@ -3,6 +3,7 @@
 use super::asked;
 use super::seam::Saved;
 use crate::api::Outcome;
+use crate::api::bounds::{WHY, cut};
 use crate::api::plan::Failure;
 use crate::api::run::{
     self, AcceptedVerb, ApprovalRecord, BackupRecord, Direction, Fingerprint, MigrationRunStatus, OpRecord,
@@ -31,8 +32,8 @@ pub(super) enum Fact {
     Untouched(OpId, bool),
     /// Silence is proven, and nothing was written since.
     QuietUnbroken,
-    /// Something was written while it should have been quiet, or nobody can tell.
-    QuietBroken,
+    /// Something was written while it should have been quiet, or nobody can tell; why, in one clause.
+    QuietBroken(String),
     /// How far a history is, read under lock and fence.
     Watermark(Watermark),
     /// Why the backup of a target could not be put back by itself; empty is: it could.
@@ -232,7 +233,7 @@ impl Walk {
             op.code = Some(failure.code.clone());
             op.note = Some(failure.message.clone());
             if failure.class == "NotQuiet" {
-                status.quiet_unbroken = Some(false);
+                status.quiet_is_broken(&failure.message);
             }
             // The first failure explains the run; what follows from it does not replace it. One on the way back
             // does: it is what a person must act on now.
@@ -357,9 +358,17 @@ fn same_workload(a: &run::Original, b: &run::Original) -> bool {
 /// What the record learns.
 trait Learn {
     fn learn(&mut self, fact: Fact);
+
+    /// What broke the quiet first explains what follows from it.
+    fn quiet_is_broken(&mut self, why: &str);
 }
 
 impl Learn for MigrationRunStatus {
+    fn quiet_is_broken(&mut self, why: &str) {
+        self.quiet_unbroken = Some(false);
+        self.quiet_broken.get_or_insert_with(|| cut(why, WHY));
+    }
+
     fn learn(&mut self, fact: Fact) {
         match fact {
             Fact::Original(record) => {
@@ -391,7 +400,7 @@ impl Learn for MigrationRunStatus {
             Fact::QuietUnbroken => {
                 self.quiet_unbroken.get_or_insert(true);
             }
-            Fact::QuietBroken => self.quiet_unbroken = Some(false),
+            Fact::QuietBroken(why) => self.quiet_is_broken(&why),
             Fact::Watermark(mark) => {
                 let same = |known: &Watermark| known.target == mark.target && known.history == mark.history;
                 match self.watermarks.iter_mut().find(|known| same(known)) {
@@ -418,6 +427,7 @@ impl Learn for MigrationRunStatus {
                 self.originals = originals;
                 self.backups = of.backups;
                 self.quiet_unbroken = of.quiet_unbroken;
+                self.quiet_broken = of.quiet_broken;
                 self.write_marks = of.write_marks;
                 self.fingerprints = of.fingerprints;
                 self.restore_trials = of.restore_trials;

@@ -238,7 +238,9 @@ fn quiesced(view: &View<'_>) -> Says {
             early
         }
         None if view.record().quiet_unbroken == Some(false) => {
-            says(of, False, Reason::ReplicasContended, "quiet was proven and then broken")
+            let why = view.record().quiet_broken.as_deref();
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            says(of, False, Reason::ReplicasContended, format!("quiet was proven and then broken{why}"))
         }
         None => {
             let since = view.record().down_from.as_ref().map(|from| clock(from.0)).unwrap_or_default();

@@ -102,7 +102,8 @@ pub fn transitions(told: &Told, plan: &PlanFacts, run: &RunFacts, report: &Repor
     }
     teller.ops_back(told);
     if view.record().quiet_unbroken == Some(false) && !told.contended {
-        let note = "quiet is broken: somebody scaled a workload up or wrote".to_owned();
+        let why = view.record().quiet_broken.as_deref();
+        let note = format!("quiet is broken: {}", why.unwrap_or("somebody scaled a workload up or wrote"));
         teller.say(EventReason::ReplicaContention, "quiet", note, None);
     }
     teller.overrides(told);

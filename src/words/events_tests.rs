@@ -150,9 +150,13 @@ fn broken_quiet_is_told_once() {
     let before = Story::new().up_to("apply/entities").at_work("apply/entities");
     let mut after = before.clone();
     after.report.record.quiet_unbroken = Some(false);
+    after.report.record.quiet_broken =
+        Some("orders was not quiet: pid 7 (user=app app=psql from 10.0.0.7)".to_owned());
     assert_eq!(
         lines(&told(&Told::of(&before.report), &after)),
-        ["!ReplicaContention: quiet is broken: somebody scaled a workload up or wrote"]
+        [
+            "!ReplicaContention: quiet is broken: orders was not quiet: pid 7 (user=app app=psql from 10.0.0.7)"
+        ]
     );
     assert_eq!(told(&Told::of(&after.report), &after), []);
 }

@@ -1,11 +1,13 @@
 //! Silence: who is seen, and what moves the write mark.
 
+use std::net::TcpStream;
 use std::time::Duration;
 
 use whimbrel::engine::neo4j::{Ignore, Neo4j, Settings};
 use whimbrel::engine::{Claim, Engine, EngineError, Session};
 
 use crate::bed::{Bed, HISTORY, Open, fence, rows, script};
+use crate::testbed::env;
 
 async fn mark(engine: &Neo4j) -> String {
     engine.quiet(&fence(1)).await.expect("samples").mark.expect("is read")
@@ -74,6 +76,22 @@ async fn others_are_seen_and_ours_are_not() {
     assert_eq!(Neo4j::new(ignored).quiet(&fence(1)).await.expect("samples").foreign, []);
     foreign.leave(Claim::GiveUp).await.expect("leaves");
     open.commit();
+    assert_eq!(engine.quiet(&fence(1)).await.expect("samples").foreign, []);
+}
+
+#[tokio::test]
+async fn who_only_connects_is_nobody() {
+    let bed = Bed::new().await;
+    let settings = bed.settings();
+    let http = env("HTTP_PORT").parse().expect("a port");
+    // As a kubelet looks at a port, and as it looks until its request is read.
+    let looks = [http, settings.port].map(|port| TcpStream::connect((settings.host.as_str(), port)));
+    let looks = looks.map(|look| look.expect("connects"));
+    let listed = || rows("CALL dbms.listConnections() YIELD username WHERE username IS NULL RETURN 1").len();
+    while listed() < looks.len() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let engine = bed.engine();
     assert_eq!(engine.quiet(&fence(1)).await.expect("samples").foreign, []);
 }
 

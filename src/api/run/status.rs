@@ -2,7 +2,7 @@
 
 use crate::api::{
     Condition, Duration, Outcome, Phase, Time,
-    bounds::{HASH, HISTORIES, MESSAGE, NAME, OPS, SCRIPT, STRING},
+    bounds::{HASH, HISTORIES, MESSAGE, NAME, OPS, SCRIPT, STRING, WHY},
     plan::Failure,
     reference::{Images, WorkloadKind},
     target::VerificationLevel,
@@ -52,6 +52,10 @@ pub struct MigrationRunStatus {
     /// Whether nobody wrote from ProveQuiet to the first give-back; absent is: not proven yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet_unbroken: Option<bool>,
+    /// What broke the quiet first, in one clause: who was connected, what was scaled up, or that somebody wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = WHY))]
+    pub quiet_broken: Option<String>,
     /// By target, the write mark that was taken right before the first give-back.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "write_marks")]
@@ -128,6 +132,7 @@ impl Default for MigrationRunStatus {
             backups: Vec::new(),
             watermarks: Vec::new(),
             quiet_unbroken: None,
+            quiet_broken: None,
             write_marks: BTreeMap::new(),
             fingerprints: BTreeMap::new(),
             restore_trials: BTreeMap::new(),

@@ -14,6 +14,9 @@ const CONNECTIONS: &str = "CALL dbms.listConnections() YIELD connectionId, conne
 const TRANSACTIONS: &str = "SHOW TRANSACTIONS YIELD transactionId, connectionId, database, username, metaData, status, startTime \
     RETURN transactionId, connectionId, database, username, metaData, status, startTime";
 
+/// What a transaction that has no connection is called.
+const NO_CONNECTION: &str = "transaction without a connection";
+
 /// Samples connections, obstacles and the write mark.
 pub(super) async fn sample(connection: &mut Connection, settings: &Settings) -> Result<Quiet, EngineError> {
     let mut obstacles = Vec::new();
@@ -60,20 +63,22 @@ pub(super) async fn foreign(
         application: name(row),
         address: None,
         state: Some(text(row.get(5))),
-        backend_type: Some("transaction without a connection".to_owned()),
+        backend_type: Some(NO_CONNECTION.to_owned()),
         since: text(row.get(6)).parse().ok(),
     });
     let all = of_connections.chain(of_transactions);
-    let all = all.filter(|session| !session.application.starts_with(&ours) && !is_probe(session));
+    let all = all.filter(|session| !session.application.starts_with(&ours) && !is_nobody(session));
     Ok(not_ignored(&settings.quiet_ignore, all))
 }
 
-/// A kubelet's look at a port for HTTP comes and goes by itself, and never logs in, so that it can't write. What has logged in
-/// counts, whatever it calls itself.
-fn is_probe(session: &ForeignSession) -> bool {
-    let nobody = session.user.as_deref().is_none_or(str::is_empty);
-    let http = session.backend_type.as_deref().is_some_and(|kind| kind.starts_with("http"));
-    nobody && http && session.application.starts_with("kube-probe/")
+/// A kubelet's look at a port comes and goes by itself, and never logs in, so that it can't write. One at a port for HTTP calls
+/// itself by its name once its request has been read; one that only connects has said nothing, neither user nor program, as
+/// everybody before the first word. What has logged in counts, whatever it calls itself.
+fn is_nobody(session: &ForeignSession) -> bool {
+    let kind = session.backend_type.as_deref().unwrap_or_default();
+    let is_probe = kind.starts_with("http") && session.application.starts_with("kube-probe/");
+    let is_silent = session.application.is_empty() && kind != NO_CONNECTION;
+    session.user.as_deref().is_none_or(str::is_empty) && (is_probe || is_silent)
 }
 
 /// The number in `bolt-12`.
@@ -116,9 +121,14 @@ mod tests {
             backend_type: Some(format!("{kind} connection")),
             since: None,
         };
-        assert!(is_probe(&session("", "kube-probe/1.35", "http")));
-        assert!(!is_probe(&session("neo4j", "kube-probe/1.35", "http")));
-        assert!(!is_probe(&session("", "kube-probe/1.35", "bolt")));
-        assert!(!is_probe(&session("", "curl/8", "http")));
+        assert!(is_nobody(&session("", "kube-probe/1.35", "http")));
+        assert!(is_nobody(&session("", "", "http")) && is_nobody(&session("", "", "bolt")));
+        assert!(!is_nobody(&session("neo4j", "kube-probe/1.35", "http")));
+        assert!(!is_nobody(&session("neo4j", "", "http")));
+        assert!(!is_nobody(&session("", "kube-probe/1.35", "bolt")));
+        assert!(!is_nobody(&session("", "curl/8", "http")));
+        let transaction =
+            ForeignSession { backend_type: Some(NO_CONNECTION.to_owned()), ..session("", "", "") };
+        assert!(!is_nobody(&transaction));
     }
 }

@@ -54,6 +54,7 @@ const NAMES: &str = "SHOW INDEXES YIELD name, state WHERE state = 'ONLINE' RETUR
 /// which would look like somebody else's write.
 const FILL: &str = "MERGE (f:__WhimbrelFence {id: 1}) ON CREATE SET f.format = $format, f.token = 0, f.entry = '', f.beat = '', \
     f.claimed = false, f.runUid = '', f.run = 0, f.plan = '', f.cluster = '', f.own = 0, f.peerLock = ''
+    ON MATCH SET f.own = f.own + 1
     CREATE (s:__WhimbrelScript {history: '', rank: 0, key: '', kind: '', version: '', description: '', file: '', \
     checksum: '', body: '', state: '', run: '', statement: 0, outside: 0, before: '', startedAt: 0, at: 0, live: randomUUID()})
     DELETE s";

@@ -11,7 +11,7 @@ use crate::api::plan::Failure;
 use crate::engine::{BlockedBy, Canceller, Claim, Partial, ScriptError, ScriptFailure, Session};
 use crate::program::{Op, Pending};
 use crate::script::{HistoryRow, Script};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 /// How a try to run one script ended, when not well.
 pub(super) enum Ran {
@@ -20,7 +20,7 @@ pub(super) enum Ran {
     /// Try the same script again in this session.
     Again,
     /// Quiet was broken while a script ran: prove it again before the next one.
-    Loud,
+    Loud(String),
     /// The op ends.
     Stop(Stop),
 }
@@ -34,8 +34,8 @@ impl<W: World> Driver<W> {
             // Durable before the first script: after it nobody can tell the script's writes from others'.
             let mark = self.write_mark(walk, op, target).await?;
             let written = written_in_the_gap(walk, target, mark.as_deref());
-            facts.push(Fact::Untouched(op.id.clone(), !written));
-            facts.extend(written.then_some(Fact::QuietBroken));
+            facts.push(Fact::Untouched(op.id.clone(), written.is_none()));
+            facts.extend(written);
             return Err(Stop::Learned(facts));
         }
         loop {
@@ -68,9 +68,9 @@ impl<W: World> Driver<W> {
                     facts.push(self.baseline(walk, op, target).await?);
                     return Ok(facts);
                 }
-                Err(Ran::Loud) => {
+                Err(Ran::Loud(who)) => {
                     self.leave(session, Claim::Keep).await;
-                    facts.push(Fact::QuietBroken);
+                    facts.push(Fact::QuietBroken(format!("{target} was not quiet: {who}")));
                     facts.extend(self.hold_quiet(walk, op, target).await?);
                 }
                 Err(Ran::Stop(Stop::Failed(failure))) => {
@@ -106,13 +106,13 @@ impl<W: World> Driver<W> {
         session: &mut SessionOf<W>,
     ) -> Result<(), Ran> {
         let all = pending.scripts.len();
-        let loud = AtomicBool::new(false);
+        let loud = OnceLock::new();
         for (n, script) in pending.scripts.iter().enumerate().skip(done) {
             let mut blocked = 0;
             loop {
                 self.boundary(walk, op).map_err(Ran::Stop)?;
-                if loud.load(Ordering::Relaxed) {
-                    return Err(Ran::Loud);
+                if let Some(who) = loud.get() {
+                    return Err(Ran::Loud(String::clone(who)));
                 }
                 self.doing(walk, op, |doing| {
                     doing.progress = Some((n, all));
@@ -141,14 +141,14 @@ impl<W: World> Driver<W> {
         pending: &Pending,
         script: &Script,
         session: &mut SessionOf<W>,
-        loud: &AtomicBool,
+        loud: &OnceLock<String>,
     ) -> Result<HistoryRow, ScriptFailure> {
         let canceller = session.canceller();
         let running = session.apply(&pending.history, script);
         let quiet = async {
             let who = self.watch_quiet(walk, &pending.target, QUIET_WATCH).await;
             tracing::warn!(target = pending.target, who, "quiet is broken while a script runs");
-            loud.store(true, Ordering::Relaxed);
+            let _ = loud.set(who);
         };
         let watching = async {
             futures::join!(quiet, self.watch_progress(walk, op, &pending.target, script));

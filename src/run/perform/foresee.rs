@@ -6,7 +6,7 @@ use super::super::driver::Driver;
 use super::super::seam::{Clock, World};
 use super::super::walk::Walk;
 use super::call::Facts;
-use super::weigh::{changed_since, no_restore};
+use super::weigh::{no_restore, written};
 use super::{Stop, failure};
 use crate::engine::{Engine, Look};
 use crate::program::{DATA_LOSS, Op, RolledBackRun, Stuck, Weighed, way_back};
@@ -54,8 +54,7 @@ fn weighed<'w>(
 ) -> Weighed<'w> {
     let record = &of.record;
     let mut weighed = Weighed {
-        written: record.quiet_unbroken == Some(false)
-            || changed_since(record.write_marks.get(target).map(String::as_str), mark),
+        written: written(record, target, mark),
         no_restore: no_restore(record, target),
         ..Weighed::default()
     };

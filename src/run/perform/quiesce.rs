@@ -17,7 +17,8 @@ impl<W: World> Driver<W> {
         let was_up = self.take_down(walk, op, of).await?;
         // On the way back, before anything was let in: somebody else brought it up.
         let broken = was_up && !walk.is_forward() && !walk.let_in();
-        Ok(broken.then_some(Fact::QuietBroken).into_iter().collect())
+        let broken = broken.then(|| Fact::QuietBroken(format!("{of} was brought up before its time")));
+        Ok(broken.into_iter().collect())
     }
 
     /// To zero (a CronJob: suspended), and every pod seen gone: a Terminating one is still a writer. True: it was up.

@@ -47,12 +47,11 @@ impl<W: World> Driver<W> {
         let mut facts = vec![Fact::Fingerprint(target.to_owned(), fingerprint(&proof))];
         // On the way back, as long as nobody was let in, it must still be what the last op left.
         if !walk.is_forward() && !walk.let_in() {
-            let broken = written_in_the_gap(walk, target, quiet.mark.as_deref());
-            facts.extend(broken.then_some(Fact::QuietBroken));
+            facts.extend(written_in_the_gap(walk, target, quiet.mark.as_deref()));
         }
         match quiet.mark {
             Some(mark) => facts.extend([Fact::WriteMark(baseline(target), mark), Fact::QuietUnbroken]),
-            None => facts.push(Fact::QuietBroken),
+            None => facts.push(Fact::QuietBroken(format!("nobody can tell whether {target} is written to"))),
         }
         Ok(facts)
     }
@@ -79,7 +78,7 @@ impl<W: World> Driver<W> {
             facts.extend(self.hold_quiet(walk, op, target).await?);
             // One mark for both: a writer between two would be hidden by the second.
             let mark = self.write_mark(walk, op, target).await?;
-            facts.extend(written_in_the_gap(walk, target, mark.as_deref()).then_some(Fact::QuietBroken));
+            facts.extend(written_in_the_gap(walk, target, mark.as_deref()));
             facts.push(Fact::WriteMark(target.to_owned(), mark.unwrap_or_default()));
         }
         Ok(facts)
@@ -121,9 +120,9 @@ impl<W: World> Driver<W> {
             match quiet {
                 Ok(quiet) if risen.is_none() && is_quiet(&quiet) => return Ok(facts),
                 Ok(quiet) => {
-                    facts.push(Fact::QuietBroken);
                     fights += u32::from(risen.as_ref().is_some_and(|risen| risen.again));
                     let why = risen.map_or_else(|| who(&quiet), |risen| risen.why);
+                    facts.push(Fact::QuietBroken(format!("{target} was not quiet: {why}")));
                     if fights > CONTENTIONS {
                         let message = format!("quiet is broken again and again: {why}");
                         let action =
@@ -201,13 +200,13 @@ impl<W: World> Driver<W> {
 
 /// Whether somebody wrote since the last op of ours that did, `now` being the mark: a writer that comes and goes between
 /// two samples of the sessions is seen by what it moved.
-pub(super) fn written_in_the_gap(walk: &Walk, target: &str, now: Option<&str>) -> bool {
+pub(super) fn written_in_the_gap(walk: &Walk, target: &str, now: Option<&str>) -> Option<Fact> {
     let then = walk.record().write_marks.get(&baseline(target));
     let written = !walk.writes_to(target) && then.is_some_and(|then| Some(then.as_str()) != now);
-    if written {
-        tracing::warn!(target, "somebody wrote while it should have been quiet");
-    }
-    written
+    written.then(|| {
+        tracing::warn!(target, then, now, "somebody wrote while it should have been quiet");
+        Fact::QuietBroken(format!("somebody wrote to {target} while it should have been quiet"))
+    })
 }
 
 /// The name under which the mark is kept that the next op must find, beside the one taken before the first give-back.

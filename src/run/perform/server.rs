@@ -2,7 +2,7 @@
 
 use super::super::driver::Driver;
 use super::super::seam::{Cluster, ClusterError, World};
-use super::super::walk::{Fact, Walk};
+use super::super::walk::Walk;
 use super::Stop;
 use super::call::{Facts, watermarks};
 use super::quiet::written_in_the_gap;
@@ -57,7 +57,7 @@ impl<W: World> Driver<W> {
         if walk.is_forward() {
             facts.extend(self.hold_quiet(walk, op, target).await?);
             let mark = self.write_mark(walk, op, target).await?;
-            facts.extend(written_in_the_gap(walk, target, mark.as_deref()).then_some(Fact::QuietBroken));
+            facts.extend(written_in_the_gap(walk, target, mark.as_deref()));
         }
         Ok(facts)
     }

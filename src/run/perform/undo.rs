@@ -50,7 +50,7 @@ impl<W: World> Driver<W> {
                     self.leave(session, Claim::Keep).await;
                     return Err(stop);
                 }
-                Err(Ran::Ask | Ran::Again | Ran::Loud) => drop(session),
+                Err(Ran::Ask | Ran::Again | Ran::Loud(_)) => drop(session),
             }
         }
     }

@@ -76,21 +76,34 @@ pub(super) fn as_weighed(target: &str) -> String {
     format!("{target}@Weigh")
 }
 
-/// Whether anybody wrote since the write mark that was taken right before the first give-back. A mark that can't be
-/// read, then or now, counts as written.
-fn written_since(walk: &Walk, target: &str, now: Option<&str>) -> bool {
-    // Somebody may have written while it should have been quiet: into what a script had just made, too.
-    if walk.record().quiet_unbroken == Some(false) || now.is_none() {
-        return true;
+/// Whether anybody wrote since the write mark that was taken right before the first give-back, in one clause.
+fn written_since(walk: &Walk, target: &str, now: Option<&str>) -> Option<String> {
+    if walk.is_done(|kind| *kind == Kind::MarkWrites) {
+        return written(walk.record(), target, now);
     }
     // Nobody was let in: since the silence was proven again on the way back it must have held.
-    let since =
-        if walk.is_done(|kind| *kind == Kind::MarkWrites) { target.to_owned() } else { baseline(target) };
-    changed_since(walk.record().write_marks.get(&since).map(String::as_str), now)
+    let since = walk.record().write_marks.get(&baseline(target)).map(String::as_str);
+    broken(walk.record()).or_else(|| {
+        changed_since(since, now)
+            .then(|| format!("somebody wrote to {target} while it should have been quiet"))
+    })
+}
+
+/// As [`written_since`], of a run that has let somebody in.
+pub(super) fn written(record: &MigrationRunStatus, target: &str, now: Option<&str>) -> Option<String> {
+    let since = record.write_marks.get(target).map(String::as_str);
+    let after = || "somebody wrote after the first workload was given back".to_owned();
+    broken(record).or_else(|| changed_since(since, now).then(after))
+}
+
+/// Somebody may have written while it should have been quiet: into what a script had just made, too.
+fn broken(record: &MigrationRunStatus) -> Option<String> {
+    let why = || record.quiet_broken.clone().unwrap_or_else(|| "the quiet was broken".to_owned());
+    (record.quiet_unbroken == Some(false)).then(why)
 }
 
 /// Whether two marks differ. One that could not be read is different from every other.
-pub(super) fn changed_since(then: Option<&str>, now: Option<&str>) -> bool {
+fn changed_since(then: Option<&str>, now: Option<&str>) -> bool {
     then.is_none_or(str::is_empty) || then != now
 }
 

@@ -14,6 +14,7 @@ async fn cut(bed: &Bed, proxy: &Proxy, way: Way, bytes: usize) {
     let engine = Postgresql::new(bed.plain(proxy.port));
     let script = raw("1", SCRIPT, None);
     let mut session = engine.enter(&bed.fence(1)).await.expect("enters");
+    proxy.only_the_newest();
     proxy.cut_after(way, bytes);
     let outcome = session.apply(HISTORY, &script).await;
     proxy.mend();
@@ -51,6 +52,7 @@ async fn cut_anywhere_a_script_is_in_once() {
     // How long message and answer are.
     let engine = Postgresql::new(bed.plain(proxy.port));
     let mut session = engine.enter(&bed.fence(1)).await.expect("enters");
+    proxy.only_the_newest();
     proxy.count();
     session.apply(HISTORY, &raw("1", SCRIPT, None)).await.expect("applies");
     let (message, answer) = (proxy.passed(Way::ToServer), proxy.passed(Way::ToClient));

@@ -13,6 +13,7 @@ async fn cut(settings: &Settings, proxy: &Proxy, script: &Script, effect: &str, 
     let at = format!("{} {way:?} {bytes}", script.body);
     let engine = Neo4j::new(settings.clone());
     let mut session = enter(&engine, 1).await;
+    proxy.only_the_newest();
     proxy.cut_after(way, bytes);
     let outcome = session.apply(HISTORY, script).await;
     proxy.mend();
@@ -52,6 +53,7 @@ async fn cut_everywhere(
     clean();
     let engine = Neo4j::new(settings.clone());
     let mut session = enter(&engine, 1).await;
+    proxy.only_the_newest();
     proxy.count();
     session.apply(HISTORY, script).await.expect("applies");
     let (said, heard) = (proxy.passed(Way::ToServer), proxy.passed(Way::ToClient));

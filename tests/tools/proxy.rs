@@ -20,6 +20,10 @@ struct State {
     /// What a cut leaves open at the server's side: the server does not notice that its client is gone.
     keep_server: bool,
     passed: [usize; 2],
+    /// How many connections there were.
+    all: usize,
+    /// The only one that is counted and cut.
+    only: Option<usize>,
     kept: Vec<(Option<OwnedReadHalf>, Option<OwnedWriteHalf>)>,
 }
 
@@ -63,6 +67,12 @@ impl Proxy {
         self.state.lock().expect("whole").cut = None;
     }
 
+    /// From now on only the newest connection is counted and cut: the one on which a session says everything that matters.
+    pub(crate) fn only_the_newest(&self) {
+        let mut state = self.state.lock().expect("whole");
+        state.only = Some(state.all);
+    }
+
     /// Counts from now on.
     pub(crate) fn count(&self) {
         self.state.lock().expect("whole").passed = [0, 0];
@@ -76,8 +86,13 @@ impl Proxy {
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         let (end, _) = tokio::sync::broadcast::channel(2);
-        let up = self.clone().pump(Way::ToServer, from_client, to_server, end.clone());
-        let down = self.pump(Way::ToClient, from_server, to_client, end);
+        let number = {
+            let mut state = self.state.lock().expect("whole");
+            state.all += 1;
+            state.all
+        };
+        let up = self.clone().pump((number, Way::ToServer), from_client, to_server, end.clone());
+        let down = self.pump((number, Way::ToClient), from_server, to_client, end);
         tokio::spawn(up);
         tokio::spawn(down);
     }
@@ -85,7 +100,7 @@ impl Proxy {
     /// Passes on until one side ends or the cut comes. The halves of the server are kept where the cut says so.
     async fn pump(
         self,
-        way: Way,
+        (number, way): (usize, Way),
         mut from: OwnedReadHalf,
         mut to: OwnedWriteHalf,
         end: tokio::sync::broadcast::Sender<()>,
@@ -97,9 +112,9 @@ impl Proxy {
                 read = from.read(&mut buffer) => read.unwrap_or(0),
                 _ = ended.recv() => 0,
             };
-            let allowed = self.allowed(way, read);
+            let allowed = self.allowed(number, way, read);
             let sent = to.write_all(&buffer[..allowed]).await;
-            if read == 0 || allowed < read || sent.is_err() || self.is_cut(way) {
+            if read == 0 || allowed < read || sent.is_err() || self.is_cut(number, way) {
                 break;
             }
         }
@@ -113,8 +128,11 @@ impl Proxy {
         }
     }
 
-    fn allowed(&self, way: Way, read: usize) -> usize {
+    fn allowed(&self, number: usize, way: Way, read: usize) -> usize {
         let mut state = self.state.lock().expect("whole");
+        if state.only.is_some_and(|only| only != number) {
+            return read;
+        }
         let before = state.passed[way as usize];
         let allowed = match state.cut {
             Some((cut, bytes)) if cut == way => read.min(bytes.saturating_sub(before)),
@@ -124,8 +142,9 @@ impl Proxy {
         allowed
     }
 
-    fn is_cut(&self, way: Way) -> bool {
+    fn is_cut(&self, number: usize, way: Way) -> bool {
         let state = self.state.lock().expect("whole");
-        matches!(state.cut, Some((cut, bytes)) if cut == way && state.passed[way as usize] >= bytes)
+        state.only.is_none_or(|only| only == number)
+            && matches!(state.cut, Some((cut, bytes)) if cut == way && state.passed[way as usize] >= bytes)
     }
 }

@@ -79,6 +79,9 @@ impl Neo4jSession {
             }
         };
         let answer = self.make(file, text, step).await?;
+        if answer.is_ok() {
+            self.plan_ahead(of, next, last);
+        }
         match (self.seen(change, there).await?, answer) {
             (Seen::Done, _) => self.changed(of, done, next, last).await,
             // The server said yes, and there is nothing to compare with.

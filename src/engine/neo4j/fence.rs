@@ -30,6 +30,13 @@ pub(super) struct Pass {
     pub(super) entry: String,
 }
 
+impl Pass {
+    /// What [`HOLD_OURS`] and [`CHECK`] are filled with.
+    pub(super) fn parameters(&self) -> Value {
+        Value::map([("token", Value::number(self.token)), ("entry", Value::text(self.entry.as_str()))])
+    }
+}
+
 const COLUMNS: &str = "f.format, f.token, f.claimed, f.runUid, f.run, f.plan, f.cluster, f.entry, f.peerLock";
 
 /// Takes the node for this transaction and reads what stands there. Written before it is read: what is read

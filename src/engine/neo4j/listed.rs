@@ -6,7 +6,8 @@ use super::change::refused;
 use super::connect::text;
 use super::packstream::Value;
 use super::session::Neo4jSession;
-use crate::engine::ScriptFailure;
+use super::wire::Set;
+use crate::engine::{EngineError, ScriptFailure};
 use crate::script::cypher::{Object, Step};
 
 /// How far an index is.
@@ -93,6 +94,11 @@ impl fmt::Display for Listed {
     }
 }
 
+/// Whether a row of [`INDEXES`] belongs to a constraint.
+fn is_owned(row: &[Value]) -> bool {
+    !text(row.get(8)).is_empty()
+}
+
 /// Reads the rows of both lists.
 pub(super) fn listed(indexes: &[Vec<Value>], constraints: &[Vec<Value>]) -> Vec<Listed> {
     let texts = |value: Option<&Value>| value.map(Value::texts).unwrap_or_default();
@@ -118,7 +124,7 @@ pub(super) fn listed(indexes: &[Vec<Value>], constraints: &[Vec<Value>]) -> Vec<
         let index = indexes.iter().find(|index| text(index.first()) == text(row.get(5)));
         index.map_or(State::Online, state)
     };
-    let own = indexes.iter().filter(|row| text(row.get(8)).is_empty());
+    let own = indexes.iter().filter(|row| !is_owned(row));
     own.map(|row| read(row, false, state(row)))
         .chain(constraints.iter().map(|row| read(row, true, owned(row))))
         .collect()
@@ -152,9 +158,19 @@ impl Neo4jSession {
             ("labels", about.map_or(Value::Null, |(labels, _)| texts(labels))),
             ("properties", about.map_or(Value::Null, |(_, properties)| texts(properties))),
         ]);
-        let both = self.connection.read_both(&self.settings, [INDEXES, CONSTRAINTS], parameters).await;
-        let [indexes, constraints] =
-            both.map_err(|error| ScriptFailure::Lost { reason: error.to_string() })?;
+        let lost = |error: EngineError| ScriptFailure::Lost { reason: error.to_string() };
+        let Self { connection, settings, .. } = self;
+        if connection.server.enterprise {
+            let both = connection.read_both(settings, [INDEXES, CONSTRAINTS], parameters).await;
+            let [indexes, constraints] = both.map_err(lost)?;
+            return Ok(listed(&indexes.rows, &constraints.rows));
+        }
+        // Community has uniqueness only, and each such constraint owns an index: most often there is none to ask for.
+        let indexes = connection.read(settings, INDEXES, parameters.clone()).await.map_err(lost)?;
+        let constraints = match indexes.rows.iter().any(|row| is_owned(row)) {
+            true => connection.read(settings, CONSTRAINTS, parameters).await.map_err(lost)?,
+            false => Set::default(),
+        };
         Ok(listed(&indexes.rows, &constraints.rows))
     }
 

@@ -40,6 +40,7 @@ mod peer;
 mod progress;
 mod proof;
 mod quiet;
+mod replan;
 mod schema;
 mod session;
 mod settings;

@@ -4,7 +4,8 @@
 use super::fence::{self, CHECK, HOLD_OURS};
 use super::message::Message;
 use super::packstream::Value;
-use super::session::Neo4jSession;
+use super::replan::Replan;
+use super::session::{Neo4jSession, Of};
 use super::wire::ServerError;
 use super::{journal, peer};
 use crate::engine::ScriptFailure;
@@ -100,6 +101,20 @@ impl Neo4jSession {
         self.together(None, own, Some(commit)).await
     }
 
+    /// Has planned, while the session waits for the change of the schema that statement `number` is, what it says behind it: to
+    /// go on with the script, or to end it and to begin another. The last one first: by the time that the session has come so
+    /// far, it meets what is planned.
+    pub(super) fn plan_ahead(&mut self, of: Of<'_>, number: usize, last: usize) {
+        let mut next = match number < last {
+            true => vec![self.moves(of, number, number, None)],
+            false => [self.open(of, None)].into_iter().chain(self.close(of, last)).collect(),
+        };
+        next.reverse();
+        next.push(Own { query: CHECK, parameters: self.pass.parameters(), about: About::Fence });
+        let replan = || Replan::new(self.settings.clone(), self.fence.clone());
+        self.replan.get_or_insert_with(replan).plan(next);
+    }
+
     async fn together(
         &mut self,
         opening: Option<Opening>,
@@ -112,15 +127,11 @@ impl Neo4jSession {
             if let Some(broken) = &self.broken {
                 return Err(broken.clone());
             }
-            let pass = Value::map([
-                ("token", Value::number(self.pass.token)),
-                ("entry", Value::text(self.pass.entry.as_str())),
-            ]);
             let fence = match opening {
                 Opening::Holding => HOLD_OURS,
                 Opening::Seeing => CHECK,
             };
-            messages.extend([Message::Begin(&begin), Message::Run(fence, pass)]);
+            messages.extend([Message::Begin(&begin), Message::Run(fence, self.pass.parameters())]);
             about.extend([About::Nothing, About::Fence]);
         }
         for own in own {

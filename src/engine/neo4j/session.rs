@@ -12,6 +12,7 @@ use super::connect::Connection;
 use super::fence::{self, Pass};
 use super::history::Record;
 use super::packstream::Value;
+use super::replan::Replan;
 use super::settings::{Format, Settings};
 use super::wire::{NO_ROWS, ServerError};
 use crate::engine::canceller::Cancelled;
@@ -32,6 +33,8 @@ pub struct Neo4jSession {
     pub(super) cancelled: Cancelled,
     /// Why nothing more can be done here: what an earlier script said is still true, and only that.
     pub(super) broken: Option<ScriptFailure>,
+    /// What plans ahead; none before the first change of the schema.
+    pub(super) replan: Option<Replan>,
 }
 
 /// Which script of which history, at which rank of the journal, and since when.
@@ -55,7 +58,7 @@ impl Neo4jSession {
         record: Record,
     ) -> Self {
         let cancelled = Cancelled::default();
-        Self { settings, connection, fence, pass, record, cancelled, broken: None }
+        Self { settings, connection, fence, pass, record, cancelled, broken: None, replan: None }
     }
 
     /// Whether this session may still run something for a script.

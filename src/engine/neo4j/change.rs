@@ -1,7 +1,8 @@
 //! One change of the schema: told to the journal, made, awaited, compared with what the server lists, told again.
 //!
 //! The server answers before an index is there, says yes to IF NOT EXISTS over something else of the same name, and lists
-//! what became of it. So the list decides, whatever the answer was, and the same list is the probe after a crash.
+//! what became of it. So the list decides, whatever the answer was, and the same list is the probe after a crash. Only where the
+//! server counts an index as made, and says of its name that it is online, is there nothing left to look up.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use super::own::{About, Commit, Own};
 use super::packstream::Value;
 use super::session::{Neo4jSession, Of};
 use super::wire::ServerError;
-use crate::engine::{ScriptError, ScriptFailure};
+use crate::engine::{EngineError, ScriptError, ScriptFailure};
 use crate::script::Script;
 use crate::script::cypher::{Change, Object, Step};
 
@@ -39,6 +40,19 @@ impl There {
 /// An index that fills up is looked at soon, since most are empty, and less and less often.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LAST_LOOK: Duration = Duration::from_millis(500);
+
+/// What the server counts as made by a statement that it has committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    /// One index, so that it is none that was there before.
+    Index,
+    /// Something else, or nothing: there was one already.
+    Other,
+}
+
+/// Ends when the index is online, with an error when its population has failed or goes on after a second. Most indexes are
+/// there in milliseconds; and to ask for all about one costs more than that, since the server has forgotten how to.
+const AWAIT: &str = "CALL db.awaitIndex($name, 1)";
 
 /// What the list says about a change.
 enum Seen {
@@ -79,18 +93,22 @@ impl Neo4jSession {
             }
         };
         let answer = self.make(file, text, step).await?;
-        if answer.is_ok() {
-            self.plan_ahead(of, next, last);
-        }
-        match (self.seen(change, there).await?, answer) {
-            (Seen::Done, _) => self.changed(of, done, next, last).await,
+        let seen = match (change.made(), &answer) {
+            (Some(object), Ok(Made::Index)) if self.is_online(object).await? => Seen::Done,
+            _ => self.seen(change, there).await?,
+        };
+        match (seen, answer) {
+            (Seen::Done, _) => {
+                self.plan_ahead(of, next, last, change.made());
+                self.changed(of, done, next, last).await
+            }
             // The server said yes, and there is nothing to compare with.
-            (Seen::Unsure, Ok(())) => self.move_alone(of, done, next, None).await,
+            (Seen::Unsure, Ok(_)) => self.move_alone(of, done, next, None).await,
             (Seen::Unsure | Seen::NotDone(_), Err(failure)) => {
                 self.move_alone(of, done, done, None).await?;
                 Err(failure)
             }
-            (Seen::NotDone(why), Ok(())) => {
+            (Seen::NotDone(why), Ok(_)) => {
                 self.move_alone(of, done, done, None).await?;
                 Err(refused(file, step, "NotDone", why))
             }
@@ -131,9 +149,9 @@ impl Neo4jSession {
         let there = self.before(file, step, change).await?;
         let answer = self.make(file, text, step).await?;
         match (self.seen(change, there).await?, answer) {
-            (Seen::Done, _) | (Seen::Unsure, Ok(())) => Ok(()),
+            (Seen::Done, _) | (Seen::Unsure, Ok(_)) => Ok(()),
             (_, Err(failure)) => Err(failure),
-            (Seen::NotDone(why), Ok(())) => Err(refused(file, step, "NotDone", why)),
+            (Seen::NotDone(why), Ok(_)) => Err(refused(file, step, "NotDone", why)),
         }
     }
 
@@ -182,20 +200,32 @@ impl Neo4jSession {
         file: &str,
         text: &str,
         step: &Step,
-    ) -> Result<Result<(), ScriptFailure>, ScriptFailure> {
+    ) -> Result<Result<Made, ScriptFailure>, ScriptFailure> {
         self.begin_seeing().await?;
         let (answer, blocker) = self.watched(step.statement.text(text)).await?;
         let refusal: ServerError = match answer {
-            Ok(()) => {
+            Ok(set) => {
                 let what = format!("{file}: {}", step.statement.number);
                 match self.connection.wire.commit(&what).await? {
-                    Ok(_) => return Ok(Ok(())),
+                    Ok(_) => return Ok(Ok(if set.indexes_added == 1 { Made::Index } else { Made::Other })),
                     Err(error) => error,
                 }
             }
             Err(error) => error,
         };
         Ok(Err(self.gave_way(file, (text, &step.statement), refusal, blocker).await))
+    }
+
+    /// Whether an index that was made just now, with the name and the definition that the script gives it, is online already. Of
+    /// any other the list says more.
+    async fn is_online(&mut self, object: &Object) -> Result<bool, ScriptFailure> {
+        let Some(name) = object.name.as_deref().filter(|_| !object.constraint) else { return Ok(false) };
+        let parameters = Value::map([("name", Value::text(name))]);
+        match self.connection.read(&self.settings, AWAIT, parameters).await {
+            Ok(_) => Ok(true),
+            Err(EngineError::Server { .. } | EngineError::Unsupported { .. }) => Ok(false),
+            Err(error) => Err(ScriptFailure::Lost { reason: error.to_string() }),
+        }
     }
 
     /// What the list says, once an index that fills up has done so.

@@ -46,15 +46,15 @@ pub(super) const HOLD: &str = "MATCH (f:__WhimbrelFence {id: 1}) SET f.beat = ra
 
 /// As [`HOLD`]; refused where what stands there is not what a session has raised it to.
 pub(super) const HOLD_OURS: &str = concat!(
-    "MATCH (f:__WhimbrelFence {id: 1}) SET f.beat = randomUUID() WITH f WHERE f.token = $token AND f.entry = $entry ",
-    exactly_one!("f")
+    "MATCH (f:__WhimbrelFence {id: 1}) SET f.beat = randomUUID() ",
+    exactly_one!("CASE WHEN f.token = $token AND f.entry = $entry THEN 1 END")
 );
 
 /// Refused where the fence is not as a session has raised it. Alone in a transaction that may write nothing, since it changes
 /// the schema: whoever raises the token ends such transactions before it believes anything.
 pub(super) const CHECK: &str = concat!(
-    "MATCH (f:__WhimbrelFence {id: 1}) WHERE f.token = $token AND f.entry = $entry ",
-    exactly_one!("f")
+    "MATCH (f:__WhimbrelFence {id: 1}) ",
+    exactly_one!("CASE WHEN f.token = $token AND f.entry = $entry THEN 1 END")
 );
 
 /// Reads the node without holding anything; `None` where there is none.

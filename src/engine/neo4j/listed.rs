@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::change::refused;
 use super::connect::text;
+use super::own::{About, Own};
 use super::packstream::Value;
 use super::session::Neo4jSession;
 use super::wire::Set;
@@ -35,7 +36,7 @@ pub(super) struct Listed {
 /// What has this name or is about these properties: of a list of hundreds, all that a change of the schema has to do with.
 macro_rules! about_it {
     () => {
-        "WHERE name = $name OR (coalesce(labelsOrTypes, []) = $labels AND coalesce(properties, []) = $properties) "
+        "WHERE name = $name OR (labelsOrTypes = $labels AND properties = $properties)"
     };
 }
 
@@ -43,13 +44,11 @@ macro_rules! about_it {
 const INDEXES: &str = concat!(
     "SHOW INDEXES YIELD name, type, entityType, labelsOrTypes, properties, state, populationPercent, failureMessage, \
     owningConstraint ",
-    about_it!(),
-    "RETURN name, type, entityType, labelsOrTypes, properties, state, populationPercent, failureMessage, owningConstraint"
+    about_it!()
 );
 const CONSTRAINTS: &str = concat!(
     "SHOW CONSTRAINTS YIELD name, type, entityType, labelsOrTypes, properties, ownedIndex ",
-    about_it!(),
-    "RETURN name, type, entityType, labelsOrTypes, properties, ownedIndex"
+    about_it!()
 );
 
 impl Listed {
@@ -130,6 +129,22 @@ pub(super) fn listed(indexes: &[Vec<Value>], constraints: &[Vec<Value>]) -> Vec<
         .collect()
 }
 
+/// What finds all that a change of the schema has to do with.
+fn parameters(name: Option<&str>, about: Option<(&[String], &[String])>) -> Value {
+    let texts = |texts: &[String]| Value::List(texts.iter().map(Value::text).collect());
+    Value::map([
+        ("name", name.map_or(Value::Null, Value::text)),
+        ("labels", about.map_or(Value::Null, |(labels, _)| texts(labels))),
+        ("properties", about.map_or(Value::Null, |(_, properties)| texts(properties))),
+    ])
+}
+
+/// What is asked before one like `object` is made.
+pub(super) fn question(object: &Object) -> Own<'static> {
+    let about = Some((&object.labels[..], &object.properties[..]));
+    Own { query: INDEXES, parameters: parameters(object.name.as_deref(), about), about: About::Nothing }
+}
+
 impl Neo4jSession {
     /// What there is of the name of `object`, or with its properties.
     pub(super) async fn listed(&mut self, object: &Object) -> Result<Vec<Listed>, ScriptFailure> {
@@ -152,12 +167,7 @@ impl Neo4jSession {
         name: Option<&str>,
         about: Option<(&[String], &[String])>,
     ) -> Result<Vec<Listed>, ScriptFailure> {
-        let texts = |texts: &[String]| Value::List(texts.iter().map(Value::text).collect());
-        let parameters = Value::map([
-            ("name", name.map_or(Value::Null, Value::text)),
-            ("labels", about.map_or(Value::Null, |(labels, _)| texts(labels))),
-            ("properties", about.map_or(Value::Null, |(_, properties)| texts(properties))),
-        ]);
+        let parameters = parameters(name, about);
         let lost = |error: EngineError| ScriptFailure::Lost { reason: error.to_string() };
         let Self { connection, settings, .. } = self;
         if connection.server.enterprise {

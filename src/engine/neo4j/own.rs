@@ -7,14 +7,16 @@ use super::packstream::Value;
 use super::replan::Replan;
 use super::session::{Neo4jSession, Of};
 use super::wire::ServerError;
-use super::{journal, peer};
+use super::{journal, listed, peer};
 use crate::engine::ScriptFailure;
 use crate::script::Script;
+use crate::script::cypher::Object;
 
-/// Ends a query that must have found exactly one: of any other count the server says that it can't divide by zero.
+/// Ends a query that must have found one, and neither none nor two: of these the server says that it can't divide by zero. More
+/// than two of what has a unique name there are never; and a comparison would take it as long to plan as half of the rest.
 macro_rules! exactly_one {
     ($what:literal) => {
-        concat!("RETURN 1 / CASE count(", $what, ") WHEN 1 THEN 1 ELSE 0 END")
+        concat!("RETURN 1 / (count(", $what, ") % 2)")
     };
 }
 pub(super) use exactly_one;
@@ -101,18 +103,21 @@ impl Neo4jSession {
         self.together(None, own, Some(commit)).await
     }
 
-    /// Has planned, while the session waits for the change of the schema that statement `number` is, what it says behind it: to
-    /// go on with the script, or to end it and to begin another. The last one first: by the time that the session has come so
-    /// far, it meets what is planned.
-    pub(super) fn plan_ahead(&mut self, of: Of<'_>, number: usize, last: usize) {
-        let mut next = match number < last {
+    /// Has planned what the session says behind the change of the schema that statement `number` is: to go on with the script, or
+    /// to end it and to begin another. What comes first is said at once, and planned as it is said.
+    pub(super) fn plan_ahead(&mut self, of: Of<'_>, number: usize, last: usize, object: Option<&Object>) {
+        let mut inside = match number < last {
             true => vec![self.moves(of, number, number, None)],
-            false => [self.open(of, None)].into_iter().chain(self.close(of, last)).collect(),
+            false => self.close(of, last),
         };
-        next.reverse();
-        next.push(Own { query: CHECK, parameters: self.pass.parameters(), about: About::Fence });
+        if inside.len() > 1 {
+            inside.remove(0);
+        }
+        inside.push(self.open(of, None));
+        let check = Own { query: CHECK, parameters: self.pass.parameters(), about: About::Fence };
+        let first = object.map(listed::question).into_iter().chain([check]).collect();
         let replan = || Replan::new(self.settings.clone(), self.fence.clone());
-        self.replan.get_or_insert_with(replan).plan(next);
+        self.replan.get_or_insert_with(replan).plan(inside, first);
     }
 
     async fn together(

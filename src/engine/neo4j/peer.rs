@@ -165,7 +165,7 @@ const APPEND: &str = concat!(
     "MATCH (p:__Neo4jMigration {version: $previous}) WHERE p.migrationTarget IS NULL AND NOT (p)-[:MIGRATED_TO]->() \
     CREATE (p)-[:MIGRATED_TO ",
     run!(),
-    "]->(c:__Neo4jMigration) SET c = $properties ",
+    "]->(c:__Neo4jMigration $properties) ",
     exactly_one!("c")
 );
 

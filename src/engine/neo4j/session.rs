@@ -14,7 +14,7 @@ use super::history::Record;
 use super::packstream::Value;
 use super::replan::Replan;
 use super::settings::{Format, Settings};
-use super::wire::{NO_ROWS, ServerError};
+use super::wire::{NO_ROWS, ServerError, Set};
 use crate::engine::canceller::Cancelled;
 use crate::engine::{
     BlockedBy, Canceller, Claim, EngineError, Fence, Partial, ScriptError, ScriptFailure, Session,
@@ -79,7 +79,7 @@ impl Neo4jSession {
     ) -> Result<(), ScriptFailure> {
         let (answer, blocker) = self.watched(statement.text(text)).await?;
         match answer {
-            Ok(()) => Ok(()),
+            Ok(_) => Ok(()),
             Err(error) => Err(self.gave_way(file, (text, statement), error, blocker).await),
         }
     }
@@ -88,7 +88,7 @@ impl Neo4jSession {
     pub(super) async fn watched(
         &mut self,
         query: &str,
-    ) -> Result<(Result<(), ServerError>, Option<BlockedBy>), ScriptFailure> {
+    ) -> Result<(Result<Set, ServerError>, Option<BlockedBy>), ScriptFailure> {
         let Self { settings, connection, fence, .. } = self;
         let Connection { wire, server, .. } = connection;
         let mut blocker = None;
@@ -97,7 +97,7 @@ impl Neo4jSession {
             answer = wire.run(query, Value::map([]), NO_ROWS) => answer,
             never = blockers::watch(settings, fence, &server.connection, &mut blocker) => match never {},
         };
-        Ok((answer?.map(drop), blocker))
+        Ok((answer?, blocker))
     }
 
     /// As [`Self::took_back`], for a statement that may have been ended because it waited too long for `blocker`.

@@ -28,6 +28,8 @@ pub(super) struct Set {
     pub(super) rows: Vec<Vec<Value>>,
     /// More rows came than were to be kept.
     pub(super) truncated: bool,
+    /// How many indexes it has made, as the server counts them.
+    pub(super) indexes_added: u64,
     /// Of a statement without a transaction of ours: the last transaction that it saw.
     pub(super) bookmark: Option<String>,
 }
@@ -271,6 +273,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             }
         };
         Ok(begun.and(ended).map(|summary| {
+            let stats = summary.entry("stats");
+            set.indexes_added =
+                stats.and_then(|it| it.entry("indexes-added")).and_then(Value::as_u64).unwrap_or(0);
             set.bookmark = summary.entry("bookmark").and_then(Value::as_text).map(str::to_owned);
             set
         }))

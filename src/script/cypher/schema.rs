@@ -43,6 +43,16 @@ pub enum Change {
     Other,
 }
 
+impl Change {
+    /// What it makes.
+    pub fn made(&self) -> Option<&Object> {
+        match self {
+            Self::Create { object, .. } => Some(object),
+            Self::Drop { .. } | Self::Other => None,
+        }
+    }
+}
+
 /// Reads the tokens of a statement, from its verb on. `None`: it is no schema statement.
 pub(super) fn change(statement: &Statement, text: &str, from: usize) -> Option<Change> {
     let mut reader = Reader { text, tokens: &statement.tokens, at: from };

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connect::{Connection, open, said};
@@ -21,6 +21,7 @@ use crate::engine::{EngineError, Fence};
 type Ask = (String, Value);
 
 /// What comes next.
+#[derive(Clone, Default)]
 struct Asks {
     /// Inside a transaction that has written something: the server keeps plans for such a one apart.
     inside: Vec<Ask>,
@@ -30,13 +31,14 @@ struct Asks {
 
 /// The second connection of a session; it is opened at the first request, and gone with the session.
 pub(super) struct Replan {
-    asks: UnboundedSender<Asks>,
+    /// Only the newest: what is planned late is planned in vain.
+    asks: watch::Sender<Asks>,
     _asking: AbortOnDropHandle<()>,
 }
 
 impl Replan {
     pub(super) fn new(settings: Arc<Settings>, fence: Fence) -> Self {
-        let (asks, asked) = unbounded_channel();
+        let (asks, asked) = watch::channel(Asks::default());
         let asking = async move {
             if let Err(error) = explain_all(&settings, &fence, asked).await {
                 tracing::debug!(%error, target = settings.target, "statements are not planned ahead any more");
@@ -50,8 +52,7 @@ impl Replan {
     pub(super) fn plan(&self, inside: Vec<Own<'_>>, first: Vec<Own<'_>>) {
         let ask = |own: Own<'_>| (format!("EXPLAIN {}", own.query), own.parameters);
         let all = |own: Vec<Own<'_>>| own.into_iter().map(ask).collect();
-        // Nobody listens any more where the server did not answer.
-        let _ = self.asks.send(Asks { inside: all(inside), first: all(first) });
+        self.asks.send_replace(Asks { inside: all(inside), first: all(first) });
     }
 }
 
@@ -61,10 +62,11 @@ const WRITE: &str = "CREATE (:__WhimbrelScript)";
 async fn explain_all(
     settings: &Settings,
     fence: &Fence,
-    mut asked: UnboundedReceiver<Asks>,
+    mut asked: watch::Receiver<Asks>,
 ) -> Result<(), EngineError> {
     let mut connection: Option<Connection> = None;
-    while let Some(Asks { inside, first }) = asked.recv().await {
+    while asked.changed().await.is_ok() {
+        let Asks { inside, first } = asked.borrow_and_update().clone();
         let connection = match &mut connection {
             Some(connection) => connection,
             none => none.insert(open(settings, Purpose::Watch(fence)).await?),

@@ -51,6 +51,51 @@ async fn what_it_applied_is_applied_and_what_we_apply_it_reads() {
     assert!(!edited[0].has_checksum(&rows[0].checksum));
 }
 
+/// A session that dies between the other tool's row, which is the truth, and our journal.
+#[tokio::test]
+async fn an_end_that_was_not_said_is_said_by_who_comes_next() {
+    let bed = Bed::new().await;
+    let engine = bed.beside_peer(bed.settings());
+    let script = &scripts(&[("V1__a.http", "PUT /a/_doc/1\n\n{}\n\n###\nPUT /b/_doc/1\n\n{}\n")])[0];
+    let mut session = enter(&engine, &bed.fence(1)).await;
+    session.apply(HISTORY, script).await.expect("applies");
+    session.leave(Claim::GiveUp).await.expect("leaves");
+    let journal = format!("/.whimbrel/_doc/script:{HISTORY}:1");
+    let before = |state: &str| {
+        let mut entry = bed.get(&journal)["_source"].clone();
+        entry["state"] = state.into();
+        entry["done"] = 1.into();
+        entry["sent"] =
+            serde_json::json!({"number": 2, "opaque": "x", "task": null, "before": null, "tries": 1});
+        bed.put(&format!("{journal}?refresh"), &entry.to_string());
+    };
+    let said = || {
+        let entry = bed.get(&journal)["_source"].clone();
+        format!("{} {} {}", entry["state"], entry["done"], entry["sent"])
+    };
+    // Another run: what is left half done by one would keep it from beginning.
+    let other = bed.fence_of("0f5d7a1c-88aa-4a63-9b65-00000000000b", 2);
+    before("Started");
+    let session = enter(&engine, &other).await;
+    assert!(session.partial().is_empty() && session.histories()[HISTORY].len() == 1);
+    session.leave(Claim::GiveUp).await.expect("leaves");
+    assert_eq!(said(), "\"Applied\" 2 null");
+
+    before("Undoing");
+    bed.curl("DELETE", &format!("/{PEER}/_doc/1?refresh"), None);
+    let session = enter(&engine, &other).await;
+    assert!(session.partial().is_empty() && session.histories()[HISTORY].is_empty());
+    session.leave(Claim::GiveUp).await.expect("leaves");
+    assert_eq!(said(), "\"Undone\" 2 null");
+
+    // The same script again, in the session that finds it: both would be written over what it has read.
+    before("Undoing");
+    let mut session = enter(&engine, &other).await;
+    session.apply(HISTORY, script).await.expect("applies again");
+    session.leave(Claim::GiveUp).await.expect("leaves");
+    assert_eq!(said(), "\"Applied\" 2 null");
+}
+
 #[tokio::test]
 async fn its_lock_is_honoured_and_ours_is_looked_at_before_every_request() {
     let bed = Bed::new().await;

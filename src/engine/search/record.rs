@@ -126,15 +126,32 @@ impl Record {
         self.look_for_partial(run_uid);
     }
 
+    /// The end that a session did not come to say, of a script that another tool's history has, or has no more: that is the
+    /// truth, and what a run writes to it is the last of a script and of an undo. There is one at most.
+    fn unsaid(&self, history: &str) -> Option<Entry> {
+        let row = |entry: &Entry| self.histories.get(history)?.iter().find(|row| row.key == entry.key);
+        let state = |entry: &Entry| match (entry.state, row(entry)) {
+            (State::Started, Some(row)) if row.checksum == entry.checksum => Some(State::Applied),
+            (State::Undoing, None) if entry.part.is_none() => Some(State::Undone),
+            _ => None,
+        };
+        let mut of = self.entries.values().map(|(_, entry)| entry).filter(|entry| entry.history == history);
+        of.find_map(|entry| {
+            let done = entry.sent.as_ref().map_or(entry.done, |sent| sent.number.max(entry.done));
+            Some(Entry { state: state(entry)?, done, sent: None, ..entry.clone() })
+        })
+    }
+
     /// Takes what is half done out of the entries again, after one of them changed.
     pub(super) fn look_for_partial(&mut self, run_uid: &str) {
         let histories = &self.histories;
+        let owed = |entry: &Entry| self.owed.as_ref().is_some_and(|owed| owed.place() == entry.place());
         let row = |entry: &Entry| {
             let rows = histories.get(&entry.history)?;
             rows.iter().find(|row| row.key == entry.key)
         };
-        self.partial =
-            self.entries.values().filter_map(|(_, entry)| half(entry, row(entry), run_uid)).collect();
+        let entries = self.entries.values().map(|(_, entry)| entry).filter(|entry| !owed(entry));
+        self.partial = entries.filter_map(|entry| half(entry, row(entry), run_uid)).collect();
         self.partial.sort_by_key(|half| half.since);
     }
 }
@@ -187,6 +204,8 @@ impl Client {
             };
             record.histories.insert(history.name.clone(), rows);
         }
+        let peers = self.settings.histories.iter().filter(|history| history.kept != Kept::Own);
+        record.owed = peers.into_iter().find_map(|history| record.unsaid(&history.name));
         record.look_for_partial(run_uid);
         Ok(record)
     }
@@ -310,6 +329,29 @@ mod tests {
             (false, Some(State::Undoing)),
             "its own is, or overtakes it"
         );
+    }
+
+    #[test]
+    fn an_end_that_was_not_said_is_what_the_other_tools_history_says() {
+        let end = |begun: Entry, in_history: bool| {
+            let mut record = record(begun.clone());
+            let row = own_rows(&self::record(entry(State::Applied, "ours", None)), "default");
+            record.histories.insert("default".to_owned(), if in_history { row } else { Vec::new() });
+            record.owed = record.unsaid("default");
+            record.look_for_partial("another run");
+            (record.owed.map(|owed| (owed.state, owed.done)), record.partial.len())
+        };
+        let sent = Sent { number: 3, opaque: String::new(), task: None, before: None, tries: 1 };
+        let begun = |state, part| Entry { sent: Some(sent.clone()), ..entry(state, "ours", part) };
+        assert_eq!(end(begun(State::Started, None), true), (Some((State::Applied, 3)), 0));
+        assert_eq!(end(begun(State::Undoing, None), false), (Some((State::Undone, 3)), 0));
+        assert_eq!(end(entry(State::Started, "ours", None), true), (Some((State::Applied, 2)), 0));
+        // Half done, or somebody else's row.
+        assert_eq!(end(begun(State::Started, None), false), (None, 1));
+        assert_eq!(end(begun(State::Undoing, None), true), (None, 1));
+        assert_eq!(end(begun(State::Undoing, Some(1)), false), (None, 1));
+        let other = Entry { checksum: "sha256:2".to_owned(), ..begun(State::Started, None) };
+        assert_eq!(end(other, true), (None, 0));
     }
 
     #[test]

@@ -152,6 +152,8 @@ impl SearchSession {
                 .goes_on(script, &self.fence.run_uid);
         }
         self.failed_elsewhere(history, script)?;
+        // The end of its undo that nobody came to say: what is said now is over it.
+        self.record.owed.take_if(|owed| owed.history == history && owed.key == script.key);
         self.record.ahead = Some(self.new_entry(history, script, State::Started));
         Ok(())
     }

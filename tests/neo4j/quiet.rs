@@ -6,7 +6,7 @@ use std::time::Duration;
 use whimbrel::engine::neo4j::{Ignore, Neo4j, Settings};
 use whimbrel::engine::{Claim, Engine, EngineError, Session};
 
-use crate::bed::{Bed, HISTORY, Open, fence, rows, script};
+use crate::bed::{Bed, HISTORY, Open, fence, rows, script, until};
 use crate::testbed::env;
 
 async fn mark(engine: &Neo4j) -> String {
@@ -88,9 +88,7 @@ async fn who_only_connects_is_nobody() {
     let looks = [http, settings.port].map(|port| TcpStream::connect((settings.host.as_str(), port)));
     let looks = looks.map(|look| look.expect("connects"));
     let listed = || rows("CALL dbms.listConnections() YIELD username WHERE username IS NULL RETURN 1").len();
-    while listed() < looks.len() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("both are listed", || listed() >= looks.len()).await;
     let engine = bed.engine();
     assert_eq!(engine.quiet(&fence(1)).await.expect("samples").foreign, []);
 }

@@ -51,7 +51,7 @@ const PEERS: [(&str, &str); 4] = [
 const NAMES: &str = "SHOW INDEXES YIELD name, state WHERE state = 'ONLINE' RETURN name";
 
 /// The fence, and every name that later transactions use: a name that is new to the database is a transaction of its own,
-/// which would look like somebody else's write.
+/// which would look like somebody else's write. Done again, it is a write of ours as the fence's others.
 const FILL: &str = "MERGE (f:__WhimbrelFence {id: 1}) ON CREATE SET f.format = $format, f.token = 0, f.entry = '', f.beat = '', \
     f.claimed = false, f.runUid = '', f.run = 0, f.plan = '', f.cluster = '', f.own = 0, f.peerLock = ''
     ON MATCH SET f.own = f.own + 1

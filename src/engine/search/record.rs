@@ -204,8 +204,8 @@ impl Client {
             };
             record.histories.insert(history.name.clone(), rows);
         }
-        let peers = self.settings.histories.iter().filter(|history| history.kept != Kept::Own);
-        record.owed = peers.into_iter().find_map(|history| record.unsaid(&history.name));
+        let mut peers = self.settings.histories.iter().filter(|history| history.kept != Kept::Own);
+        record.owed = peers.find_map(|history| record.unsaid(&history.name));
         record.look_for_partial(run_uid);
         Ok(record)
     }

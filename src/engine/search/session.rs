@@ -340,8 +340,8 @@ impl Session for SearchSession {
     }
 
     async fn leave(self, claim: Claim) -> Result<(), EngineError> {
-        // Without it the script stands as begun and in its history, which is applied all the same. Whoever has been overtaken
-        // writes nothing more.
+        // Without it the script stands as begun and in its history, which is applied all the same, and the next session says so.
+        // Whoever has been overtaken writes nothing more.
         if self.held.check(&self.client).await.is_ok()
             && let Err(failure) = self.put(FINISH, self.record.owed.clone()).await
         {

@@ -51,7 +51,7 @@ impl<W: World> Driver<W> {
         }
         match quiet.mark {
             Some(mark) => facts.extend([Fact::WriteMark(baseline(target), mark), Fact::QuietUnbroken]),
-            None => facts.push(Fact::QuietBroken(format!("nobody can tell whether {target} is written to"))),
+            None => facts.push(Fact::QuietBroken(cannot_tell(target))),
         }
         Ok(facts)
     }
@@ -205,8 +205,16 @@ pub(super) fn written_in_the_gap(walk: &Walk, target: &str, now: Option<&str>) -
     let written = !walk.writes_to(target) && then.is_some_and(|then| Some(then.as_str()) != now);
     written.then(|| {
         tracing::warn!(target, then, now, "somebody wrote while it should have been quiet");
-        Fact::QuietBroken(format!("somebody wrote to {target} while it should have been quiet"))
+        Fact::QuietBroken(wrote_in_quiet(target))
     })
+}
+
+pub(super) fn wrote_in_quiet(target: &str) -> String {
+    format!("somebody wrote to {target} while it should have been quiet")
+}
+
+pub(super) fn cannot_tell(target: &str) -> String {
+    format!("the write mark of {target} can't be read, so that somebody may have written")
 }
 
 /// The name under which the mark is kept that the next op must find, beside the one taken before the first give-back.

@@ -6,7 +6,7 @@ use super::super::driver::Driver;
 use super::super::seam::{Clock, World};
 use super::super::walk::{Fact, Walk};
 use super::call::Facts;
-use super::quiet::baseline;
+use super::quiet::{baseline, cannot_tell, wrote_in_quiet};
 use super::{Stop, failure};
 use crate::api::run::{MigrationRunStatus, WayBack};
 use crate::api::target::VerificationLevel;
@@ -76,23 +76,24 @@ pub(super) fn as_weighed(target: &str) -> String {
     format!("{target}@Weigh")
 }
 
-/// Whether anybody wrote since the write mark that was taken right before the first give-back, in one clause.
+/// Whether anybody wrote since the write mark that was taken right before the first give-back, in one clause. A mark that
+/// can't be read, then or now, counts as written.
 fn written_since(walk: &Walk, target: &str, now: Option<&str>) -> Option<String> {
     if walk.is_done(|kind| *kind == Kind::MarkWrites) {
         return written(walk.record(), target, now);
     }
     // Nobody was let in: since the silence was proven again on the way back it must have held.
     let since = walk.record().write_marks.get(&baseline(target)).map(String::as_str);
-    broken(walk.record()).or_else(|| {
-        changed_since(since, now)
-            .then(|| format!("somebody wrote to {target} while it should have been quiet"))
-    })
+    broken(walk.record()).or_else(|| changed_since(since, now).then(|| wrote_in_quiet(target)))
 }
 
 /// As [`written_since`], of a run that has let somebody in.
 pub(super) fn written(record: &MigrationRunStatus, target: &str, now: Option<&str>) -> Option<String> {
     let since = record.write_marks.get(target).map(String::as_str);
-    let after = || "somebody wrote after the first workload was given back".to_owned();
+    let after = || match now {
+        Some(_) => "somebody wrote after the first workload was given back".to_owned(),
+        None => cannot_tell(target),
+    };
     broken(record).or_else(|| changed_since(since, now).then(after))
 }
 

@@ -3,10 +3,11 @@
 
 use serde_json::Value;
 
+use super::aliases;
+use super::answer::Answer;
 use super::client::{Client, Missed};
 use super::record::Sent;
-use super::task::{Task, found, was_ended};
-use super::{aliases, verdict};
+use super::task::{Task, was_ended};
 use crate::script::http::{Class, Expected, Probe, Request};
 
 /// What became of it.
@@ -19,8 +20,8 @@ pub(super) enum Fate {
     Running(Option<String>),
     /// Nobody can tell.
     Unknown(String),
-    /// Its task ended so.
-    Ended(Box<verdict::Verdict>),
+    /// Its task ended with this result.
+    Ended(Box<Answer>),
 }
 
 /// A task that was lost so often is not started once more: something kills it.
@@ -58,7 +59,6 @@ impl Client {
         if let Some(id) = self.running(&sent.opaque).await? {
             return Ok(Fate::Running(Some(id)));
         }
-        let known = verdict::Known { again: sent.tries > 1, ..verdict::Known::default() };
         let task = match &sent.task {
             Some(id) => self.task(id).await?,
             None => self.stored(&sent.opaque).await?,
@@ -67,7 +67,7 @@ impl Client {
             Task::Running(id) => Fate::Running(Some(id)),
             // Ended on request, ours or a person's, while nobody waited for it: what it did is passed over.
             Task::Ended(answer) if again && sent.tries < TRIES && was_ended(&answer) => Fate::Again,
-            Task::Ended(answer) => Fate::Ended(Box::new(found(&answer, known))),
+            Task::Ended(answer) => Fate::Ended(Box::new(answer)),
             Task::Absent if again && sent.tries < TRIES => Fate::Again,
             Task::Absent => Fate::Unknown(format!(
                 "the task of request {} ({request}) is gone, and its node stored no result{}",

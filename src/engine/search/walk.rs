@@ -123,7 +123,7 @@ impl SearchSession {
                 return Err(blocked(what));
             }
             Fate::Unknown(evidence) => return Err(ScriptFailure::Unknown { evidence }),
-            Fate::Ended(verdict) => self.settle(of, request, *verdict).await?,
+            Fate::Ended(answer) => self.ended(of, request, earlier, &answer).await?,
         }
         Ok(None)
     }
@@ -234,10 +234,21 @@ impl SearchSession {
             // Its node is gone; the next try looks whether it may be started again.
             return Err(blocked(format!("the task of request {} ({request}) is lost", request.number)));
         };
+        self.ended(of, request, sent, &answer).await
+    }
+
+    /// What the result of a task comes to, whether it was waited for or found after its answer was lost.
+    async fn ended(
+        &mut self,
+        of: &Of<'_>,
+        request: &Request,
+        sent: &Sent,
+        answer: &Answer,
+    ) -> Result<(), ScriptFailure> {
         let known =
             Known { before: None, again: sent.tries > 1, full: self.client.settings.diagnostics_full };
-        let verdict = match task::found(&answer, known) {
-            Verdict::Done => self.counted(request, &answer).await?,
+        let verdict = match task::found(answer, known) {
+            Verdict::Done => self.counted(request, answer).await?,
             other => other,
         };
         self.settle(of, request, verdict).await

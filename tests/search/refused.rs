@@ -91,6 +91,36 @@ async fn a_disk_that_is_full_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_too_busy_is_waited_for() {
+    let bed = Bed::new().await;
+    bed.fill("users", 1);
+    // What a server has room for in all requests that are on their way: the script's body does not fit, the journal's do.
+    let room = |bytes: &str| {
+        let body = format!("{{\"transient\":{{\"network.breaker.inflight_requests.limit\":{bytes}}}}}");
+        bed.put("/_cluster/settings", &body);
+    };
+    let engine = bed.engine();
+    let script = script(&format!("PUT /users/_doc/2\n\n{{\"t\":\"{}\"}}\n", "x".repeat(256 << 10)));
+    let mut session = enter(&engine, &bed.fence(1)).await;
+    room("\"64kb\"");
+    let applied = session.apply(HISTORY, &script).await;
+    room("null");
+    let blocked = applied.expect_err("not now");
+    let ScriptFailure::Blocked(by) = &blocked else { panic!("{blocked}") };
+    assert!(
+        by.what
+            .starts_with("request 1 (PUT /users/_doc/2) was not taken: [in_flight_requests] Data too large")
+            && by.what.ends_with("(circuit_breaking_exception)"),
+        "{}",
+        by.what
+    );
+    assert_eq!(bed.count("users"), 1);
+    session.apply(HISTORY, &script).await.expect("now it has room");
+    session.leave(Claim::GiveUp).await.expect("leaves");
+    assert_eq!(bed.count("users"), 2);
+}
+
+#[tokio::test]
 async fn a_red_cluster() {
     let bed = Bed::new().await;
     let settings =

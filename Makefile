@@ -48,7 +48,7 @@ demo-search: | target ## A search server on a real cluster: a reindex behind an 
 
 .PHONY: demo-platform
 demo-platform: | target ## One plan over PostgreSQL, Neo4j and OpenSearch: five stages, undone and restored from the last one
-	$(call say,demo-platform: a cluster with three database servers, and three acts)
+	$(call say,demo-platform: a cluster with three database servers, and four acts)
 	@examples/platform/run
 
 .PHONY: up

@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -19,8 +21,19 @@ pub(crate) struct Secure {
 }
 
 impl Curl {
-    /// The status and body of a request.
+    /// The status and body of a request. A server that is too busy for it is asked again, for a minute.
     pub(crate) fn request(&self, method: &str, path: &str, body: Option<&str>) -> (u16, Value) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let (status, answer) = self.once(method, path, body);
+            if status != 429 || Instant::now() > deadline {
+                return (status, answer);
+            }
+            sleep(Duration::from_millis(500));
+        }
+    }
+
+    fn once(&self, method: &str, path: &str, body: Option<&str>) -> (u16, Value) {
         let mut command = Command::new("curl");
         command.args(["--silent", "--max-time", "60", "--write-out", "\n%{http_code}", "--config", "-"]);
         command.args(if method == "HEAD" { vec!["--head"] } else { vec!["--request", method] });

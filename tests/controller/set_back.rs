@@ -5,22 +5,23 @@ use crate::{annotate, every_dependent, wait};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-const PLAN: &str = "mplan/kept";
+const PLAN: &str = "mplan/watched";
 const TARGET: &str = "dbt/watched";
 
 /// A target that is looked at as often as may be, and a plan of so many tables.
 fn objects(lane: &Platform, scripts: usize) -> String {
     let metadata = |name: &str| json!({"name": name, "namespace": lane.name});
     let each = (1..=scripts).flat_map(|n| {
-        let (make, drop) = (format!("CREATE TABLE kept_{n} (id int);"), format!("DROP TABLE kept_{n};"));
-        [(format!("V{n:03}__kept.sql"), json!(make)), (format!("U{n:03}__kept.sql"), json!(drop))]
+        let (make, drop) =
+            (format!("CREATE TABLE watched_{n} (id int);"), format!("DROP TABLE watched_{n};"));
+        [(format!("V{n:03}__watched.sql"), json!(make)), (format!("U{n:03}__watched.sql"), json!(drop))]
     });
     let target = json!({
         "apiVersion": "whimbrel.dev/v1alpha1", "kind": "DatabaseTarget", "metadata": metadata("watched"),
         "spec": {
             "postgresql": {
                 "host": lane.database.address, "database": "shop", "tls": {"mode": "Disable"},
-                "histories": [{"name": "kept"}],
+                "histories": [{"name": "watched"}],
             },
             "credentials": {"secretRef": {"name": "pg-admin"}},
             "drift": {"every": "10s"},
@@ -31,12 +32,13 @@ fn objects(lane: &Platform, scripts: usize) -> String {
         },
     });
     let source = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("kept"),
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("watched"),
         "data": each.collect::<serde_json::Map<String, Value>>(),
     });
-    let migrate = json!({"target": "watched", "history": "kept", "scripts": {"configMap": {"name": "kept"}}});
+    let migrate =
+        json!({"target": "watched", "history": "watched", "scripts": {"configMap": {"name": "watched"}}});
     let plan = json!({
-        "apiVersion": "whimbrel.dev/v1alpha1", "kind": "MigrationPlan", "metadata": metadata("kept"),
+        "apiVersion": "whimbrel.dev/v1alpha1", "kind": "MigrationPlan", "metadata": metadata("watched"),
         "spec": {
             "version": scripts.to_string(), "dependents": every_dependent(lane),
             "stages": [{"name": "Data", "steps": [{"name": "tables", "migrate": migrate}]}],
@@ -46,7 +48,7 @@ fn objects(lane: &Platform, scripts: usize) -> String {
 }
 
 fn applied(lane: &Platform) -> String {
-    let query = "SELECT string_agg(key, ' ' ORDER BY rank) FROM whimbrel.history WHERE history = 'kept' AND undone_at IS NULL";
+    let query = "SELECT string_agg(key, ' ' ORDER BY rank) FROM whimbrel.history WHERE history = 'watched' AND undone_at IS NULL";
     lane.database.sql("shop", &[query]).trim().to_owned()
 }
 
@@ -57,13 +59,13 @@ fn what_is_gone_is_not_pending_until_a_person_says_so() {
     let in_sync = r#"{.status.conditions[?(@.type=="HistoryInSync")].reason}"#;
     lane.apply(&objects(lane, 2));
     wait(lane, PLAN, "{.status.phase}", "Succeeded");
-    wait(lane, TARGET, r#"{.status.histories[?(@.name=="kept")].last}"#, "2");
+    wait(lane, TARGET, r#"{.status.histories[?(@.name=="watched")].last}"#, "2");
     wait(lane, TARGET, in_sync, "Done");
 
     lane.database.sql(
         "shop",
-        &["DROP TABLE kept_2; DELETE FROM whimbrel.history WHERE history = 'kept' AND key = '2'; \
-           DELETE FROM whimbrel.journal WHERE history = 'kept' AND key = '2'"],
+        &["DROP TABLE watched_2; DELETE FROM whimbrel.history WHERE history = 'watched' AND key = '2'; \
+           DELETE FROM whimbrel.journal WHERE history = 'watched' AND key = '2'"],
     );
     // Nobody asks for anything: the clock does.
     wait(lane, TARGET, in_sync, "HistoryLost");
@@ -72,13 +74,14 @@ fn what_is_gone_is_not_pending_until_a_person_says_so() {
     let said = lane.get(PLAN, "{.status.message}");
     assert!(
         said.contains("it has 1 script, 1, and had 2 scripts, the last 2")
-            && said.contains("kubectl annotate dbt watched --overwrite 'whimbrel.dev/adopt=kept@1 by <you>'"),
+            && said
+                .contains("kubectl annotate dbt watched --overwrite 'whimbrel.dev/adopt=watched@1 by <you>'"),
         "{said}"
     );
     assert_eq!(applied(lane), "1");
 
     let adopt = |what: &str| annotate(lane, TARGET, "adopt", what);
-    adopt("kept@2");
+    adopt("watched@2");
     let events = || {
         lane.kubectl(&[
             "get",
@@ -86,19 +89,25 @@ fn what_is_gone_is_not_pending_until_a_person_says_so() {
             "--output=jsonpath={range .items[*]}{.reason}: {.note}{\"\\n\"}{end}",
         ])
     };
-    let refused = "VerbIgnored: whimbrel.dev/adopt is ignored: history kept is at 1, not at 2";
+    let refused = "VerbIgnored: whimbrel.dev/adopt is ignored: history watched is at 1, not at 2";
     let deadline = Instant::now() + Duration::from_secs(60);
     while !events().contains(refused) {
         assert!(Instant::now() < deadline, "never told: {}", events());
         std::thread::sleep(Duration::from_millis(200));
     }
-    let me = adopt("kept@1");
+    let me = adopt("watched@1");
     wait(lane, PLAN, "{.status.phase}", "Succeeded");
     assert_eq!(applied(lane), "1 2 3");
-    wait(lane, TARGET, r#"{.status.histories[?(@.name=="kept")].last}"#, "3");
-    assert_eq!(lane.get(TARGET, "{.status.adopted.history} {.status.adopted.by}"), format!("kept {me}"));
-    assert!(events().contains(&format!("HistoryAdopted: history kept is meant as it is: kept@1 by {me}")));
+    wait(lane, TARGET, r#"{.status.histories[?(@.name=="watched")].last}"#, "3");
+    assert_eq!(lane.get(TARGET, "{.status.adopted.history} {.status.adopted.by}"), format!("watched {me}"));
+    assert!(
+        events().contains(&format!("HistoryAdopted: history watched is meant as it is: watched@1 by {me}"))
+    );
     lane.kubectl(&["delete", PLAN, TARGET, "--timeout=60s"]);
     lane.kubectl(&["delete", "mrun", "--all", "--timeout=60s"]);
-    lane.database.sql("shop", &["DROP TABLE kept_1, kept_2, kept_3"]);
+    lane.database.sql(
+        "shop",
+        &["DROP TABLE watched_1, watched_2, watched_3; DELETE FROM whimbrel.history WHERE history = 'watched'; \
+           DELETE FROM whimbrel.journal WHERE history = 'watched'"],
+    );
 }
